@@ -1,0 +1,29 @@
+"""Precision: products at full precision on every device, and tolerances that follow from the dtype."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+# On a GPU a float32 product may run as TF32, which keeps 10 bits: too few for a comparison of Jacobians.
+matmul = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
+
+TOLERANCES = {"float64": 1e-12, "float32": 1e-5}
+"""Largest norm-wise relative difference allowed between a closed form and autodiff."""
+
+DIFFERENCE_TOLERANCES = {"float64": 1e-6, "float32": 2e-5}
+"""The same against central differences, which are taken in float64: about eps^(2/3) of float64 plus eps of the dtype."""
+
+
+def relative_error(value: Array, reference: Array) -> float:
+    """Return ||value - reference|| / ||reference|| in the Frobenius norm, computed in float64; 0 if both are zero."""
+    value, reference = np.asarray(value, np.float64), np.asarray(reference, np.float64)
+    difference = np.linalg.norm(value - reference)
+    return 0.0 if difference == 0 else float(difference / (np.linalg.norm(reference) or np.finfo(np.float64).tiny))
+
+
+def difference_step(dtype) -> float:
+    """Return the relative step of a central difference, eps^(1/3), where truncation and rounding errors balance."""
+    return float(jnp.finfo(dtype).eps ** (1 / 3))

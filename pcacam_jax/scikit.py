@@ -1,0 +1,317 @@
+"""The scikit-learn door: fitted estimators and pipelines become stages, from their public fitted attributes."""
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.decomposition import PCA
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+from sklearn.utils.validation import check_is_fitted
+
+from pcacam_jax.chain import Chain
+from pcacam_jax.checks import InputError, check_choice, check_finite
+from pcacam_jax.head import HybridHead, dense_stages, spatial_chain
+from pcacam_jax.stages.activation import ACTIVATIONS, Elementwise
+from pcacam_jax.stages.affine import Affine, Scaling
+from pcacam_jax.stages.kernel import KERNELS
+from pcacam_jax.stages.svm import KernelExpansion, OvrDecision, PairwiseMargins, SVMClassifier
+from pcacam_jax.types import Stage
+
+
+def from_sklearn(estimator: BaseEstimator, *, output: str | None = None, dtype: Any = None) -> Stage:
+    """Return the stage of a fitted estimator or pipeline: stage(x): (d,) -> (out,) for one example.
+
+    Args:
+        estimator: fitted PCA, StandardScaler, SVC with a linear or RBF kernel, or a Pipeline of these.
+        output: what the stage equals: ``"transform"`` for a transformer; for an SVC ``"decision"`` (its own
+            ``decision_function``, the default; one value with two classes), ``"pairs"`` (a value per pair of classes
+            i < j, positive for i) or ``"margin"`` (signed sums of pairs, one smooth value a class).
+        dtype: dtype of the parameters; by default the widest that JAX is set to.
+
+    Raises:
+        InputError: not fitted, not supported, or an output that the estimator does not have.
+    """
+    stage = _build(estimator, output)
+    dtype = jax.dtypes.canonicalize_dtype(float) if dtype is None else dtype
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), stage)
+
+
+def _build(estimator: BaseEstimator, output: str | None) -> Stage:
+    _check_fitted(estimator)
+    if type(estimator) not in BUILDERS:
+        known = ", ".join(kind.__name__ for kind in BUILDERS)
+        raise InputError(
+            f"{type(estimator).__name__} is not supported; expected one of {known}. "
+            f"Write its stage by hand: any object with the methods of pcacam_jax.Stage will do."
+        )
+    return BUILDERS[type(estimator)](estimator, output)
+
+
+def hybrid_head(
+    dense: Sequence[tuple[Any, Any]],
+    *,
+    maps_shape: tuple[int, int, int],
+    pca: BaseEstimator | None = None,
+    svms: Mapping[str, BaseEstimator] | None = None,
+    at: int = 2,
+    activation: str = "relu",
+    pool: bool = False,
+    class_names: Sequence[str] | None = None,
+) -> HybridHead:
+    """Return the head that explains a user's own dense layers, PCA and SVMs.
+
+    Args:
+        dense: [(kernel (in, out), bias (out,)), ...] first to last, the last layer without activation; the first
+            reads the maps flattened row by row, channels last.
+        maps_shape: (h, w, K) of the maps at the tap.
+        pca: fitted PCA on x_m, the output of layer ``at``; or a Pipeline of transformers that ends in one.
+        svms: name -> fitted SVC, or Pipeline ending in one, on PCA features (on x_m when ``pca`` is None).
+        at: the paper's m, 1 .. number of layers.
+        activation: of every layer but the last, a name in :data:`pcacam_jax.stages.ACTIVATIONS`.
+        pool: whether a 2 x 2 max-pool lies between the tap and the first dense layer.
+        class_names: names of the CNN's classes in order, used for SVMs too whose classes are those integers.
+
+    The head computes in the dtype of the first kernel.
+
+    Raises:
+        InputError: shapes that do not fit together, unfitted or unsupported estimators, numbers that are not finite.
+    """
+    layers = _checked_layers(dense, tuple(maps_shape), pool)
+    check_choice("activation", activation, ACTIVATIONS)
+    if not 1 <= at <= len(layers):
+        raise InputError(f"at must be a dense layer, 1 to {len(layers)}; got {at}.")
+    stages = dense_stages(layers, activation)
+    width, classes = layers[at - 1][0].shape[1], layers[-1][0].shape[1]
+    dtype = layers[0][0].dtype
+    component_names = ()
+    if pca is not None:
+        _check_features("pca", pca, width, f"the output of dense layer {at}")
+        pca_stage = from_sklearn(pca, dtype=dtype)
+        width = _out_size(pca_stage)
+        component_names = (("pca", tuple(map(str, range(width)))),)
+    names = _class_names(class_names, classes)
+    machines = {name: _svm_output(name, svm, width, dtype, pca is not None) for name, svm in (svms or {}).items()}
+    svm_names = tuple((name, _label_names(svm, names)) for name, svm in (svms or {}).items())
+    return HybridHead(
+        spatial=spatial_chain(tuple(maps_shape), pool=pool),
+        dense=Chain(tuple(stages[:at])),
+        cnn=Chain(tuple(stages[at:])) if at < len(stages) else Elementwise("identity", classes),
+        pca=None if pca is None else pca_stage,
+        svms=machines,
+        names=(("cnn", names), *component_names, *svm_names),
+    )
+
+
+def svm_classifier(estimator: BaseEstimator, *, dtype: Any = None) -> SVMClassifier:
+    """Return class margins with the estimator's own prediction, from an SVC or a Pipeline that ends in one."""
+    svc = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+    if not isinstance(svc, SVC):
+        raise InputError(f"an SVM must be an SVC or a Pipeline that ends in one; got {type(svc).__name__}.")
+    pairs = from_sklearn(estimator, output="pairs", dtype=dtype)
+    break_ties = bool(svc.break_ties) and svc.decision_function_shape == "ovr"
+    return SVMClassifier(pairs, len(svc.classes_), break_ties)
+
+
+def parity(estimator: BaseEstimator, stage: Stage, examples: np.ndarray) -> float:
+    """Return max |stage(x) - scikit-learn's own output| / max |output| over ``examples`` (N, d).
+
+    Compares with ``transform`` where there is one; an :class:`SVMClassifier` through its pair values, and a
+    prediction that differs anywhere counts as infinite.
+    """
+    if isinstance(stage, SVMClassifier):
+        svc = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+        before = estimator[:-1].transform(examples) if isinstance(estimator, Pipeline) else examples
+        own = jax.vmap(stage.pairs)(jnp.asarray(examples))
+        expected = _pair_values(svc, before)
+        predicted = svc.classes_[np.asarray(jax.vmap(stage.predict)(jnp.asarray(examples)))]
+        decided = np.abs(expected).min(axis=1) > 1e-3 * np.abs(expected).max()
+        if (predicted != svc.predict(before))[decided].any():
+            return float("inf")
+    else:
+        own = jax.vmap(stage)(jnp.asarray(examples))
+        expected = estimator.transform(examples)
+    return float(np.abs(np.asarray(own) - expected).max() / np.abs(expected).max())
+
+
+def _pair_values(svc: SVC, examples: np.ndarray) -> np.ndarray:
+    """The value of every machine, by scikit-learn: an "ovo" copy that shares the fitted attributes."""
+    shape = svc.decision_function_shape
+    try:
+        values = svc.set_params(decision_function_shape="ovo").decision_function(examples)
+    finally:
+        svc.set_params(decision_function_shape=shape)
+    return values.reshape(len(examples), -1)
+
+
+def _pca(estimator: PCA, output: str | None) -> Affine:
+    _check_output(estimator, output, "transform")
+    matrix = estimator.components_
+    if estimator.whiten:
+        # scikit-learn's own floor: a component without variance is not divided by zero.
+        variance = np.maximum(estimator.explained_variance_, np.finfo(estimator.explained_variance_.dtype).eps)
+        matrix = matrix / np.sqrt(variance)[:, None]
+    return Affine(matrix, estimator.mean_, np.zeros(len(matrix)))
+
+
+def _standard_scaler(estimator: StandardScaler, output: str | None) -> Scaling:
+    _check_output(estimator, output, "transform")
+    size = estimator.n_features_in_
+    scale = np.ones(size) if estimator.scale_ is None else estimator.scale_
+    center = np.zeros(size) if estimator.mean_ is None or not estimator.with_mean else estimator.mean_
+    return Scaling(1 / scale, center)
+
+
+def _svc(estimator: SVC, output: str | None) -> Stage:
+    _check_output(estimator, output, "decision", "pairs", "margin")
+    expansion = _kernel_expansion(estimator)
+    classes = len(estimator.classes_)
+    if output == "margin":
+        return Chain((expansion, PairwiseMargins(classes)))
+    if output == "pairs" or classes == 2 or estimator.decision_function_shape == "ovo":
+        return expansion
+    return Chain((expansion, OvrDecision(classes)))
+
+
+def _kernel_expansion(estimator: SVC) -> KernelExpansion:
+    if not isinstance(estimator.kernel, str) or estimator.kernel not in KERNELS:
+        raise InputError(f"the kernel of an SVC must be one of {', '.join(KERNELS)}; got {estimator.kernel!r}.")
+    values = {"gamma": _gamma(estimator)}
+    parameters = {name: values[name] for name in KERNELS[estimator.kernel].parameters}
+    return KernelExpansion(
+        support=_as_dense(estimator.support_vectors_),
+        coefficients=_pair_coefficients(_as_dense(estimator.dual_coef_), estimator.n_support_),
+        intercept=estimator.intercept_,
+        parameters=parameters,
+        kernel=estimator.kernel,
+    )
+
+
+def _pair_coefficients(dual: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """(P, n) alpha_i t_i from scikit-learn's (C - 1, n): support vectors lie class by class, ``counts`` of each.
+
+    For the pair i < j, those of class i keep theirs in row j - 1 and those of class j in row i.
+    """
+    if len(dual) == 1:
+        return dual
+    ends = np.cumsum(counts)
+    members = [slice(end - count, end) for end, count in zip(ends, counts, strict=True)]
+    pairs = list(itertools.combinations(range(len(counts)), 2))
+    coefficients = np.zeros((len(pairs), dual.shape[1]))
+    for p, (i, j) in enumerate(pairs):
+        coefficients[p, members[i]] = dual[j - 1, members[i]]
+        coefficients[p, members[j]] = dual[i, members[j]]
+    return coefficients
+
+
+def _gamma(estimator: SVC) -> float:
+    if estimator.gamma == "auto":
+        return 1 / estimator.n_features_in_
+    if estimator.gamma == "scale":
+        # The one private attribute: 1 / (d Var X) of the training data is kept nowhere else.
+        return estimator._gamma
+    return estimator.gamma
+
+
+def _pipeline(estimator: Pipeline, output: str | None) -> Chain:
+    steps = [step for _, step in estimator.steps if step not in (None, "passthrough")]
+    if not steps:
+        raise InputError("a Pipeline must have at least one step that is not 'passthrough'.")
+    return Chain((*(_build(step, None) for step in steps[:-1]), _build(steps[-1], output)))
+
+
+BUILDERS: dict[type, Callable[[Any, str | None], Stage]] = {
+    PCA: _pca,
+    StandardScaler: _standard_scaler,
+    SVC: _svc,
+    Pipeline: _pipeline,
+}
+"""Every supported estimator with the function that builds its stage."""
+
+
+def _check_fitted(estimator: BaseEstimator) -> None:
+    name = type(estimator).__name__
+    try:
+        check_is_fitted(estimator)
+    except NotFittedError as error:
+        raise InputError(f"{name} is not fitted; call its fit before the conversion.") from error
+    except TypeError as error:
+        raise InputError(f"expected a fitted scikit-learn estimator; got {name}.") from error
+
+
+def _check_output(estimator: BaseEstimator, output: str | None, *choices: str) -> None:
+    if output is not None:
+        check_choice(f"output of {type(estimator).__name__}", output, choices)
+
+
+def _check_features(name: str, estimator: BaseEstimator, expected: int, reads: str) -> None:
+    _check_fitted(estimator)
+    own = estimator.n_features_in_
+    if own != expected:
+        raise InputError(f"{name} was fitted on {own} features, but {reads} has {expected}; fit it on those.")
+
+
+def _svm_output(name: str, svm: BaseEstimator, width: int, dtype: Any, on_components: bool) -> SVMClassifier:
+    if name in ("cnn", "pca") or ":" in name or not name:
+        raise InputError(f"an SVM needs a name of its own without a colon, not 'cnn' or 'pca'; got {name!r}.")
+    _check_features(name, svm, width, "the PCA's output" if on_components else "the dense layer it reads")
+    return svm_classifier(svm, dtype=dtype)
+
+
+def _checked_layers(dense: Sequence, maps_shape: tuple[int, int, int], pool: bool) -> list[tuple[jax.Array, jax.Array]]:
+    if len(maps_shape) != 3:
+        raise InputError(f"maps_shape must be (h, w, K); got {maps_shape}.")
+    if not dense:
+        raise InputError("dense must hold at least one (kernel, bias) pair; got none.")
+    height, width, channels = maps_shape
+    size = (height // 2) * (width // 2) * channels if pool else height * width * channels
+    layers, reads = [], f"maps of shape {maps_shape}" + (" after a 2 x 2 max-pool" if pool else "")
+    for n, (kernel, bias) in enumerate(dense, start=1):
+        check_finite(f"the kernel of dense layer {n}", kernel)
+        check_finite(f"the bias of dense layer {n}", bias)
+        dtype = layers[0][0].dtype if layers else _floating(kernel)
+        kernel, bias = jnp.asarray(kernel, dtype), jnp.asarray(bias, dtype)
+        if kernel.ndim != 2 or kernel.shape[0] != size or bias.shape != kernel.shape[1:]:
+            raise InputError(
+                f"dense layer {n} reads {reads}, so its kernel must have shape ({size}, out) and its bias (out,); "
+                f"got {kernel.shape} and {bias.shape}."
+            )
+        layers.append((kernel, bias))
+        size, reads = kernel.shape[1], f"the {kernel.shape[1]} outputs of layer {n}"
+    return layers
+
+
+def _floating(values: Any) -> jnp.dtype:
+    dtype = jnp.asarray(values).dtype
+    return dtype if jnp.issubdtype(dtype, jnp.floating) else jax.dtypes.canonicalize_dtype(float)
+
+
+def _out_size(stage: Stage) -> int:
+    return jax.eval_shape(stage, jax.ShapeDtypeStruct(stage.in_shape, jax.tree.leaves(stage)[0].dtype)).shape[0]
+
+
+def _class_names(names: Sequence[str] | None, classes: int) -> tuple[str, ...]:
+    if names is None:
+        return tuple(map(str, range(classes)))
+    names = tuple(map(str, names))
+    if len(names) != classes or len(set(names)) != classes:
+        raise InputError(f"class_names must be {classes} different names, one a class of the last layer; got {names}.")
+    return names
+
+
+def _label_names(estimator: BaseEstimator, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of an SVM's classes: the CNN's where its labels are integers in their range, else the labels."""
+    labels = estimator.classes_
+    if np.issubdtype(labels.dtype, np.integer) and 0 <= labels.min() and labels.max() < len(names):
+        return tuple(names[label] for label in labels)
+    return tuple(map(str, labels))
+
+
+def _as_dense(matrix) -> np.ndarray:
+    return matrix.toarray() if hasattr(matrix, "toarray") else matrix

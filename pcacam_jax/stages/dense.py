@@ -1,0 +1,52 @@
+"""Dense layer: x -> f(W x + b), Eq. 3 and 16, with d x_n / d x_{n-1} = diag(f'(u_n)) W_n, Eq. 17 and 20."""
+
+from jaxtyping import Array, Float
+
+from pcacam_jax.numerics import matmul
+from pcacam_jax.pytree import pytree, static
+from pcacam_jax.stages.activation import ACTIVATIONS
+from pcacam_jax.types import Rows, Vector
+
+
+@pytree
+class Dense:
+    """x -> f(W x + b): (d_in,) -> (d_out,).
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> layer = Dense(kernel=jnp.array([[1.0], [2.0]]), bias=jnp.array([-1.0]), activation="relu")
+        >>> float(layer(jnp.array([1.0, 1.0]))[0])
+        2.0
+    """
+
+    kernel: Float[Array, "d_in d_out"]
+    """W^T, as Flax keeps it."""
+    bias: Float[Array, " d_out"]
+    activation: str = static(default="identity")
+    """A name in :data:`~pcacam_jax.stages.activation.ACTIVATIONS`."""
+
+    @property
+    def in_shape(self) -> tuple[int, ...]:
+        """(d_in,)."""
+        return (self.kernel.shape[0],)
+
+    def preactivation(self, x: Vector) -> Vector:
+        """Return u = W x + b, Eq. 16."""
+        return matmul(x, self.kernel) + self.bias
+
+    def __call__(self, x: Vector) -> Vector:
+        """Return f(W x + b)."""
+        return ACTIVATIONS[self.activation].function(self.preactivation(x))
+
+    def forward(self, x: Vector) -> tuple[Vector, Vector]:
+        """Return f(u) and f'(u)."""
+        u = self.preactivation(x)
+        return ACTIVATIONS[self.activation].function(u), ACTIVATIONS[self.activation].derivative(u)
+
+    def pull_back(self, slope: Vector, rows: Rows) -> Rows:
+        """Return rows diag(f'(u)) W."""
+        return matmul(rows * slope, self.kernel.T)
+
+    def jacobian(self, slope: Vector) -> Float[Array, "d_out d_in"]:
+        """Return diag(f'(u)) W, Eq. 20 and 22."""
+        return slope[:, None] * self.kernel.T

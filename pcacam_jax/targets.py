@@ -1,0 +1,53 @@
+"""Targets by name: "pca", "pca:0", "cnn:3", "svm_rbf:predicted", "svm_rbf:<class name>"."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from pcacam_jax.checks import InputError
+from pcacam_jax.head import HybridHead
+
+PREDICTED = "predicted"
+
+
+class Target(NamedTuple):
+    """One entry of one output; ``column`` is None for the class that the classifier predicts at each example."""
+
+    output: str
+    column: int | None
+    name: str
+
+
+def parse_targets(head: HybridHead, targets: str | Sequence[str]) -> tuple[Target, ...]:
+    """Return the targets that the names stand for; a bare output name stands for all its entries.
+
+    Raises:
+        InputError: an unknown output, component or class, or no target at all.
+        TypeError: a target that is not a string.
+    """
+    names = [targets] if isinstance(targets, str) else list(targets)
+    if not names:
+        raise InputError(f"targets must name at least one of {', '.join(head.outputs)}; got an empty list.")
+    return tuple(target for name in names for target in _parse_one(head, name))
+
+
+def _parse_one(head: HybridHead, name: str) -> list[Target]:
+    if not isinstance(name, str):
+        raise TypeError(f"a target must be a string such as 'pca:0'; got {type(name).__name__}.")
+    output, colon, entry = name.partition(":")
+    if output not in head.outputs:
+        raise InputError(f"target {name!r} names no output of this head, which has {', '.join(head.outputs)}.")
+    entries = head.outputs[output]
+    if not colon:
+        return [Target(output, column, f"{output}:{own}") for column, own in enumerate(entries)]
+    if output != "pca" and entry == PREDICTED:
+        return [Target(output, None, name)]
+    return [Target(output, _column(name, entry, entries), name)]
+
+
+def _column(name: str, entry: str, entries: tuple[str, ...]) -> int:
+    if entry in entries:
+        return entries.index(entry)
+    # An index serves where classes have names; names that are numbers always win over it.
+    if entry.isdecimal() and int(entry) < len(entries) and not any(own.isdecimal() for own in entries):
+        return int(entry)
+    raise InputError(f"target {name!r} names no entry of that output, which has {', '.join(entries)}.")

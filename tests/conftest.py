@@ -1,0 +1,16 @@
+import jax
+import pytest
+
+
+@pytest.fixture
+def x64():
+    """Compute in float64 for one test."""
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture(params=["float32", "float64"])
+def dtype(request):
+    """Run a test in both dtypes, float64 with x64 switched on."""
+    with jax.enable_x64(request.param == "float64"):
+        yield request.param
