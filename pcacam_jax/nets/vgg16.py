@@ -1,0 +1,168 @@
+"""VGG16's convolutional base: images (B, H, W, 3) to the maps (B, h, w, K) at a tap.
+
+Thirteen 3x3 convolutions with ReLU in five blocks, a 2x2 maximum after each block; layer names as in Keras.
+An odd size loses its last row or column at a pool, as in Keras.
+"""
+
+from collections.abc import Mapping
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Shaped
+
+from pcacam_jax.checks import InputError, check_choice, check_shape
+
+Params = Mapping[str, Mapping[str, jax.Array]]
+
+MINIMUM_SIZE = 32
+SCALINGS = ("caffe", "unit")
+# The mean colour of ImageNet in the channel order blue, green, red, as the published weights expect it.
+CAFFE_MEAN = (103.939, 116.779, 123.68)
+
+_BLOCKS = {1: (64, 2), 2: (128, 2), 3: (256, 3), 4: (512, 3), 5: (512, 3)}
+# Layer name -> channels, in the order of the forward pass.
+_CHANNELS = {
+    f"block{block}_{layer}": channels
+    for block, (channels, depth) in _BLOCKS.items()
+    for layer in (*(f"conv{i + 1}" for i in range(depth)), "pool")
+}
+TAPS = tuple(_CHANNELS)
+
+
+class VGG16(nn.Module):
+    """Preprocessed images (B, H, W, 3) to the maps (B, h, w, K) at ``tap``; no layer after the tap exists.
+
+    Attributes:
+        tap: one of ``TAPS``; a convolution's tap is read after its ReLU.
+        dtype: the dtype of the computation.
+    """
+
+    tap: str = "block5_pool"
+    dtype: jnp.dtype = jnp.dtype("float32")
+
+    @nn.compact
+    def __call__(self, images: Float[Array, "B H W 3"]) -> Float[Array, "B h w K"]:
+        """Return the maps at the tap."""
+        # Accelerators round the factors of a float32 product by default; the published features need all bits.
+        precision = jax.lax.Precision.HIGHEST if self.dtype == jnp.float32 else None
+        maps = images
+        for name in _layers_up_to(self.tap):
+            if name.endswith("pool"):
+                maps = nn.max_pool(maps, (2, 2), strides=(2, 2))
+            else:
+                convolution = nn.Conv(_CHANNELS[name], (3, 3), dtype=self.dtype, precision=precision, name=name)
+                maps = nn.relu(convolution(maps))
+        return maps
+
+
+def features(
+    params: Params,
+    images: Shaped[Array, "B H W *channels"] | np.ndarray,
+    *,
+    tap: str = "block5_pool",
+    scaling: str = "caffe",
+    dtype=jnp.float32,
+) -> Float[Array, "B h w K"]:
+    """Return the float32 maps at ``tap`` of RGB or grey images with values in 0..255.
+
+    Pure, and ready for ``jit`` with ``static_argnames=("tap", "scaling", "dtype")``.
+
+    Args:
+        params: ``{"block1_conv1": {"kernel": (3, 3, 3, 64), "bias": (64,)}, ...}``, at least up to the tap.
+        images: (B, H, W), (B, H, W, 1) or (B, H, W, 3), integers or floats.
+        tap: one of ``TAPS``.
+        scaling: see :func:`preprocess`.
+        dtype: float32, or bfloat16 for speed at about three significant digits.
+
+    Raises:
+        InputError: wrong image shape or dtype, a side under 32, parameters of another shape, an unknown option.
+    """
+    dtype = jnp.dtype(dtype)
+    check_choice("dtype", dtype.name, ("float32", "bfloat16"))
+    images = _checked_images(images)
+    maps_shape(images.shape[1:3], tap)
+    check_params(params, tap)
+    maps = VGG16(tap=tap, dtype=dtype).apply({"params": params}, preprocess(images, scaling))
+    return jnp.asarray(maps).astype(jnp.float32)
+
+
+def preprocess(images: Shaped[Array, "B H W *channels"] | np.ndarray, scaling: str) -> Float[Array, "B H W 3"]:
+    """Return RGB or grey images in 0..255 as the float32 input of :class:`VGG16`.
+
+    ``caffe``: channels reversed to BGR, minus the mean colour, as the published weights were trained.
+    ``unit``: x / 255 in RGB. Grey is repeated over the three channels first.
+    Floats already in 0..1 must be multiplied by 255 before.
+
+    Raises:
+        InputError: wrong image shape or dtype, or an unknown scaling.
+    """
+    check_choice("scaling", scaling, SCALINGS)
+    images = jnp.asarray(_checked_images(images)).astype(jnp.float32)
+    if images.ndim == 3:
+        images = images[..., None]
+    images = jnp.broadcast_to(images, (*images.shape[:3], 3))
+    if scaling == "unit":
+        return images / 255
+    return images[..., ::-1] - jnp.asarray(CAFFE_MEAN, jnp.float32).reshape(1, 1, 1, 3)
+
+
+def maps_shape(size: tuple[int, ...], tap: str = "block5_pool") -> tuple[int, int, int]:
+    """Return (h, w, K) at ``tap`` for images of ``size`` (H, W).
+
+    Raises:
+        InputError: an unknown tap, or a side under 32, which would leave no map after the fifth pool.
+    """
+    layers = _layers_up_to(tap)
+    height, width = size
+    if min(height, width) < MINIMUM_SIZE:
+        raise InputError(
+            f"images must be at least {MINIMUM_SIZE} x {MINIMUM_SIZE} pixels for VGG16; got {height} x {width}; "
+            "resize them first."
+        )
+    pools = sum(name.endswith("pool") for name in layers)
+    return height >> pools, width >> pools, _CHANNELS[tap]
+
+
+def param_shapes(tap: str = "block5_pool") -> dict[str, dict[str, tuple[int, ...]]]:
+    """Return the shapes of the parameters that the layers up to ``tap`` need, nested as the parameters are."""
+    shapes, before = {}, 3
+    for name in _layers_up_to(tap):
+        if not name.endswith("pool"):
+            shapes[name] = {"kernel": (3, 3, before, _CHANNELS[name]), "bias": (_CHANNELS[name],)}
+            before = _CHANNELS[name]
+    return shapes
+
+
+def check_params(params: Params, tap: str = "block5_pool") -> None:
+    """Refuse parameters that lack a layer up to ``tap`` or have an array of another shape.
+
+    Raises:
+        InputError: naming the layer.
+    """
+    for layer, shapes in param_shapes(tap).items():
+        for part, shape in shapes.items():
+            if part not in params.get(layer, {}):
+                raise InputError(
+                    f"the VGG16 parameters must hold {layer}/{part} of shape {shape}, which is missing; "
+                    "take them from pcacam_jax.nets.weights.load()."
+                )
+            check_shape(f"the VGG16 parameter {layer}/{part}", params[layer][part].shape, shape)
+
+
+def _layers_up_to(tap: str) -> tuple[str, ...]:
+    return TAPS[: TAPS.index(check_choice("tap", tap, TAPS)) + 1]
+
+
+def _checked_images(images) -> jax.Array | np.ndarray:
+    if not isinstance(images, jax.Array):
+        images = np.asarray(images)
+    if not (jnp.issubdtype(images.dtype, jnp.integer) or jnp.issubdtype(images.dtype, jnp.floating)):
+        raise InputError(f"images must be integers or floats in 0..255; got the dtype {images.dtype}.")
+    expected = "images must have the shape (B, H, W), (B, H, W, 1) or (B, H, W, 3)"
+    if images.ndim == 3 and images.shape[-1] in (1, 3):
+        raise InputError(f"{expected}; got {images.shape}, which looks like one image: pass images[None].")
+    if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[-1] not in (1, 3)):
+        raise InputError(f"{expected}, channels last; got {images.shape}.")
+    return images
