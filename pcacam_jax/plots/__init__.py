@@ -1,0 +1,25 @@
+"""Figures: every function takes arrays and draws on the axes it is given; figures of many panels come back whole.
+
+Nothing here touches pyplot, so the functions work without a display and no figure outlives its last reference.
+"""
+
+from pcacam_jax.plots.curves import component_weights, contribution_ratios, influence_curve, learning_curve
+from pcacam_jax.plots.features import feature_space
+from pcacam_jax.plots.files import save
+from pcacam_jax.plots.maps import colour_bar, image, overlay, overlay_pair
+from pcacam_jax.plots.panels import explanation_panel, paper_grid
+
+__all__ = [
+    "colour_bar",
+    "component_weights",
+    "contribution_ratios",
+    "explanation_panel",
+    "feature_space",
+    "image",
+    "influence_curve",
+    "learning_curve",
+    "overlay",
+    "overlay_pair",
+    "paper_grid",
+    "save",
+]
