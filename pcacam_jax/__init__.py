@@ -26,6 +26,7 @@ from pcacam_jax.types import NOTATION, Stage
 from pcacam_jax.verify import Certificate, certify, verify
 
 if TYPE_CHECKING:
+    from pcacam_jax.run import Run, load
     from pcacam_jax.scikit import from_sklearn, hybrid_head
 
 __version__ = "0.1.0"

@@ -2,10 +2,13 @@
 
 import contextlib
 import hashlib
+import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +32,32 @@ def written_whole(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def folder_written_whole(folder: Path, *, marker: str) -> Iterator[Path]:
+    """Yield a temporary folder beside ``folder``; move it there when the block ends well, remove it otherwise.
+
+    A folder that is there already is replaced if it is empty or holds the file ``marker``.
+
+    Raises:
+        InputError: ``folder`` is a file, holds something else, or its parent cannot be written to.
+    """
+    folder = Path(folder).absolute()
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file; choose a folder to write to.")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / marker).is_file():
+        raise InputError(f"the folder {folder} holds other files (no {marker}); choose a new or empty folder.")
+    writable_folder(folder.parent)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        yield temporary
+        temporary.chmod(0o777 & ~_umask())
+        if folder.is_dir():
+            shutil.rmtree(folder)
+        temporary.replace(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def writable_folder(folder: Path) -> Path:
@@ -57,6 +86,26 @@ def cache_folder() -> Path:
     if chosen := os.environ.get("PCACAM_CACHE"):
         return Path(chosen)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pcacam_jax"
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write plain data as indented JSON; whole or not at all."""
+    with written_whole(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        InputError: absent or not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text())
+    except OSError as error:
+        raise InputError(f"the file {path} cannot be read ({error.strerror}).") from error
+    except ValueError as error:
+        raise InputError(f"the file {path} is not JSON ({error}); write it again.") from error
 
 
 def digest(arrays: Mapping[str, np.ndarray]) -> str:

@@ -65,15 +65,16 @@ class HybridHead:
         """Return every output's values."""
         return self.forward(maps)[0]
 
-    def components(self, x_m: Vector) -> Vector:
+    def components(self, maps: Maps) -> Vector:
         """Return what the SVMs read: v, or x_m where there is no PCA."""
+        x_m = self.trunk(maps)
         return x_m if self.pca is None else self.pca(x_m)
 
     def predict(self, maps: Maps) -> dict[str, Int[Array, ""]]:
         """Return each classifier's class index: argmax for the CNN, the estimator's own rule for an SVM."""
-        x_m = self.trunk(maps)
-        v = self.components(x_m)
-        return {"cnn": jnp.argmax(self.cnn(x_m)), **{name: svm.predict(v) for name, svm in self.svms.items()}}
+        v = self.components(maps)
+        logits = self.cnn(self.trunk(maps))
+        return {"cnn": jnp.argmax(logits), **{name: svm.predict(v) for name, svm in self.svms.items()}}
 
     def forward(self, maps: Maps) -> tuple[dict[str, Vector], HeadByProducts]:
         """Return every output's values and the by-products of every stage."""

@@ -1,15 +1,65 @@
-"""Named arrays on disk as safetensors, with a digest that tells when a file was altered."""
+"""Stages and heads on disk: one safetensors file of arrays, the structure as JSON, and a digest over both.
 
+No pickle anywhere, so a file from a stranger can do no harm.
+"""
+
+import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import safetensors
 import safetensors.numpy
 
+from pcacam_jax import stages
+from pcacam_jax.chain import Chain
 from pcacam_jax.checks import InputError
 from pcacam_jax.files import digest, written_whole
+from pcacam_jax.head import HybridHead
+
+SCHEMA = "1"
+_PARTS = (
+    stages.Affine,
+    Chain,
+    stages.Dense,
+    stages.Elementwise,
+    stages.Flatten,
+    HybridHead,
+    stages.KernelExpansion,
+    stages.MaxPool,
+    stages.OvrDecision,
+    stages.PairwiseMargins,
+    stages.SVMClassifier,
+    stages.Scaling,
+)
+PARTS = {part.__name__: part for part in _PARTS}
+"""Every part that a file may hold, by the name it has there."""
+
+
+def save(path: Path, stage: Any) -> None:
+    """Write a stage or a head to the safetensors file ``path``; whole or not at all."""
+    arrays: dict[str, np.ndarray] = {}
+    structure = _encode(stage, "", arrays)
+    write_arrays(path, arrays, {"schema": SCHEMA, "structure": json.dumps(structure)})
+
+
+def restore(path: Path) -> Any:
+    """Read what :func:`save` wrote; needs neither scikit-learn nor Flax.
+
+    Raises:
+        InputError: absent, truncated, altered, of another schema version, or not a stage at all.
+    """
+    arrays, metadata = read_arrays(path)
+    schema = metadata.get("schema")
+    if schema != SCHEMA:
+        raise InputError(f"{path} has schema version {schema}, but this version reads {SCHEMA}; write it again with it.")
+    try:
+        return _decode(json.loads(metadata["structure"]), arrays)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{path} does not hold a stage that this version knows ({error}); write it again.") from error
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
@@ -46,3 +96,35 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 def _signature(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> str:
     header = np.frombuffer(json.dumps(dict(metadata), sort_keys=True).encode(), np.uint8)
     return digest({**arrays, "": header})
+
+
+def _encode(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
+    """Return ``value`` as JSON; arrays go to ``arrays`` under their path and are referred to by it."""
+    if type(value) in _PARTS:
+        fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+        return {"part": type(value).__name__, "fields": _encode_named(fields, name, arrays)}
+    if isinstance(value, dict):
+        return {"dict": _encode_named(value, name, arrays)}
+    if isinstance(value, tuple):
+        return {"tuple": list(_encode_named(dict(enumerate(value)), name, arrays).values())}
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    arrays[name] = np.asarray(value)
+    return {"array": name}
+
+
+def _encode_named(values: Mapping[Any, Any], name: str, arrays: dict[str, np.ndarray]) -> dict[Any, Any]:
+    prefix = f"{name}." if name else ""
+    return {key: _encode(value, f"{prefix}{key}", arrays) for key, value in values.items()}
+
+
+def _decode(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
+    if not isinstance(value, dict):
+        return value
+    if "part" in value:
+        return PARTS[value["part"]](**{key: _decode(own, arrays) for key, own in value["fields"].items()})
+    if "dict" in value:
+        return {key: _decode(own, arrays) for key, own in value["dict"].items()}
+    if "tuple" in value:
+        return tuple(_decode(own, arrays) for own in value["tuple"])
+    return jnp.asarray(arrays[value["array"]])

@@ -1,0 +1,78 @@
+"""The configuration of a run."""
+
+import dataclasses
+
+from pcacam_jax.checks import InputError, check_choice
+from pcacam_jax.stages import ACTIVATIONS
+
+TAPS = ("block5_pool", "block5_conv3")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FitConfig:
+    """What a run is made with; the sizes are the paper's, Section 6.1."""
+
+    size: int = 224
+    """Side in pixels to which every image is resized, at least 32."""
+    tap: str = "block5_pool"
+    """Layer of VGG16 where the maps are explained: block5_pool, or block5_conv3 for maps twice as fine."""
+    scaling: str = "caffe"
+    """Preprocessing: caffe, as the ImageNet weights were trained, or unit (x / 255)."""
+    compute: str = "float32"
+    """Dtype in which VGG16 computes: float32 or bfloat16."""
+    weights: str | None = None
+    """File with VGG16's weights; found by itself if left out."""
+    hidden: tuple[int, ...] = (40, 30, 20)
+    """Widths of the dense layers before the last, which has one output a class."""
+    at: int = 2
+    """The dense layer whose output feeds the PCA, the paper's m."""
+    activation: str = "sigmoid"
+    """Activation of the dense layers: identity, sigmoid, relu, tanh, softplus or gelu."""
+    feature_scale: str = "rms"
+    """What features are divided by while the head trains, folded into its first kernel afterwards: rms (their root
+    mean square, so that a sigmoid does not start saturated) or none."""
+    epochs: int = 300
+    """Epochs to train; the best by validation accuracy is kept."""
+    learning_rate: float = 3e-2
+    """Learning rate of plain SGD."""
+    batch_size: int = 32
+    """Images in a training batch."""
+    validation_fraction: float = 0.2
+    """Share of the training images that chooses the epoch."""
+    components: int = 3
+    """Principal components, the paper's D."""
+    cost: float = 1.0
+    """The SVMs' C."""
+    gamma: float = 1.0
+    """The RBF kernel's gamma."""
+    seed: int = 0
+    """Seed of initial weights, batches and the validation split."""
+
+    def __post_init__(self):
+        """Refuse values that no run can have."""
+        object.__setattr__(self, "hidden", tuple(self.hidden))
+        check_choice("tap", self.tap, TAPS)
+        check_choice("scaling", self.scaling, ("caffe", "unit"))
+        check_choice("compute", self.compute, ("float32", "bfloat16"))
+        check_choice("feature_scale", self.feature_scale, ("rms", "none"))
+        check_choice("activation", self.activation, ACTIVATIONS)
+        if self.size < 32:
+            raise InputError(f"size must be at least 32 pixels for VGG16; got {self.size}.")
+        if not self.hidden or min(self.hidden) < 1:
+            raise InputError(f"hidden must be widths of at least 1; got {self.hidden}.")
+        if not 1 <= self.at <= len(self.hidden):
+            raise InputError(f"at must be a hidden layer, 1 to {len(self.hidden)}; got {self.at}.")
+        if not 1 <= self.components <= self.hidden[self.at - 1]:
+            raise InputError(
+                f"components must lie in 1 to {self.hidden[self.at - 1]}, the width of layer {self.at}; got {self.components}."
+            )
+        if not 0 < self.validation_fraction < 1:
+            raise InputError(f"validation_fraction must lie between 0 and 1; got {self.validation_fraction}.")
+        for name in ("epochs", "learning_rate", "batch_size", "cost", "gamma"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name} must be positive; got {getattr(self, name)}.")
+
+    @property
+    def pool(self) -> bool:
+        """Whether the head begins with VGG16's last max-pool."""
+        return self.tap == "block5_conv3"

@@ -1,0 +1,6 @@
+"""Labelled images from arrays, npz and idx files, folders and an embedded sample, all as one ``Dataset``."""
+
+from pcacam_jax.data.dataset import ArraySplit, Dataset, FolderSplit, Split, load_image
+from pcacam_jax.data.sources import EMBEDDED_SAMPLE, read_dataset
+
+__all__ = ["EMBEDDED_SAMPLE", "ArraySplit", "Dataset", "FolderSplit", "Split", "load_image", "read_dataset"]

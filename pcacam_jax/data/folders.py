@@ -1,0 +1,66 @@
+"""Images sorted into one folder for each class."""
+
+import warnings
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pcacam_jax.checks import InputError
+from pcacam_jax.data.dataset import FolderSplit
+
+IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+
+
+def class_folders(root: Path) -> list[str]:
+    """Return the sorted names of the folders in ``root``, hidden ones left out.
+
+    Raises:
+        InputError: there are none.
+    """
+    names = sorted(entry.name for entry in _visible(root) if entry.is_dir())
+    if not names:
+        raise InputError(f"the folder {root} must hold one folder for each class, but has none; sort the images so.")
+    return names
+
+
+def read_folders(root: Path, class_names: Sequence[str]) -> FolderSplit:
+    """Return the images directly in the folders of the named classes, by class, then by file name.
+
+    Hidden files are passed over; anything else that is not an image file is left out with a warning.
+
+    Raises:
+        InputError: a class has no image.
+    """
+    paths, labels, others = [], [], [entry for entry in _visible(root) if not entry.is_dir()]
+    for label, name in enumerate(class_names):
+        images = [entry for entry in _visible(root / name) if _is_image(entry)]
+        if not images:
+            raise InputError(
+                f"the class folder {root / name} must hold images ({', '.join(sorted(IMAGE_SUFFIXES))}), but has none; "
+                "add some or remove the folder."
+            )
+        paths += images
+        labels += [label] * len(images)
+        others += [entry for entry in _visible(root / name) if not _is_image(entry)]
+    _warn_of_others(root, others)
+    return FolderSplit(root, tuple(paths), np.array(labels, np.int64))
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
+
+
+def _visible(folder: Path) -> Iterable[Path]:
+    return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+
+
+def _warn_of_others(root: Path, others: Sequence[Path]) -> None:
+    # Silence would let half of a dataset vanish when it is in a format that is not read, or one folder deeper
+    if others:
+        names = [other.relative_to(root).as_posix() for other in others[:3]]
+        warnings.warn(
+            f"{len(others)} entries under {root} are no image files and are left out: "
+            f"{', '.join(names)}{', ...' if len(others) > 3 else ''}",
+            stacklevel=2,
+        )

@@ -1,0 +1,205 @@
+"""From a data set to a run: features, a trained head, PCA, two SVMs, their stages, a certificate (Section 6.1)."""
+
+import dataclasses
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from sklearn.decomposition import PCA
+from sklearn.metrics import f1_score
+from sklearn.svm import SVC
+
+from pcacam_jax.checks import InputError
+from pcacam_jax.config import FitConfig
+from pcacam_jax.data import Dataset
+from pcacam_jax.features import cached_features
+from pcacam_jax.head import HybridHead
+from pcacam_jax.nets import weights
+from pcacam_jax.progress import Progress
+from pcacam_jax.scikit import from_sklearn, hybrid_head, parity, svm_classifier
+from pcacam_jax.stages import MaxPool
+from pcacam_jax.train import TrainedHead, train_head
+from pcacam_jax.verify import Certificate, verify
+
+PARITY_TOLERANCE = 1e-10
+"""Largest relative difference allowed between a float64 stage and scikit-learn's own output."""
+PARITY_ROWS = 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class Fitted:
+    """What :func:`fit` returns; figures and the run folder are made from it."""
+
+    config: FitConfig
+    weights_digest: str
+    dataset: Dataset
+    head: HybridHead
+    training: TrainedHead
+    pca: PCA
+    svms: dict[str, SVC]
+    maps: dict[str, np.ndarray]
+    """Feature maps of "train" and "test", (N, h, w, K)."""
+    components: dict[str, np.ndarray]
+    """PCA features of "train" and "test", (N, D)."""
+    metrics: dict[str, Any]
+    certificate: Certificate
+    timings: dict[str, float]
+
+
+def fit(dataset: Dataset, config: FitConfig, *, progress: Progress | None = None) -> Fitted:
+    """Train and fit everything on ``dataset``; a stage that does not equal its estimator is an error.
+
+    Raises:
+        InputError: too few images, weights that cannot be had, training that diverges.
+    """
+    progress = progress or Progress(quiet=True)
+    timings: dict[str, float] = {}
+    with _timed(timings, "features"):
+        digest, maps = _features(dataset, config, progress)
+    with _timed(timings, "training"):
+        training = _train(maps["train"], dataset, config, progress)
+    with _timed(timings, "estimators"):
+        estimators = _estimators(training, maps["train"], dataset, config)
+        pca, svms, head = estimators.pca, estimators.svms, estimators.head
+        components = {part: _in_batches(jax.vmap(head.components), own) for part, own in maps.items()}
+        metrics = _metrics(estimators, training, maps, dataset)
+    with _timed(timings, "verification"):
+        certificate = verify(head, generic_point(maps["test"][0]), name="head")
+    return Fitted(config, digest, dataset, head, training, pca, svms, maps, components, metrics, certificate, timings)
+
+
+def generic_point(maps: np.ndarray) -> np.ndarray:
+    """Return maps moved by at most a thousandth, so that no two are equal: at ties a max-pool has no derivative."""
+    noise = np.random.default_rng(0).uniform(size=maps.shape)
+    return np.asarray(maps + 1e-3 * np.abs(maps).max() * noise, np.float32)
+
+
+def _features(dataset: Dataset, config: FitConfig, progress: Progress) -> tuple[str, dict[str, np.ndarray]]:
+    params = weights.load(config.weights)
+    digest = weights.weights_digest(params)
+    options = {"size": config.size, "tap": config.tap, "scaling": config.scaling, "dtype": config.compute}
+    maps = {}
+    with progress.bar("features", len(dataset.train) + len(dataset.test)) as advance:
+        for part, split in {"train": dataset.train, "test": dataset.test}.items():
+            maps[part] = cached_features(params, digest, split, **options, advance=advance)
+    return digest, maps
+
+
+def _train(maps: np.ndarray, dataset: Dataset, config: FitConfig, progress: Progress) -> TrainedHead:
+    if config.pool:
+        maps = _in_batches(jax.vmap(MaxPool(maps.shape[1:])), maps)
+    with progress.bar("training", config.epochs) as advance:
+        return train_head(
+            maps,
+            dataset.train.labels,
+            sizes=(*config.hidden, len(dataset.class_names)),
+            activation=config.activation,
+            feature_scale=root_mean_square(maps) if config.feature_scale == "rms" else 1.0,
+            epochs=config.epochs,
+            learning_rate=config.learning_rate,
+            batch_size=config.batch_size,
+            validation_fraction=config.validation_fraction,
+            seed=config.seed,
+            advance=advance,
+        )
+
+
+def root_mean_square(maps: np.ndarray) -> float:
+    """Return the root mean square of all features, 1 where they are all zero."""
+    squares = sum(float(np.sum(np.square(own, dtype=np.float64))) for own in maps)
+    return math.sqrt(squares / maps.size) or 1.0
+
+
+class Estimators(NamedTuple):
+    """The fitted scikit-learn objects, the head made of them, and how closely it follows them."""
+
+    pca: PCA
+    svms: dict[str, SVC]
+    head: HybridHead
+    parity: dict[str, float]
+
+
+def _estimators(training: TrainedHead, maps: np.ndarray, dataset: Dataset, config: FitConfig) -> Estimators:
+    """Fit PCA and SVMs on the training images' x_m, and join all to a head."""
+    options = {
+        "maps_shape": maps.shape[1:],
+        "at": config.at,
+        "activation": config.activation,
+        "pool": config.pool,
+        "class_names": dataset.class_names,
+    }
+    trunk = hybrid_head(training.layers, **options).trunk
+    x_m = np.asarray(_in_batches(jax.vmap(trunk), maps), np.float64)
+    if len(x_m) < config.components:
+        raise InputError(f"{config.components} components need as many training images; got {len(x_m)}.")
+    pca = fix_signs(PCA(config.components).fit(x_m))
+    v = pca.transform(x_m)
+    svms = {
+        f"svm_{kernel}": SVC(C=config.cost, kernel=kernel, gamma=config.gamma).fit(v, dataset.train.labels)
+        for kernel in ("linear", "rbf")
+    }
+    errors = _checked_parity(pca, svms, x_m[:PARITY_ROWS])
+    return Estimators(pca, svms, hybrid_head(training.layers, pca=pca, svms=svms, **options), errors)
+
+
+def fix_signs(pca: PCA) -> PCA:
+    """Turn every component so that its loading of largest magnitude is positive, whatever the solver chose."""
+    rows = np.arange(len(pca.components_))
+    largest = pca.components_[rows, np.abs(pca.components_).argmax(axis=1)]
+    pca.components_ = pca.components_ * np.where(largest < 0, -1.0, 1.0)[:, None]
+    return pca
+
+
+def _metrics(
+    estimators: Estimators, training: TrainedHead, maps: dict[str, np.ndarray], dataset: Dataset
+) -> dict[str, Any]:
+    truth = {"train": dataset.train.labels, "test": dataset.test.labels}
+    predicted = {part: _in_batches(jax.vmap(estimators.head.predict), own) for part, own in maps.items()}
+    scores: dict[str, Any] = {
+        name: {f"{part}_f1": _macro_f1(truth[part], predicted[part][name]) for part in maps}
+        for name in ("cnn", *estimators.svms)
+    }
+    for name, svm in estimators.svms.items():
+        scores[name]["support_vectors"] = int(svm.n_support_.sum())
+    return {
+        "metrics": scores,
+        "explained_variance_ratio": [float(ratio) for ratio in estimators.pca.explained_variance_ratio_],
+        "best_epoch": training.best_epoch,
+        "images": {part: len(own) for part, own in maps.items()},
+        "parity": estimators.parity,
+    }
+
+
+def _macro_f1(truth: np.ndarray, predicted: np.ndarray) -> float:
+    return float(f1_score(truth, predicted, average="macro", zero_division=0))
+
+
+def _checked_parity(pca: PCA, svms: dict[str, SVC], x_m: np.ndarray) -> dict[str, float]:
+    """Compare every float64 stage with its estimator; a difference is a fault of the library, not of the input."""
+    v = pca.transform(x_m)
+    with jax.enable_x64(True):
+        errors = {"pca": parity(pca, from_sklearn(pca), x_m)}
+        errors |= {name: parity(svm, svm_classifier(svm), v) for name, svm in svms.items()}
+    for name, error in errors.items():
+        if not error <= PARITY_TOLERANCE:
+            raise RuntimeError(f"the stage of {name} differs from scikit-learn by {error:.1e}; please report this.")
+    return errors
+
+
+def _in_batches(function: Any, maps: np.ndarray, size: int = 256) -> Any:
+    """Apply a batched function to maps that may be larger than memory; leaves come back as NumPy arrays."""
+    compiled = jax.jit(function)
+    parts = [compiled(jnp.asarray(maps[start : start + size])) for start in range(0, len(maps), size)]
+    return jax.tree.map(lambda *leaves: np.concatenate([np.asarray(leaf) for leaf in leaves]), *parts)
+
+
+@contextmanager
+def _timed(timings: dict[str, float], name: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    timings[name] = round(time.perf_counter() - start, 3)

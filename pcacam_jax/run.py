@@ -1,0 +1,124 @@
+"""A run folder: config.json, metrics.json, model.safetensors, verification.json, figures/; written whole, loaded back."""
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import pcacam_jax
+from pcacam_jax import store
+from pcacam_jax.checks import InputError
+from pcacam_jax.config import FitConfig
+from pcacam_jax.data import load_image
+from pcacam_jax.explain import Explanation, explain
+from pcacam_jax.features import BATCH, extract
+from pcacam_jax.files import read_json, write_json
+from pcacam_jax.fit import Fitted
+from pcacam_jax.head import HybridHead
+from pcacam_jax.nets import vgg16, weights
+
+SCHEMA = 1
+CONFIG, METRICS, MODEL, CERTIFICATE, FIGURES = (
+    "config.json",
+    "metrics.json",
+    "model.safetensors",
+    "verification.json",
+    "figures",
+)
+SIGN_RULE = "the loading of largest magnitude of every component is positive"
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A fitted run, ready to explain new images."""
+
+    config: FitConfig
+    class_names: tuple[str, ...]
+    weights_digest: str
+    head: HybridHead
+    metrics: dict[str, Any]
+
+    @functools.cached_property
+    def params(self) -> vgg16.Params:
+        """VGG16's parameters, the very ones of the fit.
+
+        Raises:
+            InputError: they cannot be had, or are others.
+        """
+        params = weights.load(self.config.weights)
+        if (digest := weights.weights_digest(params)) != self.weights_digest:
+            raise InputError(
+                f"this run was fitted with VGG16 weights of digest {self.weights_digest[:12]}..., but those found have "
+                f"{digest[:12]}...; restore the file, or fit again."
+            )
+        return params
+
+    def load_images(self, paths: Sequence[str | Path]) -> np.ndarray:
+        """Return image files as (B, size, size, 3) uint8, as the run's own images were read."""
+        return np.stack([load_image(path, self.config.size) for path in paths])
+
+    def features(self, images: np.ndarray) -> np.ndarray:
+        """Return the (B, h, w, K) maps of (B, size, size, 3) images in 0..255.
+
+        Raises:
+            InputError: images of another size.
+        """
+        expected = (self.config.size, self.config.size, 3)
+        if np.shape(images)[1:] != expected:
+            raise InputError(f"images must have shape (B, {', '.join(map(str, expected))}); got {np.shape(images)}.")
+        options = {"tap": self.config.tap, "scaling": self.config.scaling, "dtype": self.config.compute}
+        starts = range(0, len(images), BATCH)
+        batches = [extract(self.params, images[start : start + BATCH], **options) for start in starts]
+        return np.concatenate([np.asarray(batch) for batch in batches])
+
+    def explain(self, images: np.ndarray, targets: str | Sequence[str], **options: Any) -> Explanation:
+        """Return the heatmaps of ``targets`` on images; ``options`` as in :func:`pcacam_jax.explain`."""
+        return explain(self.head, self.features(images), targets, **options)
+
+
+def save(fitted: Fitted, folder: Path) -> None:
+    """Write everything but the figures of a fitted run into ``folder``."""
+    config = {
+        "schema": SCHEMA,
+        "version": pcacam_jax.__version__,
+        "data": fitted.dataset.name,
+        "class_names": list(fitted.dataset.class_names),
+        "weights_digest": fitted.weights_digest,
+        "component_signs": SIGN_RULE,
+        "fit": dataclasses.asdict(fitted.config),
+    }
+    training = dataclasses.asdict(fitted.training)
+    del training["layers"]
+    write_json(folder / CONFIG, config)
+    write_json(folder / METRICS, {**fitted.metrics, "training": training, "timings": fitted.timings})
+    store.save(folder / MODEL, fitted.head)
+    write_json(folder / CERTIFICATE, fitted.certificate.as_dict())
+
+
+def load(folder: str | Path) -> Run:
+    """Load a run folder into something that explains new images.
+
+    Raises:
+        InputError: not a run folder, a file that is missing or altered, or another schema version.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"the run folder {folder} does not exist; make one with: pcacam fit --data SOURCE --out RUN.")
+    for name in (CONFIG, METRICS, MODEL):
+        if not (folder / name).is_file():
+            raise InputError(f"the run folder {folder} lacks {name}; fit it again.")
+    config = read_json(folder / CONFIG)
+    schema = config.get("schema") if isinstance(config, dict) else None
+    if schema != SCHEMA:
+        raise InputError(f"{folder} has schema version {schema}, but this version reads {SCHEMA}; fit it again with it.")
+    head = store.restore(folder / MODEL)
+    if not isinstance(head, HybridHead):
+        raise InputError(f"{folder / MODEL} must hold a HybridHead; got {type(head).__name__}; fit it again.")
+    try:
+        fit_config = FitConfig(**config["fit"])
+        return Run(fit_config, tuple(config["class_names"]), config["weights_digest"], head, read_json(folder / METRICS))
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{folder / CONFIG} is not the configuration of a run ({error}); fit it again.") from error

@@ -1,0 +1,221 @@
+import re
+import struct
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pcacam_jax.checks import InputError
+from pcacam_jax.data import ArraySplit, Dataset, FolderSplit, load_image
+
+LABELS = np.array([0, 1, 1, 0, 1], np.int64)
+
+
+def draw(*shape):
+    return np.random.default_rng(3).integers(0, 256, shape, np.uint8)
+
+
+def resized(array, size):
+    return np.asarray(Image.fromarray(array).resize((size, size), Image.Resampling.BILINEAR))
+
+
+def folder_split(root):
+    paths = tuple(root / f"{i}.png" for i in range(len(LABELS)))
+    for path, array in zip(paths, draw(5, 20, 30, 3), strict=True):
+        Image.fromarray(array).save(path)
+    return FolderSplit(root, paths, LABELS)
+
+
+@pytest.fixture(params=["arrays", "folder"])
+def split(request, tmp_path):
+    """The same five images behind both kinds of split."""
+    return ArraySplit(draw(5, 20, 30, 3), LABELS) if request.param == "arrays" else folder_split(tmp_path)
+
+
+@pytest.mark.parametrize("size", [32, 45])
+def test_colour_is_resized_as_pillow_does(split, size):
+    images = split.images([4, 0], size)
+    assert images.shape == (2, size, size, 3)
+    assert images.dtype == np.uint8
+    np.testing.assert_array_equal(images, [resized(draw(5, 20, 30, 3)[i], size) for i in (4, 0)])
+
+
+@pytest.mark.parametrize("shape", [(5, 28, 28), (5, 28, 28, 1), (5, 60, 41), (5, 1, 1)])
+def test_grey_is_resized_and_repeated(shape):
+    pixels = draw(*shape)
+    images = ArraySplit(pixels, LABELS).images([2], 33)
+    expected = resized(pixels[2].reshape(shape[1:3]), 33)
+    np.testing.assert_array_equal(images[0], np.repeat(expected[..., None], 3, axis=2))
+
+
+def test_colour_of_the_wanted_size_is_left_alone():
+    pixels = draw(5, 32, 32, 3)
+    np.testing.assert_array_equal(ArraySplit(pixels, LABELS).images(slice(None), 32), pixels)
+
+
+@pytest.mark.parametrize("chosen", [[1, 2, 4], slice(1, 3), np.array([3]), LABELS == 1, np.array([], int), [-1]])
+def test_indices_choose_as_in_numpy(split, chosen):
+    np.testing.assert_array_equal(split.images(chosen, 32), split.images(slice(None), 32)[chosen])
+
+
+def test_an_index_past_the_end_is_an_index_error(split):
+    with pytest.raises(IndexError):
+        split.images([5], 32)
+
+
+def test_too_small_a_size_is_refused(split):
+    with pytest.raises(InputError, match="at least 32 pixels, got 31"):
+        split.images([0], 31)
+
+
+def test_take_keeps_images_and_labels_together():
+    split = ArraySplit(draw(5, 20, 30, 3), LABELS)
+    part = split.take(np.array([4, 0]))
+    assert len(part) == 2
+    np.testing.assert_array_equal(part.labels, [1, 0])
+    np.testing.assert_array_equal(part.images([0], 32), split.images([4], 32))
+
+
+def test_array_fingerprint_is_of_the_pixels_alone():
+    pixels = draw(5, 28, 28)
+    fingerprint = ArraySplit(pixels, LABELS).fingerprint()
+    assert ArraySplit(pixels.copy(), 1 - LABELS, "elsewhere").fingerprint() == fingerprint
+    assert ArraySplit(pixels[::-1], LABELS).fingerprint() != fingerprint
+    pixels[3, 14, 2] ^= 1
+    assert ArraySplit(pixels, LABELS).fingerprint() != fingerprint
+
+
+def test_folder_fingerprint_is_of_names_and_bytes(tmp_path):
+    (tmp_path / "here").mkdir()
+    (tmp_path / "there").mkdir()
+    split = folder_split(tmp_path / "here")
+    fingerprint = split.fingerprint()
+    assert split.fingerprint() == fingerprint
+    assert folder_split(tmp_path / "there").fingerprint() == fingerprint
+
+    renamed = (split.paths[0].rename(tmp_path / "here" / "other.png"), *split.paths[1:])
+    assert FolderSplit(split.root, renamed, LABELS).fingerprint() != fingerprint
+
+    changed = folder_split(tmp_path / "there")
+    array = np.array(Image.open(changed.paths[2]))
+    array[0, 0, 0] ^= 1
+    Image.fromarray(array).save(changed.paths[2])
+    assert changed.fingerprint() != fingerprint
+
+
+def test_fingerprint_of_a_file_that_has_gone_is_refused(tmp_path):
+    split = folder_split(tmp_path)
+    split.paths[1].unlink()
+    with pytest.raises(InputError, match=r"1\.png cannot be read"):
+        split.fingerprint()
+
+
+def test_files_are_opened_only_when_asked_for(tmp_path):
+    split = folder_split(tmp_path)
+    split.paths[1].write_bytes(b"no image")
+    assert split.images([0, 2], 32).shape == (2, 32, 32, 3)
+    with pytest.raises(InputError, match=re.escape(str(split.paths[1]))):
+        split.images([0, 1], 32)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "YCbCr"])
+def test_every_mode_becomes_rgb(tmp_path, mode):
+    image = Image.fromarray(draw(40, 40, 3)).convert(mode)
+    path = tmp_path / ("image.png" if mode in ("1", "L", "LA", "P", "RGBA") else "image.tif")
+    image.save(path)
+    expected = np.asarray(image.convert("RGB").resize((32, 32), Image.Resampling.BILINEAR))
+    np.testing.assert_array_equal(load_image(path, 32), expected)
+
+
+def test_a_palette_with_transparency_becomes_rgb_without_a_warning(tmp_path):
+    image = Image.fromarray(draw(40, 40, 3)).quantize(8)
+    image.save(tmp_path / "image.png", transparency=bytes([0, 128] * 4))
+    np.testing.assert_array_equal(load_image(tmp_path / "image.png", 40), np.asarray(image.convert("RGB")))
+
+
+def test_exif_orientation_turns_the_image_upright(tmp_path):
+    array = draw(40, 40, 3)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: rotate by 90 degrees clockwise to show
+    Image.fromarray(array).save(tmp_path / "image.png", exif=exif)
+    np.testing.assert_array_equal(load_image(tmp_path / "image.png", 40), np.rot90(array, -1))
+
+
+@pytest.mark.parametrize(("dtype", "mode"), [(np.uint16, "I;16"), (np.int32, "I"), (np.float32, "F")])
+def test_deep_images_are_refused(tmp_path, dtype, mode):
+    path = tmp_path / "image.tif"
+    Image.fromarray(draw(40, 40).astype(dtype)).save(path)
+    with pytest.raises(InputError, match=f"image.tif must have 8 bits a channel, but its mode is {mode}"):
+        load_image(path, 32)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "gif", "bmp", "tif", "webp", "ppm"])
+def test_a_truncated_image_is_refused(tmp_path, suffix):
+    path = tmp_path / f"broken.{suffix}"
+    Image.fromarray(draw(40, 40, 3)).save(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(InputError, match=rf"broken\.{suffix} cannot be decoded"):
+        load_image(path, 32)
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 3)])
+def test_a_file_that_is_no_image_is_refused(tmp_path, content):
+    (tmp_path / "broken.png").write_bytes(content)
+    with pytest.raises(InputError, match=r"broken\.png cannot be decoded"):
+        load_image(tmp_path / "broken.png", 32)
+
+
+def test_an_absent_image_and_a_small_size_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"absent\.png must be a file"):
+        load_image(tmp_path / "absent.png", 32)
+    with pytest.raises(InputError, match="at least 32"):
+        load_image(tmp_path / "absent.png", 31)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "labels", "sentence"),
+    [
+        (draw(5, 28, 28) / 255, LABELS, "must be uint8, 0 to 255, but they are float64"),
+        (np.full((5, 28, 28), np.nan, np.float32), LABELS, "must be uint8"),
+        (draw(5, 28, 28).astype(np.int64), LABELS, "must be uint8"),
+        (draw(5, 784), LABELS, r"must have shape .* but it is \(5, 784\)"),
+        (draw(5, 3, 28, 28), LABELS, r"must have shape .* but it is \(5, 3, 28, 28\)"),
+        (draw(5, 28, 28, 4), LABELS, "must have shape"),
+        (draw(5, 28, 28, 3, 1), LABELS, "must have shape"),
+        (draw(5, 0, 28), LABELS, "must have shape"),
+        (draw(4, 28, 28), LABELS, "4 images and 5 labels"),
+        (draw(5, 28, 28), LABELS.astype(np.int32), r"must be \(N,\) int64, but they are \(5,\) int32"),
+        (draw(5, 28, 28), LABELS[:, None], r"must be \(N,\) int64, but they are \(5, 1\)"),
+    ],
+)
+def test_wrong_arrays_are_refused(pixels, labels, sentence):
+    with pytest.raises(InputError, match=sentence):
+        ArraySplit(pixels, labels)
+
+
+def test_a_folder_split_checks_its_labels(tmp_path):
+    with pytest.raises(InputError, match="1 images and 5 labels"):
+        FolderSplit(tmp_path, (tmp_path / "image.png",), LABELS)
+
+
+@pytest.mark.parametrize(
+    ("names", "rows", "sentence"),
+    [
+        ((), slice(None), r"at least 2 classes to tell apart, but it has 0 \(none\)"),
+        (("cat",), slice(None), r"at least 2 classes to tell apart, but it has 1 \(cat\)"),
+        (("cat", "cat"), slice(None), "cat comes more than once"),
+        (("cat", "dog"), slice(0), "test split of pets must hold images"),
+    ],
+)
+def test_wrong_datasets_are_refused(names, rows, sentence):
+    split = ArraySplit(draw(5, 28, 28), LABELS)
+    with pytest.raises(InputError, match=sentence):
+        Dataset("pets", names, split, split.take(rows))
+
+
+@pytest.mark.parametrize("label", [-1, 2])
+def test_labels_without_a_name_are_refused(label):
+    split = ArraySplit(draw(5, 28, 28), LABELS)
+    wrong = ArraySplit(draw(5, 28, 28), np.where(LABELS, label, 0))
+    with pytest.raises(InputError, match=r"train labels of pets must lie in 0\.\.1"):
+        Dataset("pets", ("cat", "dog"), wrong, split)
