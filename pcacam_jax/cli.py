@@ -117,7 +117,7 @@ def verify(run: tyro.conf.Positional[Path | None] = None, *, out: Path | None = 
 
 def _certificate(run: Path | None) -> Certificate:
     if run is None:
-        with Progress().bar("certificate", 0) as advance:
+        with Progress().bar("certificate", None) as advance:
             return certify(progress=lambda name: advance(1))
     from pcacam_jax.run import load
     from pcacam_jax.verify import Draw

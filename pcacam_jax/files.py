@@ -112,7 +112,7 @@ def digest(arrays: Mapping[str, np.ndarray]) -> str:
     """Return the SHA-256 of named arrays: of every name, dtype, shape and little-endian bytes, in order of name."""
     total = hashlib.sha256()
     for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
+        array = np.asarray(arrays[name], order="C")
         array = array.astype(array.dtype.newbyteorder("<"), copy=False)
         total.update(f"{name}|{array.dtype.str}|{array.shape}|".encode())
         total.update(memoryview(array).cast("B") if array.size else b"")

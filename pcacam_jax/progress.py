@@ -15,7 +15,7 @@ class Progress:
         self.console = Console(stderr=True, quiet=quiet)
 
     @contextmanager
-    def bar(self, description: str, total: int) -> Iterator[Callable[[int], None]]:
+    def bar(self, description: str, total: int | None) -> Iterator[Callable[[int], None]]:
         """Show a bar while the block runs; call what is yielded with the number of steps done since the last call."""
         columns = (
             TextColumn("{task.description:>14}"),

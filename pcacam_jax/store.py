@@ -64,7 +64,7 @@ def restore(path: Path) -> Any:
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
     """Write ``arrays`` to the safetensors file ``path`` with ``metadata`` and their digest; whole or not at all."""
-    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     header = {**(metadata or {}), "digest": _signature(arrays, metadata or {})}
     with written_whole(path) as temporary:
         safetensors.numpy.save_file(arrays, temporary, metadata=header)
