@@ -1,0 +1,52 @@
+"""The README's Python runs as it stands, its notation table is the code's, and its commands are those of CI."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pcacam_jax import NOTATION
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+SHELL = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.fixture
+def own_arrays():
+    """What a reader of the README is said to have."""
+    random = np.random.default_rng(0)
+    maps = np.abs(random.normal(size=(40, 4, 4, 6))).astype("float32")
+    sizes = (96, 8, 7, 5, 3)
+    dense = [(random.normal(size=s).astype("float32") / 4, np.zeros(s[1], "float32")) for s in zip(sizes, sizes[1:])]  # noqa: B905
+    image = random.integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    return {"maps": maps, "labels": random.integers(0, 3, 40), "dense": dense, "image": image}
+
+
+def test_own_sklearn_example_runs(own_arrays, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    own, drawing, verification = PYTHON[0], PYTHON[1], PYTHON[3]
+    for block in (own, drawing, verification):
+        exec(block, own_arrays)
+    assert own_arrays["explanation"].positive.shape == (8, 5, 4, 4)
+    assert (tmp_path / "explanation.png").stat().st_size > 10_000
+
+
+def test_own_sklearn_example_is_ten_lines():
+    lines = [line for line in PYTHON[0].splitlines() if line.strip()]
+    assert len(lines) <= 10
+
+
+def test_notation_table_is_the_code_s():
+    for row in NOTATION:
+        assert f"| {row.symbol} |" in README
+        assert row.meaning in README
+
+
+def test_ci_runs_the_command_of_the_readme():
+    script = (ROOT / ".ci" / "run").read_text()
+    install, tests = next(block for block in SHELL if "pytest" in block).strip().rsplit(" && ", 1)
+    assert install.replace("pip install", "pip install --quiet") in script
+    assert tests in script.splitlines()
