@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 
@@ -20,6 +21,9 @@ def check_finite(name: str, values) -> None:
         InputError: with the number of bad values and the position of the first.
     """
     if isinstance(values, jax.core.Tracer):
+        return
+    # Device arrays are checked where they are; only bad ones are copied to the host, to be named.
+    if isinstance(values, jax.Array) and bool(jnp.isfinite(values).all()):
         return
     finite = np.isfinite(np.asarray(values))
     if not finite.all():

@@ -1,21 +1,36 @@
 """The command line: ``pcacam demo | fit | explain | verify``. Bad input ends with one sentence and exit code 2."""
 
+import dataclasses
 import json
+import os
+import signal
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import tyro
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from pcacam_jax.checks import InputError
 from pcacam_jax.config import FitConfig
 from pcacam_jax.progress import Progress
-from pcacam_jax.verify import Certificate, certify, verify as verify_head
+from pcacam_jax.verify import DTYPES, WITNESSES, Certificate, Comparison, certify, default_cases
 
 app = tyro.extras.SubcommandApp()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Given(FitConfig):
+    """What the run is made with."""
+
+    def __post_init__(self):
+        """Accept anything for now, since the parser would put a frame of its own around the sentence of an error."""
+
+
+GIVEN = Given()
 Json = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 
 
@@ -38,7 +53,7 @@ def fit(
     *,
     data: str,
     out: Path,
-    config: tyro.conf.OmitArgPrefixes[FitConfig] = FitConfig(),
+    config: tyro.conf.OmitArgPrefixes[Given] = GIVEN,
     class_names: str | None = None,
     json: Json = False,
 ) -> None:
@@ -55,8 +70,9 @@ def fit(
     from pcacam_jax.data import read_dataset
     from pcacam_jax.demo import make_run
 
+    checked = FitConfig(**dataclasses.asdict(config))
     names = None if class_names is None else [name.strip() for name in class_names.split(",")]
-    report = make_run(lambda: read_dataset(data, class_names=names), config, out, Progress())
+    report = make_run(lambda: read_dataset(data, class_names=names), checked, out, Progress())
     _print_report(report, out, as_json=json)
 
 
@@ -86,9 +102,8 @@ def explain(
 
     if not images:
         raise InputError("give at least one image file to explain.")
-    options = {"method": method, "backend": backend}
     out = run / "explanations" if out is None else out
-    values = explain_files(run, images, targets, out, **options)
+    values = explain_files(run, images, targets, out, method=method, backend=backend)
     _print(json, values, *(_values_table(own) for own in values))
     Progress(quiet=json).say(f"wrote {len(values)} x (.png, .npz, .json) to {out}")
 
@@ -100,30 +115,36 @@ def verify(run: tyro.conf.Positional[Path | None] = None, *, out: Path | None = 
     Without a run: every stage, the six closed forms of the paper's Table 2, and the full-size head.
 
     Args:
-        run: Run folder whose head is verified, at one of its own test images' size.
+        run: Run folder whose head is verified, at the feature maps of its first test image.
         out: File for the certificate; RUN/verification.json for a run, verification.json here otherwise.
         json: Print the certificate as JSON instead of a table.
     """
     from pcacam_jax.files import write_json
 
-    certificate = _certificate(run)
-    out = out or (Path() if run is None else run) / "verification.json"
+    out = (run or Path()) / "verification.json" if out is None else out
+    certificate = _certificate(run, out)
     write_json(out, certificate.as_dict())
     _print(json, certificate.as_dict(), _certificate_table(certificate))
     Progress(quiet=json).say(f"wrote {out}")
-    if not certificate.passed:
+    failed = [row for row in certificate.comparisons if not row.passed]
+    if failed:
+        print(f"pcacam: {len(failed)} of {len(certificate.comparisons)} comparisons fail; see {out}.", file=sys.stderr)
         sys.exit(1)
 
 
-def _certificate(run: Path | None) -> Certificate:
-    if run is None:
-        with Progress().bar("certificate", None) as advance:
-            return certify(progress=lambda name: advance(1))
-    from pcacam_jax.run import load
-    from pcacam_jax.verify import Draw
+def _certificate(run: Path | None, out: Path) -> Certificate:
+    from pcacam_jax.files import writable_folder
 
-    head = load(run).head
-    return verify_head(head, Draw(np.random.default_rng(0)).maps(*head.in_shape), name="head")
+    if out.is_dir():
+        raise InputError(f"{out} is a folder; choose a file to write the certificate to.")
+    if run is None:
+        writable_folder(out.parent)
+        cases = list(default_cases())
+        with Progress().bar("certificate", len(cases)) as advance:
+            return certify(cases, progress=lambda name: advance(1, name))
+    from pcacam_jax.run import verify_run
+
+    return verify_run(run, progress=Progress())
 
 
 def _print_report(report: dict[str, Any], out: Path, *, as_json: bool) -> None:
@@ -134,41 +155,72 @@ def _print_report(report: dict[str, Any], out: Path, *, as_json: bool) -> None:
     for dtype in ("float32", "float64"):
         checks.add_row(dtype, f"{report['verification'][dtype]['max_relative_error']:.1e}")
     _print(as_json, report, scores, checks)
-    Progress(quiet=as_json).say(f"wrote {out} in {report['timings']['total']:.0f} s; look at {out / report['figures'][0]}")
+    Progress(quiet=as_json).say(
+        f"wrote {out} in {report['timings']['total']:.0f} s; look at {out / report['figures'][0]}"
+    )
 
 
 def _values_table(values: dict[str, Any]) -> Table:
-    table = Table("target", "entry", "value", title=values["image"], title_justify="left")
+    table = Table(
+        "target", "entry", "value", "mixture of components", title=escape(values["image"]), title_justify="left"
+    )
     for row in values["targets"]:
-        table.add_row(row["target"], row["label"], f"{row['value']:.4g}")
+        parts = enumerate(values["mixture"].get(row["target"], []), start=1)
+        mixture = " ".join(f"{weight:+.3g} L{r}" for r, weight in parts)
+        table.add_row(escape(row["target"]), escape(row["label"]), f"{row['value']:.4g}", mixture)
     return table
 
 
 def _certificate_table(certificate: Certificate) -> Table:
-    table = Table("map", "dtype", "against", "relative error", "tolerance", "", title="certificate")
+    """Return a row for each map, a column for each dtype and witness."""
+    errors: dict[str, dict[tuple[str, str], Comparison]] = {}
     for row in certificate.comparisons:
-        verdict = "[green]ok[/]" if row.passed else "[red]FAILED[/]"
-        table.add_row(row.name, row.dtype, row.witness, f"{row.error:.1e}", f"{row.tolerance:.0e}", verdict)
+        errors.setdefault(row.name, {})[row.dtype, row.witness] = row
+    columns = [(dtype, witness) for dtype in DTYPES for witness in WITNESSES]
+    titles = [f"{dtype}\n{witness.replace('_', ' ')}" for dtype, witness in columns]
+    largest = ", ".join(f"{certificate.max_relative_error(dtype):.1e} in {dtype}" for dtype in DTYPES)
+    table = Table(
+        "map", *titles, title="relative error of the closed form against", caption=f"against autodiff: {largest}"
+    )
+    for name, row in errors.items():
+        table.add_row(escape(name), *(_error(row[column]) if column in row else "" for column in columns))
     return table
+
+
+def _error(row: Comparison) -> str:
+    return f"{row.error:.1e}" if row.passed else f"[red]{row.error:.1e} > {row.tolerance:.0e}[/]"
 
 
 def _print(as_json: bool, value: Any, *tables: Table) -> None:
     if as_json:
         print(json.dumps(value, indent=2))
         return
+    console = Console()
+    # Where the output goes to a file there is no width to keep to.
+    console = console if console.is_terminal else Console(width=120)
     for table in tables:
-        Console().print(table)
+        console.print(table)
 
 
 def main() -> None:
     """Run the command line."""
+    # A plain kill leaves no more behind than Ctrl-C does.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    warnings.showwarning = lambda message, *_, **__: print(f"pcacam: warning: {message}", file=sys.stderr)
     try:
         app.cli(prog="pcacam", description="Where a CNN looked for each principal component and each SVM decision.")
     except InputError as error:
-        print(f"pcacam: {error}", file=sys.stderr)
-        sys.exit(2)
+        _end(str(error), 2)
     except KeyboardInterrupt:
-        print("pcacam: interrupted; nothing was left half-written.", file=sys.stderr)
-        sys.exit(130)
+        _end("interrupted; nothing was left half-written.", 130)
+    except BrokenPipeError:
+        # Whoever read the output has left: nobody is to be told, not even when Python empties its buffers.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        _end(f"{error}; nothing was left half-written.", 2)
 
 
+def _end(sentence: str, code: int) -> None:
+    print(f"pcacam: {sentence}", file=sys.stderr)
+    sys.exit(code)

@@ -1,11 +1,20 @@
 """The configuration of a run."""
 
 import dataclasses
+import math
+from typing import Any
 
 from pcacam_jax.checks import InputError, check_choice
 from pcacam_jax.stages import ACTIVATIONS
 
-TAPS = ("block5_pool", "block5_conv3")
+CHOICES = {
+    "tap": ("block5_pool", "block5_conv3"),
+    "scaling": ("caffe", "unit"),
+    "compute": ("float32", "bfloat16"),
+    "activation": tuple(ACTIVATIONS),
+    "feature_scale": ("rms", "none"),
+}
+"""The fields that are names, with the names that they may be."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,28 +60,40 @@ class FitConfig:
     def __post_init__(self):
         """Refuse values that no run can have."""
         object.__setattr__(self, "hidden", tuple(self.hidden))
-        check_choice("tap", self.tap, TAPS)
-        check_choice("scaling", self.scaling, ("caffe", "unit"))
-        check_choice("compute", self.compute, ("float32", "bfloat16"))
-        check_choice("feature_scale", self.feature_scale, ("rms", "none"))
-        check_choice("activation", self.activation, ACTIVATIONS)
+        for name, choices in CHOICES.items():
+            check_choice(name, getattr(self, name), choices)
+        for name in ("size", "at", "epochs", "batch_size", "components", "seed"):
+            _check_whole(name, getattr(self, name))
+        for name in ("epochs", "batch_size", "learning_rate", "cost", "gamma"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise InputError(f"{name} must be positive and finite; got {getattr(self, name)}.")
         if self.size < 32:
             raise InputError(f"size must be at least 32 pixels for VGG16; got {self.size}.")
+        if not 0 < self.validation_fraction < 1:
+            raise InputError(f"validation_fraction must lie between 0 and 1; got {self.validation_fraction}.")
+        if not 0 <= self.seed < 2**32:
+            raise InputError(f"seed must lie in 0 to 2^32 - 1; got {self.seed}.")
+        self._check_widths()
+
+    def _check_widths(self) -> None:
+        for width in self.hidden:
+            _check_whole("hidden", width)
         if not self.hidden or min(self.hidden) < 1:
             raise InputError(f"hidden must be widths of at least 1; got {self.hidden}.")
         if not 1 <= self.at <= len(self.hidden):
             raise InputError(f"at must be a hidden layer, 1 to {len(self.hidden)}; got {self.at}.")
-        if not 1 <= self.components <= self.hidden[self.at - 1]:
+        width = self.hidden[self.at - 1]
+        if not 1 <= self.components <= width:
             raise InputError(
-                f"components must lie in 1 to {self.hidden[self.at - 1]}, the width of layer {self.at}; got {self.components}."
+                f"components must lie in 1 to {width}, the width of layer {self.at}; got {self.components}."
             )
-        if not 0 < self.validation_fraction < 1:
-            raise InputError(f"validation_fraction must lie between 0 and 1; got {self.validation_fraction}.")
-        for name in ("epochs", "learning_rate", "batch_size", "cost", "gamma"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"{name} must be positive; got {getattr(self, name)}.")
 
     @property
     def pool(self) -> bool:
         """Whether the head begins with VGG16's last max-pool."""
         return self.tap == "block5_conv3"
+
+
+def _check_whole(name: str, value: Any) -> None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise InputError(f"{name} must be a whole number; got {value!r}.")

@@ -5,16 +5,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pcacam_jax.checks import InputError
 from pcacam_jax.config import FitConfig
 from pcacam_jax.data import EMBEDDED_SAMPLE, Dataset, read_dataset
 from pcacam_jax.figures import draw_figures
 from pcacam_jax.files import folder_written_whole, write_json
 from pcacam_jax.fit import fit
 from pcacam_jax.progress import Progress
-from pcacam_jax.run import CONFIG, save
+from pcacam_jax.run import CERTIFICATE, CONFIG, EXPLANATIONS, FIGURES, METRICS, MODEL, POINT, save
 
 DEMO_CONFIG = FitConfig(size=96)
 REPORT = "report.json"
+OWN_FILES = {CONFIG, METRICS, MODEL, CERTIFICATE, POINT, FIGURES, EXPLANATIONS, REPORT}
+"""All that a run folder holds."""
 
 
 def make_demo(out: Path, progress: Progress) -> dict[str, Any]:
@@ -27,13 +30,19 @@ def make_run(read: Callable[[], Dataset], config: FitConfig, out: Path, progress
 
     Returns:
         The report: ``metrics``, ``explained_variance_ratio``, ``verification``, ``figures``, ``timings`` (seconds).
+
+    Raises:
+        InputError: ``out`` holds other files or cannot be written; bad data, weights or configuration.
     """
     start = time.perf_counter()
+    _check_replaceable(out)
     with folder_written_whole(out, marker=CONFIG) as folder:
         fitted = fit(read(), config, progress=progress)
         save(fitted, folder)
         drawing = time.perf_counter()
-        figures = draw_figures(fitted, folder)
+        with progress.bar("figures", 1) as advance:
+            figures = draw_figures(fitted, folder)
+            advance(1)
         now = time.perf_counter()
         certificate = fitted.certificate.as_dict()
         report = {
@@ -44,3 +53,13 @@ def make_run(read: Callable[[], Dataset], config: FitConfig, out: Path, progress
         }
         write_json(folder / REPORT, report)
     return report
+
+
+def _check_replaceable(out: Path) -> None:
+    """Refuse a folder with anything in it that no run has written, which replacing it would delete."""
+    foreign = sorted({path.name for path in out.iterdir()} - OWN_FILES) if out.is_dir() else []
+    if foreign:
+        raise InputError(
+            f"the folder {out} holds what no run has written ({', '.join(foreign[:3])}) and would be replaced; "
+            "choose a new or empty folder."
+        )

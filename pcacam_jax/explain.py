@@ -113,8 +113,10 @@ def _checked_maps(head: HybridHead, maps) -> Array:
         raise InputError(
             f"maps must have shape (B, {', '.join(map(str, expected))}), a batch with channels last; got {shape}."
         )
+    with np.errstate(over="ignore"):
+        maps = jnp.asarray(maps, head.dtype)
     check_finite("maps", maps)
-    return jnp.asarray(maps, head.dtype)
+    return maps
 
 
 def _checked_batch_size(batch_size: int | None, count: int) -> int:

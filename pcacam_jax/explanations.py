@@ -7,39 +7,60 @@ from typing import Any
 import numpy as np
 
 from pcacam_jax import figures, plots
-from pcacam_jax.checks import InputError
+from pcacam_jax.cam import METHODS
+from pcacam_jax.checks import InputError, check_choice
 from pcacam_jax.explain import Explanation
 from pcacam_jax.features import BATCH
 from pcacam_jax.files import writable_folder, write_json, written_whole
+from pcacam_jax.jacobian import BACKENDS
 from pcacam_jax.run import Run, load
 from pcacam_jax.targets import parse_targets
 
 
 def explain_files(
-    run_folder: Path, paths: Sequence[Path], targets: Sequence[str], out: Path, **options: Any
+    run_folder: Path,
+    paths: Sequence[Path],
+    targets: Sequence[str],
+    out: Path,
+    *,
+    method: str = "gradcam",
+    backend: str = "closed_form",
 ) -> list[dict[str, Any]]:
     """Write NAME.png, NAME.npz and NAME.json to ``out`` for every image file; return what the .json files hold.
 
     The .npz holds ``positive``, ``negative`` (T, h, w), ``values`` (T,), ``targets`` and ``labels`` (T,).
 
     Raises:
-        InputError: not a run, an unreadable image, an unknown target, two images of one name, no place to write.
+        InputError: not a run, an unreadable image, an unknown target, method or backend, two images of one name, or no
+            place to write.
     """
     run = load(run_folder)
     targets = targets or default_targets(run)
     parse_targets(run.head, targets)
-    names = [path.stem for path in paths]
-    if repeated := {name for name in names if names.count(name) > 1}:
-        raise InputError(f"images must have different names, since the results do; got {', '.join(sorted(repeated))} twice.")
+    check_choice("method", method, METHODS)
+    check_choice("backend", backend, BACKENDS)
+    _check_names(paths)
     images = run.load_images(paths)
+    _ = run.params  # what can fail has failed before anything is written
     writable_folder(out)
     reports = []
     for start in range(0, len(paths), BATCH):
         part = slice(start, start + BATCH)
-        explained = run.explain(images[part], targets, **options)
+        explained = run.explain(images[part], targets, method=method, backend=backend)
         for index, (path, image) in enumerate(zip(paths[part], images[part], strict=True)):
             reports.append(_write(path, image, explained, index, out))
     return reports
+
+
+def _check_names(paths: Sequence[Path]) -> None:
+    named: dict[str, Path] = {}
+    for path in paths:
+        other = named.setdefault(path.stem, path)
+        if other is not path:
+            raise InputError(
+                f"the results are named after the images, so {other} and {path} would overwrite each other; rename "
+                "one, or explain them with two values of --out."
+            )
 
 
 def default_targets(run: Run) -> list[str]:
@@ -57,7 +78,9 @@ def _write(path: Path, image: np.ndarray, explained: Explanation, index: int, ou
         "mixture": {name: [float(w) for w in weights[index]] for name, weights in explained.mixture.items()},
     }
     plots.save(figures.explanation(image, explained, index), out / f"{path.stem}.png")
-    arrays = {name: np.asarray(getattr(explained, name)[index]) for name in ("positive", "negative", "values", "labels")}
+    arrays: dict[str, Any] = {
+        name: np.asarray(getattr(explained, name)[index]) for name in ("positive", "negative", "values", "labels")
+    }
     with written_whole(out / f"{path.stem}.npz") as temporary:
         np.savez_compressed(temporary, targets=np.array(explained.targets), **arrays)
     write_json(out / f"{path.stem}.json", report)

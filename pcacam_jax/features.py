@@ -3,7 +3,9 @@
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+import math
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from pcacam_jax.checks import InputError
 from pcacam_jax.data import Split
 from pcacam_jax.files import cache_folder, writable_folder, written_whole
 from pcacam_jax.nets import vgg16
+from pcacam_jax.progress import Advance, unseen
 
 BATCH = 16
 FORMAT = 1
@@ -36,7 +40,7 @@ def cached_features(
     tap: str,
     scaling: str,
     dtype: str,
-    advance: Callable[[int], None] = lambda images: None,
+    advance: Advance = unseen,
 ) -> np.ndarray:
     """Return the (N, h, w, K) float32 maps of a split, memory-mapped from the cache, where they are put if absent.
 
@@ -51,6 +55,9 @@ def cached_features(
         scaling: ``"caffe"`` or ``"unit"``.
         dtype: ``"float32"`` or ``"bfloat16"``, of the computation.
         advance: called with the number of images done since the last call.
+
+    Raises:
+        InputError: an image that cannot be decoded, a cache that cannot be written to or is out of space.
     """
     options = {"tap": tap, "scaling": scaling, "dtype": dtype}
     key = {"format": FORMAT, "data": split.fingerprint(), "weights": weights_digest, "size": size, **options}
@@ -59,6 +66,7 @@ def cached_features(
     if (cached := _open(path, shape)) is not None:
         advance(len(split))
         return cached
+    _check_space(path.parent, 4 * math.prod(shape))
     with written_whole(path) as temporary:
         maps = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
         for start in range(0, len(split), BATCH):
@@ -85,3 +93,13 @@ def _open(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
     except (OSError, ValueError):
         return None
     return maps if maps.shape == shape and maps.dtype == np.float32 else None
+
+
+def _check_space(folder: Path, needed: int) -> None:
+    # A memory map on a full disk ends the process without a word.
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise InputError(
+            f"the feature maps need {needed / 1e9:.1f} GB in {folder}, which has {free / 1e9:.1f} GB free; make room "
+            "or set PCACAM_CACHE to another folder."
+        )

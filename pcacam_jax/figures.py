@@ -9,8 +9,11 @@ from pcacam_jax import plots
 from pcacam_jax.explain import Explanation, explain
 from pcacam_jax.fit import Fitted
 from pcacam_jax.run import FIGURES
+from pcacam_jax.targets import PREDICTED
 
-GRID_ROWS = 6
+GRID_ROWS = (6, 10)
+"""Fewest and most rows of the grid, which has one for each class where that lies between."""
+MOST_POINTS = 2000
 TITLES = {"cnn": "Grad-CAM", "svm_linear": "Lin-SVM", "svm_rbf": "RBF-SVM"}
 
 
@@ -31,13 +34,13 @@ def draw_figures(fitted: Fitted, folder: Path) -> list[str]:
 
 def grid(fitted: Fitted) -> Figure:
     """Return the paper's Figures 8 and 9: test images of all classes in turn with the maps of every output."""
-    rows = one_of_each(fitted.dataset.test.labels, GRID_ROWS)
+    rows = one_of_each(fitted.dataset.test.labels, int(np.clip(len(fitted.dataset.class_names), *GRID_ROWS)))
     classifiers = ["cnn", *fitted.svms]
     targets = [*(f"{name}:predicted" for name in classifiers), "pca"]
     explanation = explain(fitted.head, np.array(fitted.maps["test"][rows]), targets)
     titles = [TITLES[name] for name in classifiers]
     return plots.paper_grid(
-        fitted.dataset.test.images(rows, fitted.config.size),
+        list(fitted.dataset.test.images(rows, fitted.config.size)),
         {title: explanation.positive[:, t] for t, title in enumerate(titles)},
         explanation.signed[:, len(classifiers) :],
         truth=[fitted.dataset.class_names[label] for label in fitted.dataset.test.labels[rows]],
@@ -78,10 +81,13 @@ def contribution_ratios(fitted: Fitted) -> Figure:
 def feature_space(fitted: Fitted) -> Figure:
     """Return the paper's Figure 7: the training images' first components by class, the RBF-SVM's support ringed."""
     figure = Figure(figsize=(6.5, 5), layout="constrained")
-    v = fitted.components["train"][:, :3]
+    v, labels = fitted.components["train"][:, :3], fitted.dataset.train.labels
     axes = figure.add_subplot(projection="3d" if v.shape[1] == 3 else None)
-    labels, support = fitted.dataset.train.labels, fitted.svms["svm_rbf"].support_
-    plots.feature_space(axes, v, labels, fitted.dataset.class_names, support_vectors=support)
+    rows = spread(len(v), MOST_POINTS)
+    support = np.isin(rows, fitted.svms["svm_rbf"].support_)
+    plots.feature_space(axes, v[rows], labels[rows], fitted.dataset.class_names, support_vectors=support)
+    drawn = f"{len(v):,}" if len(rows) == len(v) else f"{len(rows):,} of {len(v):,}"
+    axes.set_title(f"PCA features of {drawn} training images; support vectors of the RBF-SVM ringed", fontsize=9)
     return figure
 
 
@@ -89,17 +95,41 @@ def influence(fitted: Fitted) -> Figure:
     """Return the paper's Figure 4 at the run's gamma, with the distances from test images to support vectors."""
     figure = Figure(figsize=(5.5, 3.6), layout="constrained")
     v, support = fitted.components["test"], fitted.svms["svm_rbf"].support_vectors_
-    distances = np.sqrt(np.sum((v[:200, None] - support[None, :500]) ** 2, axis=-1)).ravel()
-    plots.influence_curve(figure.add_subplot(), fitted.config.gamma, distances)
+    v, support = v[spread(len(v), 200)], support[spread(len(support), 500)]
+    distances = np.sqrt(np.sum((v[:, None] - support[None]) ** 2, axis=-1)).ravel()
+    axes = plots.influence_curve(figure.add_subplot(), fitted.config.gamma, distances)
+    axes.set_title(
+        rf"RBF kernel, $\gamma$ = {fitted.config.gamma:.3g}; grey: distances of {len(v)} test images to "
+        f"{len(support)} support vectors",
+        fontsize=9,
+    )
     return figure
 
 
+def spread(count: int, most: int) -> np.ndarray:
+    """Return all of ``count`` rows, or ``most`` of them evenly spread, since rows often come sorted by class."""
+    return np.arange(count) if count <= most else np.linspace(0, count - 1, most).round().astype(int)
+
+
 def explanation(image: np.ndarray, explained: Explanation, index: int) -> Figure:
-    """Return the panel of one explained image; a predicted target is titled with the class it turned out to be."""
-    names = [
-        f"{name} = {label}: value" if name.endswith(":predicted") else name
-        for name, label in zip(explained.targets, explained.labels[index], strict=True)
-    ]
+    """Return the panel of one explained image, its targets named in words."""
+    names = [words(*pair) for pair in zip(explained.targets, explained.labels[index], strict=True)]
     return plots.explanation_panel(
         image, names, explained.positive[index], explained.negative[index], explained.values[index]
+    )
+
+
+def words(target: str, label: str) -> str:
+    """Return what the value of a target is, in words: "RBF-SVM predicts Shirt, margin".
+
+    Args:
+        target: its name, such as "svm_rbf:predicted".
+        label: the component or class that it turned out to be.
+    """
+    output, _, entry = target.partition(":")
+    if output == "pca":
+        return f"PCA, component {int(label) + 1}"
+    classifier, quantity = ("CNN", "logit") if output == "cnn" else (TITLES.get(output, output), "margin")
+    return (
+        f"{classifier} predicts {label}, {quantity}" if entry == PREDICTED else f"{classifier}, {quantity} of {label}"
     )

@@ -23,7 +23,7 @@ from pcacam_jax.nets import weights
 from pcacam_jax.progress import Progress
 from pcacam_jax.scikit import from_sklearn, hybrid_head, parity, svm_classifier
 from pcacam_jax.stages import MaxPool
-from pcacam_jax.train import TrainedHead, train_head
+from pcacam_jax.train import TrainedHead, divide, train_head
 from pcacam_jax.verify import Certificate, verify
 
 PARITY_TOLERANCE = 1e-10
@@ -47,6 +47,8 @@ class Fitted:
     components: dict[str, np.ndarray]
     """PCA features of "train" and "test", (N, D)."""
     metrics: dict[str, Any]
+    point: np.ndarray
+    """Maps at which the certificate holds: of the first test image, moved off its ties."""
     certificate: Certificate
     timings: dict[str, float]
 
@@ -58,19 +60,25 @@ def fit(dataset: Dataset, config: FitConfig, *, progress: Progress | None = None
         InputError: too few images, weights that cannot be had, training that diverges.
     """
     progress = progress or Progress(quiet=True)
+    divide(dataset.train.labels, config.validation_fraction, config.seed)  # now, not after the long extraction
     timings: dict[str, float] = {}
     with _timed(timings, "features"):
         digest, maps = _features(dataset, config, progress)
     with _timed(timings, "training"):
         training = _train(maps["train"], dataset, config, progress)
-    with _timed(timings, "estimators"):
+    with _timed(timings, "estimators"), progress.bar("PCA and SVMs", 1) as advance:
         estimators = _estimators(training, maps["train"], dataset, config)
         pca, svms, head = estimators.pca, estimators.svms, estimators.head
         components = {part: _in_batches(jax.vmap(head.components), own) for part, own in maps.items()}
         metrics = _metrics(estimators, training, maps, dataset)
-    with _timed(timings, "verification"):
-        certificate = verify(head, generic_point(maps["test"][0]), name="head")
-    return Fitted(config, digest, dataset, head, training, pca, svms, maps, components, metrics, certificate, timings)
+        advance(1)
+    with _timed(timings, "verification"), progress.bar("certificate", 1) as advance:
+        point = generic_point(maps["test"][0])
+        certificate = verify(head, jnp.asarray(point), name="head")
+        advance(1)
+    return Fitted(
+        config, digest, dataset, head, training, pca, svms, maps, components, metrics, point, certificate, timings
+    )
 
 
 def generic_point(maps: np.ndarray) -> np.ndarray:
@@ -135,23 +143,37 @@ def _estimators(training: TrainedHead, maps: np.ndarray, dataset: Dataset, confi
     }
     trunk = hybrid_head(training.layers, **options).trunk
     x_m = np.asarray(_in_batches(jax.vmap(trunk), maps), np.float64)
-    if len(x_m) < config.components:
-        raise InputError(f"{config.components} components need as many training images; got {len(x_m)}.")
-    pca = fix_signs(PCA(config.components).fit(x_m))
+    pca = fit_pca(x_m, config)
     v = pca.transform(x_m)
+    parameters: dict[str, Any] = {"C": config.cost, "gamma": config.gamma}
     svms = {
-        f"svm_{kernel}": SVC(C=config.cost, kernel=kernel, gamma=config.gamma).fit(v, dataset.train.labels)
-        for kernel in ("linear", "rbf")
+        f"svm_{kernel}": SVC(kernel=kernel, **parameters).fit(v, dataset.train.labels) for kernel in ("linear", "rbf")
     }
     errors = _checked_parity(pca, svms, x_m[:PARITY_ROWS])
     return Estimators(pca, svms, hybrid_head(training.layers, pca=pca, svms=svms, **options), errors)
 
 
+def fit_pca(x_m: np.ndarray, config: FitConfig) -> PCA:
+    """Return the PCA of (N, d_m) training features, its signs fixed.
+
+    Raises:
+        InputError: fewer images than components, or features that are the same for every image.
+    """
+    if len(x_m) < config.components:
+        raise InputError(f"{config.components} components need as many training images; got {len(x_m)}.")
+    if not np.ptp(x_m, axis=0).any():
+        raise InputError(
+            f"layer {config.at} of the trained head gives the same output for every image, so there is no component to "
+            "find; train for more epochs, or with another activation or learning rate."
+        )
+    return fix_signs(PCA(config.components).fit(x_m))
+
+
 def fix_signs(pca: PCA) -> PCA:
     """Turn every component so that its loading of largest magnitude is positive, whatever the solver chose."""
-    rows = np.arange(len(pca.components_))
-    largest = pca.components_[rows, np.abs(pca.components_).argmax(axis=1)]
-    pca.components_ = pca.components_ * np.where(largest < 0, -1.0, 1.0)[:, None]
+    components = np.asarray(pca.components_)
+    largest = components[np.arange(len(components)), np.abs(components).argmax(axis=1)]
+    pca.components_ = components * np.where(largest < 0, -1.0, 1.0)[:, None]
     return pca
 
 
@@ -176,7 +198,8 @@ def _metrics(
 
 
 def _macro_f1(truth: np.ndarray, predicted: np.ndarray) -> float:
-    return float(f1_score(truth, predicted, average="macro", zero_division=0))
+    options: dict[str, Any] = {"average": "macro", "zero_division": 0}
+    return float(f1_score(truth, predicted, **options))
 
 
 def _checked_parity(pca: PCA, svms: dict[str, SVC], x_m: np.ndarray) -> dict[str, float]:

@@ -57,6 +57,11 @@ class HybridHead:
         return dict(self.names)
 
     @property
+    def svm_names(self) -> tuple[str, ...]:
+        """The SVMs in order; the dictionary of SVMs has none, since JAX sorts a dictionary's keys."""
+        return tuple(name for name in self.outputs if name in self.svms)
+
+    @property
     def dtype(self) -> jnp.dtype:
         """The dtype in which the head computes."""
         return self.dense.stages[0].kernel.dtype
@@ -74,7 +79,7 @@ class HybridHead:
         """Return each classifier's class index: argmax for the CNN, the estimator's own rule for an SVM."""
         v = self.components(maps)
         logits = self.cnn(self.trunk(maps))
-        return {"cnn": jnp.argmax(logits), **{name: svm.predict(v) for name, svm in self.svms.items()}}
+        return {"cnn": jnp.argmax(logits), **{name: self.svms[name].predict(v) for name in self.svm_names}}
 
     def forward(self, maps: Maps) -> tuple[dict[str, Vector], HeadByProducts]:
         """Return every output's values and the by-products of every stage."""
@@ -86,13 +91,14 @@ class HybridHead:
             v, pca = self.pca.forward(x_m)
             values["pca"] = v
         svms = {}
-        for name, svm in self.svms.items():
-            values[name], svms[name] = svm.forward(v)
+        for name in self.svm_names:
+            values[name], svms[name] = self.svms[name].forward(v)
         return values, HeadByProducts(trunk, cnn, pca, svms)
 
     def mixture(self, saved: HeadByProducts, rows: dict[str, Rows]) -> dict[str, Float[Array, "T D"]]:
         """Return rows ds/dv of every SVM in ``rows``: how much of each component's map its own map holds."""
-        return {name: self.svms[name].pull_back(saved.svms[name], rows[name]) for name in self.svms if name in rows}
+        wanted = [name for name in self.svm_names if name in rows]
+        return {name: self.svms[name].pull_back(saved.svms[name], rows[name]) for name in wanted}
 
     def pull_back_to_trunk(self, saved: HeadByProducts, rows: dict[str, Rows]) -> Float[Array, "T d_m"]:
         """Return rows of any outputs as rows on x_m, in the order of the head's outputs.
@@ -125,7 +131,7 @@ class HybridHead:
         on_trunk = self.pull_back_to_trunk(saved, rows)
         on_first = Chain(self.dense.stages[1:]).pull_back(tuple(later), on_trunk)
         kernel = spatial_mean(first.kernel, self.spatial.stages[-1].in_shape, self.in_shape)
-        return matmul(on_first * slope, kernel.T)
+        return matmul(on_first * slope[None], kernel.T)
 
     def jacobian(self, saved: HeadByProducts) -> dict[str, Float[Array, "out h w K"]]:
         """Return the Jacobian of every output (Eq. 13, 15)."""

@@ -18,8 +18,15 @@ DIFFERENCE_TOLERANCES = {"float64": 1e-6, "float32": 2e-5}
 
 
 def relative_error(value: Array, reference: Array) -> float:
-    """Return ||value - reference|| / ||reference|| in the Frobenius norm, computed in float64; 0 if both are zero."""
+    """Return ||value - reference|| / ||reference|| in the Frobenius norm, computed in float64.
+
+    It is 0 if both are zero, infinite if their shapes differ, and NaN if either is not finite.
+    """
     value, reference = np.asarray(value, np.float64), np.asarray(reference, np.float64)
+    if value.shape != reference.shape:
+        return float("inf")
+    if not (np.isfinite(value).all() and np.isfinite(reference).all()):
+        return float("nan")
     difference = np.linalg.norm(value - reference)
     return 0.0 if difference == 0 else float(difference / (np.linalg.norm(reference) or np.finfo(np.float64).tiny))
 

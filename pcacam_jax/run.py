@@ -1,4 +1,8 @@
-"""A run folder: config.json, metrics.json, model.safetensors, verification.json, figures/; written whole, loaded back."""
+"""A run folder: config.json, metrics.json, model.safetensors, verification.json, figures/; written whole, loaded back.
+
+Beside verification.json stands verification_point.safetensors, the maps at which the certificate holds, so that
+anyone can verify the run again without its images or VGG16's weights.
+"""
 
 import dataclasses
 import functools
@@ -6,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 import pcacam_jax
@@ -19,19 +24,17 @@ from pcacam_jax.files import read_json, write_json
 from pcacam_jax.fit import Fitted
 from pcacam_jax.head import HybridHead
 from pcacam_jax.nets import vgg16, weights
+from pcacam_jax.progress import Progress
+from pcacam_jax.verify import Certificate, verify
 
 SCHEMA = 1
-CONFIG, METRICS, MODEL, CERTIFICATE, FIGURES = (
-    "config.json",
-    "metrics.json",
-    "model.safetensors",
-    "verification.json",
-    "figures",
-)
+CONFIG, METRICS, MODEL = "config.json", "metrics.json", "model.safetensors"
+CERTIFICATE, POINT = "verification.json", "verification_point.safetensors"
+FIGURES, EXPLANATIONS = "figures", "explanations"
 SIGN_RULE = "the loading of largest magnitude of every component is positive"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Run:
     """A fitted run, ready to explain new images."""
 
@@ -48,7 +51,9 @@ class Run:
         Raises:
             InputError: they cannot be had, or are others.
         """
-        params = weights.load(self.config.weights)
+        path = self.config.weights
+        # A file that is gone need not matter: what it held was kept in the cache, and the digest decides.
+        params = weights.load(path if path and Path(path).is_file() else None)
         if (digest := weights.weights_digest(params)) != self.weights_digest:
             raise InputError(
                 f"this run was fitted with VGG16 weights of digest {self.weights_digest[:12]}..., but those found have "
@@ -57,17 +62,23 @@ class Run:
         return params
 
     def load_images(self, paths: Sequence[str | Path]) -> np.ndarray:
-        """Return image files as (B, size, size, 3) uint8, as the run's own images were read."""
+        """Return image files as (B, size, size, 3) uint8, as the run's own images were read.
+
+        Raises:
+            InputError: no files, or one that is no image.
+        """
+        if not len(paths):
+            raise InputError("paths must name at least one image file; got none.")
         return np.stack([load_image(path, self.config.size) for path in paths])
 
     def features(self, images: np.ndarray) -> np.ndarray:
         """Return the (B, h, w, K) maps of (B, size, size, 3) images in 0..255.
 
         Raises:
-            InputError: images of another size.
+            InputError: no images, or images of another size.
         """
         expected = (self.config.size, self.config.size, 3)
-        if np.shape(images)[1:] != expected:
+        if np.shape(images)[1:] != expected or not len(images):
             raise InputError(f"images must have shape (B, {', '.join(map(str, expected))}); got {np.shape(images)}.")
         options = {"tap": self.config.tap, "scaling": self.config.scaling, "dtype": self.config.compute}
         starts = range(0, len(images), BATCH)
@@ -81,6 +92,9 @@ class Run:
 
 def save(fitted: Fitted, folder: Path) -> None:
     """Write everything but the figures of a fitted run into ``folder``."""
+    fit_config = dataclasses.asdict(fitted.config)
+    if fitted.config.weights:
+        fit_config["weights"] = str(Path(fitted.config.weights).expanduser().absolute())
     config = {
         "schema": SCHEMA,
         "version": pcacam_jax.__version__,
@@ -88,14 +102,15 @@ def save(fitted: Fitted, folder: Path) -> None:
         "class_names": list(fitted.dataset.class_names),
         "weights_digest": fitted.weights_digest,
         "component_signs": SIGN_RULE,
-        "fit": dataclasses.asdict(fitted.config),
+        "fit": fit_config,
     }
-    training = dataclasses.asdict(fitted.training)
+    training = dataclasses.asdict(dataclasses.replace(fitted.training, layers=[]))
     del training["layers"]
     write_json(folder / CONFIG, config)
     write_json(folder / METRICS, {**fitted.metrics, "training": training, "timings": fitted.timings})
     store.save(folder / MODEL, fitted.head)
     write_json(folder / CERTIFICATE, fitted.certificate.as_dict())
+    store.write_arrays(folder / POINT, {"maps": fitted.point})
 
 
 def load(folder: str | Path) -> Run:
@@ -104,21 +119,53 @@ def load(folder: str | Path) -> Run:
     Raises:
         InputError: not a run folder, a file that is missing or altered, or another schema version.
     """
+    _check_files(Path(folder), CONFIG, METRICS, MODEL, CERTIFICATE, POINT)
+    return _read(Path(folder))
+
+
+def verify_run(folder: str | Path, *, progress: Progress | None = None) -> Certificate:
+    """Verify a run's head again, at the maps of its own first test image; its verification.json is not needed.
+
+    Raises:
+        InputError: as :func:`load`.
+    """
     folder = Path(folder)
+    _check_files(folder, CONFIG, METRICS, MODEL, POINT)
+    head = _read(folder).head
+    arrays, _ = store.read_arrays(folder / POINT)
+    if arrays.keys() != {"maps"} or arrays["maps"].shape != head.in_shape:
+        raise InputError(f"{folder / POINT} must hold maps of shape {head.in_shape} for this run's head; fit it again.")
+    with (progress or Progress(quiet=True)).bar("certificate", 1) as advance:
+        certificate = verify(head, jnp.asarray(arrays["maps"]), name="head")
+        advance(1)
+    return certificate
+
+
+def _check_files(folder: Path, *names: str) -> None:
     if not folder.is_dir():
         raise InputError(f"the run folder {folder} does not exist; make one with: pcacam fit --data SOURCE --out RUN.")
-    for name in (CONFIG, METRICS, MODEL):
+    for name in names:
         if not (folder / name).is_file():
-            raise InputError(f"the run folder {folder} lacks {name}; fit it again.")
+            remedy = f"make it with: pcacam verify {folder}" if name == CERTIFICATE else "fit it again"
+            raise InputError(f"the run folder {folder} lacks {name}; {remedy}.")
+
+
+def _read(folder: Path) -> Run:
     config = read_json(folder / CONFIG)
     schema = config.get("schema") if isinstance(config, dict) else None
     if schema != SCHEMA:
-        raise InputError(f"{folder} has schema version {schema}, but this version reads {SCHEMA}; fit it again with it.")
-    head = store.restore(folder / MODEL)
+        raise InputError(
+            f"{folder} has schema version {schema}, but this version reads {SCHEMA}; fit it again with it."
+        )
+    head, metrics = store.restore(folder / MODEL), read_json(folder / METRICS)
     if not isinstance(head, HybridHead):
         raise InputError(f"{folder / MODEL} must hold a HybridHead; got {type(head).__name__}; fit it again.")
     try:
         fit_config = FitConfig(**config["fit"])
-        return Run(fit_config, tuple(config["class_names"]), config["weights_digest"], head, read_json(folder / METRICS))
-    except (KeyError, TypeError) as error:
+        run = Run(fit_config, tuple(config["class_names"]), config["weights_digest"], head, metrics)
+    except (KeyError, TypeError, InputError) as error:
         raise InputError(f"{folder / CONFIG} is not the configuration of a run ({error}); fit it again.") from error
+    maps_shape = vgg16.maps_shape((fit_config.size, fit_config.size), fit_config.tap)
+    if head.in_shape != maps_shape or head.outputs["cnn"] != run.class_names:
+        raise InputError(f"{folder / CONFIG} and {MODEL} beside it are not of the same run; fit it again.")
+    return run

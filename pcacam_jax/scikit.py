@@ -1,6 +1,7 @@
 """The scikit-learn door: fitted estimators and pipelines become stages, from their public fitted attributes."""
 
 import itertools
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -83,7 +84,8 @@ def hybrid_head(
     Raises:
         InputError: shapes that do not fit together, unfitted or unsupported estimators, numbers that are not finite.
     """
-    layers = _checked_layers(dense, tuple(maps_shape), pool)
+    maps_shape = _checked_maps_shape(maps_shape, pool)
+    layers = _checked_layers(dense, maps_shape, pool)
     check_choice("activation", activation, ACTIVATIONS)
     if not 1 <= at <= len(layers):
         raise InputError(f"at must be a dense layer, 1 to {len(layers)}; got {at}.")
@@ -93,6 +95,8 @@ def hybrid_head(
     component_names = ()
     if pca is not None:
         _check_features("pca", pca, width, f"the output of dense layer {at}")
+        if not isinstance(_steps(pca)[-1], PCA):
+            raise InputError(f"pca must be a PCA or a Pipeline that ends in one; got {type(_steps(pca)[-1]).__name__}.")
         pca_stage = from_sklearn(pca, dtype=dtype)
         width = _out_size(pca_stage)
         component_names = (("pca", tuple(map(str, range(width)))),)
@@ -100,7 +104,7 @@ def hybrid_head(
     machines = {name: _svm_output(name, svm, width, dtype, pca is not None) for name, svm in (svms or {}).items()}
     svm_names = tuple((name, _label_names(svm, names)) for name, svm in (svms or {}).items())
     return HybridHead(
-        spatial=spatial_chain(tuple(maps_shape), pool=pool),
+        spatial=spatial_chain(maps_shape, pool=pool),
         dense=Chain(tuple(stages[:at])),
         cnn=Chain(tuple(stages[at:])) if at < len(stages) else Elementwise("identity", classes),
         pca=None if pca is None else pca_stage,
@@ -155,8 +159,8 @@ def _pca(estimator: PCA, output: str | None) -> Affine:
     matrix = estimator.components_
     if estimator.whiten:
         # scikit-learn's own floor: a component without variance is not divided by zero.
-        variance = np.maximum(estimator.explained_variance_, np.finfo(estimator.explained_variance_.dtype).eps)
-        matrix = matrix / np.sqrt(variance)[:, None]
+        deviation = np.sqrt(estimator.explained_variance_)
+        matrix = matrix / np.maximum(deviation, np.finfo(deviation.dtype).eps)[:, None]
     return Affine(matrix, estimator.mean_, np.zeros(len(matrix)))
 
 
@@ -220,10 +224,18 @@ def _gamma(estimator: SVC) -> float:
 
 
 def _pipeline(estimator: Pipeline, output: str | None) -> Chain:
+    steps = _steps(estimator)
+    return Chain((*(_build(step, None) for step in steps[:-1]), _build(steps[-1], output)))
+
+
+def _steps(estimator: BaseEstimator) -> list[BaseEstimator]:
+    """Return the steps of a pipeline that do something; any other estimator is its own only step."""
+    if not isinstance(estimator, Pipeline):
+        return [estimator]
     steps = [step for _, step in estimator.steps if step not in (None, "passthrough")]
     if not steps:
         raise InputError("a Pipeline must have at least one step that is not 'passthrough'.")
-    return Chain((*(_build(step, None) for step in steps[:-1]), _build(steps[-1], output)))
+    return steps
 
 
 BUILDERS: dict[type, Callable[[Any, str | None], Stage]] = {
@@ -252,7 +264,7 @@ def _check_output(estimator: BaseEstimator, output: str | None, *choices: str) -
 
 def _check_features(name: str, estimator: BaseEstimator, expected: int, reads: str) -> None:
     _check_fitted(estimator)
-    own = estimator.n_features_in_
+    own = _steps(estimator)[0].n_features_in_
     if own != expected:
         raise InputError(f"{name} was fitted on {own} features, but {reads} has {expected}; fit it on those.")
 
@@ -264,9 +276,14 @@ def _svm_output(name: str, svm: BaseEstimator, width: int, dtype: Any, on_compon
     return svm_classifier(svm, dtype=dtype)
 
 
+def _checked_maps_shape(maps_shape: Sequence[int], pool: bool) -> tuple[int, int, int]:
+    shape, smallest = tuple(map(operator.index, maps_shape)), 2 if pool else 1
+    if len(shape) != 3 or min(shape[:2]) < smallest or shape[2] < 1:
+        raise InputError(f"maps_shape must be (h, w, K) with h and w at least {smallest}; got {shape}.")
+    return shape
+
+
 def _checked_layers(dense: Sequence, maps_shape: tuple[int, int, int], pool: bool) -> list[tuple[jax.Array, jax.Array]]:
-    if len(maps_shape) != 3:
-        raise InputError(f"maps_shape must be (h, w, K); got {maps_shape}.")
     if not dense:
         raise InputError("dense must hold at least one (kernel, bias) pair; got none.")
     height, width, channels = maps_shape

@@ -40,7 +40,13 @@ PARTS = {part.__name__: part for part in _PARTS}
 
 
 def save(path: Path, stage: Any) -> None:
-    """Write a stage or a head to the safetensors file ``path``; whole or not at all."""
+    """Write a stage or a head to the safetensors file ``path``; whole or not at all.
+
+    Raises:
+        InputError: ``stage`` or a part of it is not in :data:`PARTS`, or the folder cannot be written to.
+    """
+    if type(stage) not in _PARTS:
+        raise InputError(f"expected a stage or a head; got {type(stage).__name__}.")
     arrays: dict[str, np.ndarray] = {}
     structure = _encode(stage, "", arrays)
     write_arrays(path, arrays, {"schema": SCHEMA, "structure": json.dumps(structure)})
@@ -57,9 +63,12 @@ def restore(path: Path) -> Any:
     if schema != SCHEMA:
         raise InputError(f"{path} has schema version {schema}, but this version reads {SCHEMA}; write it again with it.")
     try:
-        return _decode(json.loads(metadata["structure"]), arrays)
+        stage = _decode(json.loads(metadata["structure"]), arrays)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path} does not hold a stage that this version knows ({error}); write it again.") from error
+    if type(stage) not in _PARTS:
+        raise InputError(f"{path} holds {type(stage).__name__}, expected a stage or a head; write it with save.")
+    return stage
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
@@ -110,6 +119,8 @@ def _encode(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
     if value is None or isinstance(value, str | bool | int):
         return value
     arrays[name] = np.asarray(value)
+    if not np.issubdtype(arrays[name].dtype, np.number):
+        raise InputError(f"{name} cannot be stored: {type(value).__name__} is neither numbers nor one of {', '.join(PARTS)}.")
     return {"array": name}
 
 

@@ -78,7 +78,7 @@ class Elementwise:
 
     def pull_back(self, slope: Vector, rows: Rows) -> Rows:
         """Return rows diag(f'(u))."""
-        return rows * slope
+        return rows * slope[None]
 
     def jacobian(self, slope: Vector) -> Float[Array, "d d"]:
         """Return diag(f'(u))."""

@@ -64,7 +64,7 @@ class Scaling:
 
     def pull_back(self, saved: None, rows: Rows) -> Rows:
         """Return rows diag(scale)."""
-        return rows * self.scale
+        return rows * self.scale[None]
 
     def jacobian(self, saved: None) -> Float[Array, "d d"]:
         """Return diag(scale)."""

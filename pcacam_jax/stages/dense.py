@@ -45,7 +45,7 @@ class Dense:
 
     def pull_back(self, slope: Vector, rows: Rows) -> Rows:
         """Return rows diag(f'(u)) W."""
-        return matmul(rows * slope, self.kernel.T)
+        return matmul(rows * slope[None], self.kernel.T)
 
     def jacobian(self, slope: Vector) -> Float[Array, "d_out d_in"]:
         """Return diag(f'(u)) W, Eq. 20 and 22."""

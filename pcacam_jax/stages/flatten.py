@@ -29,17 +29,18 @@ class Flatten:
         """Return x_0, Eq. 2."""
         return maps.reshape(-1)
 
-    def forward(self, maps: Maps) -> tuple[Vector, jnp.dtype]:
-        """Return x_0 and its dtype; the derivative needs no numbers of the forward pass."""
-        return self(maps), maps.dtype
+    def forward(self, maps: Maps) -> tuple[Vector, Vector]:
+        """Return x_0 twice; the derivative needs its dtype only."""
+        x_0 = self(maps)
+        return x_0, x_0
 
-    def pull_back(self, dtype: jnp.dtype, rows: Rows) -> Rows:
+    def pull_back(self, x_0: Vector, rows: Rows) -> Rows:
         """Return the rows laid out as maps: (T, h w K) -> (T, h, w, K)."""
         return rows.reshape(-1, *self.shape)
 
-    def jacobian(self, dtype: jnp.dtype) -> Float[Array, "hwK h w K"]:
+    def jacobian(self, x_0: Vector) -> Float[Array, "hwK h w K"]:
         """Return the identity, laid out as (h w K, h, w, K)."""
-        return self.pull_back(dtype, jnp.eye(math.prod(self.shape), dtype=dtype))
+        return self.pull_back(x_0, jnp.eye(len(x_0), dtype=x_0.dtype))
 
 
 @pytree
@@ -73,7 +74,7 @@ class MaxPool:
     def pull_back(self, winner: Float[Array, "h2 w2 K 4"], rows: Rows) -> Rows:
         """Return each row's entries at their window's maximum, zero elsewhere: (T, h//2, w//2, K) -> (T, h, w, K)."""
         height, width, channels = self.out_shape
-        routed = rows[..., None] * winner
+        routed = rows[..., None] * winner[None]
         routed = routed.reshape(-1, height, width, channels, 2, 2).transpose(0, 1, 4, 2, 5, 3)
         routed = routed.reshape(-1, 2 * height, 2 * width, channels)
         odd_row, odd_column = self.shape[0] % 2, self.shape[1] % 2

@@ -106,7 +106,7 @@ class PairwiseMargins:
 def votes(first_wins: Bool[Array, " P"], classes: int) -> Int[Array, " C"]:
     """Return the votes for each class, given which of C > 2 classes' pairs are won by their first class."""
     signs = pair_signs(classes)
-    return jnp.sum(jnp.where(first_wins, signs > 0, signs < 0), axis=1)
+    return jnp.sum(jnp.where(first_wins[None], signs > 0, signs < 0), axis=1)
 
 
 @pytree
@@ -131,7 +131,7 @@ class OvrDecision:
     def __call__(self, pairs: Float[Array, " P"]) -> Float[Array, " C"]:
         """Return votes + s / (3 (|s| + 1))."""
         s = self.margins(pairs)
-        return votes(pairs >= 0, self.classes) + s / (3 * (jnp.abs(s) + 1))
+        return votes(pairs >= 0, self.classes).astype(s.dtype) + s / (3 * (jnp.abs(s) + 1))
 
     def forward(self, pairs: Float[Array, " P"]) -> tuple[Float[Array, " C"], Float[Array, "C P"]]:
         """Return the decision and its Jacobian, which is small."""

@@ -1,0 +1,139 @@
+"""Every stage once, and one small fitted network: what the conformance tests run over."""
+
+import functools
+import itertools
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.special import expit
+from sklearn.decomposition import PCA
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+from pcacam_jax import (
+    Affine,
+    Chain,
+    Dense,
+    Elementwise,
+    Flatten,
+    HybridHead,
+    KernelExpansion,
+    MaxPool,
+    OvrDecision,
+    PairwiseMargins,
+    Scaling,
+    SVMClassifier,
+    from_sklearn,
+    hybrid_head,
+)
+from pcacam_jax.stages import ACTIVATIONS, KERNELS
+
+BACKENDS = ("closed_form", "reverse", "forward", "finite_difference")
+METHODS = ("gradcam",)
+PARAMETERS = {"linear": {}, "rbf": {"gamma": 0.4}}
+KINKS = ("max-pool, ties",)
+"""Cases whose point lies where the map has no derivative: central differences say nothing there."""
+
+
+def build() -> Iterator[tuple[str, Any, np.ndarray]]:
+    """Yield (name, stage, point), all numbers in float64."""
+    rng = np.random.default_rng(7)
+    normal = lambda *shape: rng.normal(size=shape)  # noqa: E731
+    for name in ACTIVATIONS:
+        yield f"activation, {name}", Elementwise(name, 7), 2 * normal(7)
+        yield f"dense, {name}", Dense(normal(6, 5), normal(5), name), normal(6)
+    yield "flatten", Flatten((2, 3, 4)), normal(2, 3, 4)
+    yield "max-pool", MaxPool((4, 6, 3)), normal(4, 6, 3)
+    yield "max-pool, odd", MaxPool((5, 3, 2)), normal(5, 3, 2)
+    yield "max-pool, ties", MaxPool((4, 5, 3)), rng.integers(0, 2, (4, 5, 3)).astype(float)
+    yield "affine", Affine(normal(3, 5), normal(5), normal(3)), normal(5)
+    yield "scaling", Scaling(normal(5), normal(5)), normal(5)
+    yield "margins, 2 classes", PairwiseMargins(2), normal(1)
+    yield "margins, 4 classes", PairwiseMargins(4), normal(6)
+    yield "ovr", OvrDecision(4), normal(6)
+    for kernel in KERNELS:
+
+        def machines(pairs: int, kernel: str = kernel) -> KernelExpansion:
+            parameters = {name: np.float64(value) for name, value in PARAMETERS[kernel].items()}
+            return KernelExpansion(normal(9, 3), normal(pairs, 9), normal(pairs), parameters, kernel)
+
+        yield f"machine, {kernel}", machines(1), normal(3)
+        yield f"pairs, {kernel}", machines(6), normal(3)
+        yield f"classifier, {kernel}", SVMClassifier(machines(6), 4), normal(3)
+        yield f"scaled classifier, {kernel}", SVMClassifier(Chain((Scaling(normal(3), normal(3)), machines(1))), 2), normal(3)
+        yield f"decision, {kernel}", Chain((machines(3), OvrDecision(3))), normal(3)
+    layers = (Dense(normal(8, 6), normal(6), "gelu"), Dense(normal(6, 4), normal(4), "sigmoid"))
+    yield "trunk", Chain((MaxPool((5, 4, 2)), Flatten((2, 2, 2)), *layers)), normal(5, 4, 2)
+    x, labels = normal(40, 5), rng.integers(0, 3, 40)
+    for estimator in (PCA(3, whiten=True), StandardScaler(), SVC(), make_pipeline(StandardScaler(), PCA(2), SVC())):
+        with jax.enable_x64(True):
+            stage = from_sklearn(estimator.fit(x, labels))
+        yield f"scikit-learn, {type(estimator).__name__}", stage, x[0]
+
+
+@functools.cache
+def _table() -> dict[str, tuple[Any, np.ndarray]]:
+    return {name: (stage, x) for name, stage, x in build()}
+
+
+NAMES = tuple(_table())
+
+
+def case(name: str, dtype: str) -> tuple[Any, jax.Array]:
+    """Return a stage and its point in ``dtype``, whose numbers are the same in both dtypes."""
+    rounded = jax.tree.map(np.float32, _table()[name])
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), rounded)
+
+
+class Network(NamedTuple):
+    """The raw parts of a head, fitted on random maps, and a batch of maps."""
+
+    dense: list[tuple[np.ndarray, np.ndarray]]
+    pca: PCA | None
+    svms: dict[str, Any]
+    maps: np.ndarray
+    options: dict[str, Any]
+
+    @property
+    def head(self) -> HybridHead:
+        return hybrid_head(self.dense, pca=self.pca, svms=self.svms, **self.options)
+
+    @property
+    def components(self) -> np.ndarray:
+        """What the SVMs read for the batch."""
+        x_m = trunk(self.dense[: self.options["at"]], self.maps)
+        return x_m if self.pca is None else self.pca.transform(x_m)
+
+
+def trunk(layers: list[tuple[np.ndarray, np.ndarray]], maps: np.ndarray) -> np.ndarray:
+    x = maps.reshape(len(maps), -1)
+    for kernel, bias in layers:
+        x = expit(x @ kernel + bias)
+    return x
+
+
+@functools.cache
+def network(classes: tuple = ("wolf", "ant", "cat", "owl"), *, pca: int | None = 3, seed: int = 0) -> Network:
+    """Return a sigmoid network on (3, 4, 5) maps with a PCA at layer 2 and two SVMs, the later name first."""
+    rng = np.random.default_rng(seed)
+    sizes = (60, 8, 7, 6, len(classes))
+    dense = [(rng.normal(size=(d, out)) * 2 / np.sqrt(d), rng.normal(size=out)) for d, out in itertools.pairwise(sizes)]
+    centers = rng.normal(size=(len(classes), 3, 4, 5))
+    which = np.arange(80) % len(classes)
+    maps = np.maximum(centers[which] + rng.normal(size=(80, 3, 4, 5)), 0)
+    kernel = dense[-1][0]
+    dense[-1] = kernel, -(trunk(dense[:-1], maps) @ kernel).mean(axis=0)  # so that every class is predicted somewhere
+    features = trunk(dense[:2], maps)
+    reducer = None if pca is None else PCA(pca, svd_solver="full").fit(features)
+    features = features if reducer is None else reducer.transform(features)
+    labels = np.array(classes)[which]
+    svms = {
+        "svm_rbf": SVC(gamma=0.7).fit(features, labels),
+        "svm_linear": make_pipeline(StandardScaler(), SVC(kernel="linear")).fit(features, labels),
+    }
+    options = {"maps_shape": (3, 4, 5), "at": 2, "activation": "sigmoid"}
+    return Network(dense, reducer, svms, maps[:7], options)
