@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 
 class InputError(ValueError):
@@ -20,7 +21,7 @@ def check_finite(name: str, values) -> None:
     Raises:
         InputError: with the number of bad values and the position of the first.
     """
-    if isinstance(values, jax.core.Tracer):
+    if isinstance(values, Tracer):
         return
     # Device arrays are checked where they are; only bad ones are copied to the host, to be named.
     if isinstance(values, jax.Array) and bool(jnp.isfinite(values).all()):

@@ -115,7 +115,7 @@ def digest(arrays: Mapping[str, np.ndarray]) -> str:
         array = np.asarray(arrays[name], order="C")
         array = array.astype(array.dtype.newbyteorder("<"), copy=False)
         total.update(f"{name}|{array.dtype.str}|{array.shape}|".encode())
-        total.update(memoryview(array).cast("B") if array.size else b"")
+        total.update(array.tobytes())
     return total.hexdigest()
 
 

@@ -64,7 +64,14 @@ class HybridHead:
     @property
     def dtype(self) -> jnp.dtype:
         """The dtype in which the head computes."""
-        return self.dense.stages[0].kernel.dtype
+        return self.first.kernel.dtype
+
+    @property
+    def first(self) -> Dense:
+        """Dense layer 1, which reads the flattened maps."""
+        layer = self.dense.stages[0]
+        assert isinstance(layer, Dense)
+        return layer
 
     def __call__(self, maps: Maps) -> dict[str, Vector]:
         """Return every output's values."""
@@ -126,11 +133,10 @@ class HybridHead:
 
         The mean passes through the linear part of the first dense layer, so its kernel is averaged instead.
         """
-        first = self.dense.stages[0]
         slope, *later = saved.trunk[len(self.spatial.stages) :]
         on_trunk = self.pull_back_to_trunk(saved, rows)
         on_first = Chain(self.dense.stages[1:]).pull_back(tuple(later), on_trunk)
-        kernel = spatial_mean(first.kernel, self.spatial.stages[-1].in_shape, self.in_shape)
+        kernel = spatial_mean(self.first.kernel, self.spatial.stages[-1].in_shape, self.in_shape)
         return matmul(on_first * slope[None], kernel.T)
 
     def jacobian(self, saved: HeadByProducts) -> dict[str, Float[Array, "out h w K"]]:

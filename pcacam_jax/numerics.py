@@ -17,7 +17,7 @@ DIFFERENCE_TOLERANCES = {"float64": 1e-6, "float32": 2e-5}
 """The same against central differences, which are taken in float64: about eps^(2/3) of float64 plus eps of the dtype."""
 
 
-def relative_error(value: Array, reference: Array) -> float:
+def relative_error(value: Array | np.ndarray, reference: Array | np.ndarray) -> float:
     """Return ||value - reference|| / ||reference|| in the Frobenius norm, computed in float64.
 
     It is 0 if both are zero, infinite if their shapes differ, and NaN if either is not finite.

@@ -8,7 +8,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
@@ -25,8 +24,11 @@ from pcacam_jax.stages.kernel import KERNELS
 from pcacam_jax.stages.svm import KernelExpansion, OvrDecision, PairwiseMargins, SVMClassifier
 from pcacam_jax.types import Stage
 
+Estimator = Any
+"""A scikit-learn object; its fitted attributes are not part of its static type."""
 
-def from_sklearn(estimator: BaseEstimator, *, output: str | None = None, dtype: Any = None) -> Stage:
+
+def from_sklearn(estimator: Estimator, *, output: str | None = None, dtype: Any = None) -> Stage:
     """Return the stage of a fitted estimator or pipeline: stage(x): (d,) -> (out,) for one example.
 
     Args:
@@ -44,7 +46,7 @@ def from_sklearn(estimator: BaseEstimator, *, output: str | None = None, dtype: 
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), stage)
 
 
-def _build(estimator: BaseEstimator, output: str | None) -> Stage:
+def _build(estimator: Estimator, output: str | None) -> Stage:
     _check_fitted(estimator)
     if type(estimator) not in BUILDERS:
         known = ", ".join(kind.__name__ for kind in BUILDERS)
@@ -59,8 +61,8 @@ def hybrid_head(
     dense: Sequence[tuple[Any, Any]],
     *,
     maps_shape: tuple[int, int, int],
-    pca: BaseEstimator | None = None,
-    svms: Mapping[str, BaseEstimator] | None = None,
+    pca: Estimator | None = None,
+    svms: Mapping[str, Estimator] | None = None,
     at: int = 2,
     activation: str = "relu",
     pool: bool = False,
@@ -113,7 +115,7 @@ def hybrid_head(
     )
 
 
-def svm_classifier(estimator: BaseEstimator, *, dtype: Any = None) -> SVMClassifier:
+def svm_classifier(estimator: Estimator, *, dtype: Any = None) -> SVMClassifier:
     """Return class margins with the estimator's own prediction, from an SVC or a Pipeline that ends in one."""
     svc = estimator[-1] if isinstance(estimator, Pipeline) else estimator
     if not isinstance(svc, SVC):
@@ -123,7 +125,7 @@ def svm_classifier(estimator: BaseEstimator, *, dtype: Any = None) -> SVMClassif
     return SVMClassifier(pairs, len(svc.classes_), break_ties)
 
 
-def parity(estimator: BaseEstimator, stage: Stage, examples: np.ndarray) -> float:
+def parity(estimator: Estimator, stage: Stage, examples: np.ndarray) -> float:
     """Return max |stage(x) - scikit-learn's own output| / max |output| over ``examples`` (N, d).
 
     Compares with ``transform`` where there is one; an :class:`SVMClassifier` through its pair values, and a
@@ -144,7 +146,7 @@ def parity(estimator: BaseEstimator, stage: Stage, examples: np.ndarray) -> floa
     return float(np.abs(np.asarray(own) - expected).max() / np.abs(expected).max())
 
 
-def _pair_values(svc: SVC, examples: np.ndarray) -> np.ndarray:
+def _pair_values(svc: Estimator, examples: np.ndarray) -> np.ndarray:
     """The value of every machine, by scikit-learn: an "ovo" copy that shares the fitted attributes."""
     shape = svc.decision_function_shape
     try:
@@ -154,25 +156,25 @@ def _pair_values(svc: SVC, examples: np.ndarray) -> np.ndarray:
     return values.reshape(len(examples), -1)
 
 
-def _pca(estimator: PCA, output: str | None) -> Affine:
+def _pca(estimator: Estimator, output: str | None) -> Affine:
     _check_output(estimator, output, "transform")
     matrix = estimator.components_
     if estimator.whiten:
         # scikit-learn's own floor: a component without variance is not divided by zero.
         deviation = np.sqrt(estimator.explained_variance_)
         matrix = matrix / np.maximum(deviation, np.finfo(deviation.dtype).eps)[:, None]
-    return Affine(matrix, estimator.mean_, np.zeros(len(matrix)))
+    return Affine(matrix, estimator.mean_, jnp.zeros(len(matrix)))
 
 
-def _standard_scaler(estimator: StandardScaler, output: str | None) -> Scaling:
+def _standard_scaler(estimator: Estimator, output: str | None) -> Scaling:
     _check_output(estimator, output, "transform")
     size = estimator.n_features_in_
-    scale = np.ones(size) if estimator.scale_ is None else estimator.scale_
-    center = np.zeros(size) if estimator.mean_ is None or not estimator.with_mean else estimator.mean_
+    scale = jnp.ones(size) if estimator.scale_ is None else estimator.scale_
+    center = jnp.zeros(size) if estimator.mean_ is None or not estimator.with_mean else estimator.mean_
     return Scaling(1 / scale, center)
 
 
-def _svc(estimator: SVC, output: str | None) -> Stage:
+def _svc(estimator: Estimator, output: str | None) -> Stage:
     _check_output(estimator, output, "decision", "pairs", "margin")
     expansion = _kernel_expansion(estimator)
     classes = len(estimator.classes_)
@@ -183,11 +185,11 @@ def _svc(estimator: SVC, output: str | None) -> Stage:
     return Chain((expansion, OvrDecision(classes)))
 
 
-def _kernel_expansion(estimator: SVC) -> KernelExpansion:
+def _kernel_expansion(estimator: Estimator) -> KernelExpansion:
     if not isinstance(estimator.kernel, str) or estimator.kernel not in KERNELS:
         raise InputError(f"the kernel of an SVC must be one of {', '.join(KERNELS)}; got {estimator.kernel!r}.")
     values = {"gamma": _gamma(estimator)}
-    parameters = {name: values[name] for name in KERNELS[estimator.kernel].parameters}
+    parameters: Any = {name: values[name] for name in KERNELS[estimator.kernel].parameters}
     return KernelExpansion(
         support=_as_dense(estimator.support_vectors_),
         coefficients=_pair_coefficients(_as_dense(estimator.dual_coef_), estimator.n_support_),
@@ -197,7 +199,7 @@ def _kernel_expansion(estimator: SVC) -> KernelExpansion:
     )
 
 
-def _pair_coefficients(dual: np.ndarray, counts: np.ndarray) -> np.ndarray:
+def _pair_coefficients(dual: np.ndarray, counts: np.ndarray) -> Any:
     """(P, n) alpha_i t_i from scikit-learn's (C - 1, n): support vectors lie class by class, ``counts`` of each.
 
     For the pair i < j, those of class i keep theirs in row j - 1 and those of class j in row i.
@@ -214,7 +216,7 @@ def _pair_coefficients(dual: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return coefficients
 
 
-def _gamma(estimator: SVC) -> float:
+def _gamma(estimator: Estimator) -> float:
     if estimator.gamma == "auto":
         return 1 / estimator.n_features_in_
     if estimator.gamma == "scale":
@@ -228,7 +230,7 @@ def _pipeline(estimator: Pipeline, output: str | None) -> Chain:
     return Chain((*(_build(step, None) for step in steps[:-1]), _build(steps[-1], output)))
 
 
-def _steps(estimator: BaseEstimator) -> list[BaseEstimator]:
+def _steps(estimator: Estimator) -> list[Estimator]:
     """Return the steps of a pipeline that do something; any other estimator is its own only step."""
     if not isinstance(estimator, Pipeline):
         return [estimator]
@@ -247,7 +249,7 @@ BUILDERS: dict[type, Callable[[Any, str | None], Stage]] = {
 """Every supported estimator with the function that builds its stage."""
 
 
-def _check_fitted(estimator: BaseEstimator) -> None:
+def _check_fitted(estimator: Estimator) -> None:
     name = type(estimator).__name__
     try:
         check_is_fitted(estimator)
@@ -257,19 +259,19 @@ def _check_fitted(estimator: BaseEstimator) -> None:
         raise InputError(f"expected a fitted scikit-learn estimator; got {name}.") from error
 
 
-def _check_output(estimator: BaseEstimator, output: str | None, *choices: str) -> None:
+def _check_output(estimator: Estimator, output: str | None, *choices: str) -> None:
     if output is not None:
         check_choice(f"output of {type(estimator).__name__}", output, choices)
 
 
-def _check_features(name: str, estimator: BaseEstimator, expected: int, reads: str) -> None:
+def _check_features(name: str, estimator: Estimator, expected: int, reads: str) -> None:
     _check_fitted(estimator)
     own = _steps(estimator)[0].n_features_in_
     if own != expected:
         raise InputError(f"{name} was fitted on {own} features, but {reads} has {expected}; fit it on those.")
 
 
-def _svm_output(name: str, svm: BaseEstimator, width: int, dtype: Any, on_components: bool) -> SVMClassifier:
+def _svm_output(name: str, svm: Estimator, width: int, dtype: Any, on_components: bool) -> SVMClassifier:
     if name in ("cnn", "pca") or ":" in name or not name:
         raise InputError(f"an SVM needs a name of its own without a colon, not 'cnn' or 'pca'; got {name!r}.")
     _check_features(name, svm, width, "the PCA's output" if on_components else "the dense layer it reads")
@@ -322,7 +324,7 @@ def _class_names(names: Sequence[str] | None, classes: int) -> tuple[str, ...]:
     return names
 
 
-def _label_names(estimator: BaseEstimator, names: tuple[str, ...]) -> tuple[str, ...]:
+def _label_names(estimator: Estimator, names: tuple[str, ...]) -> tuple[str, ...]:
     """The names of an SVM's classes: the CNN's where its labels are integers in their range, else the labels."""
     labels = estimator.classes_
     if np.issubdtype(labels.dtype, np.integer) and 0 <= labels.min() and labels.max() < len(names):
@@ -330,5 +332,5 @@ def _label_names(estimator: BaseEstimator, names: tuple[str, ...]) -> tuple[str,
     return tuple(map(str, labels))
 
 
-def _as_dense(matrix) -> np.ndarray:
+def _as_dense(matrix: Any) -> Any:
     return matrix.toarray() if hasattr(matrix, "toarray") else matrix

@@ -61,7 +61,9 @@ def restore(path: Path) -> Any:
     arrays, metadata = read_arrays(path)
     schema = metadata.get("schema")
     if schema != SCHEMA:
-        raise InputError(f"{path} has schema version {schema}, but this version reads {SCHEMA}; write it again with it.")
+        raise InputError(
+            f"{path} has schema version {schema}, but this version reads {SCHEMA}; write it again with it."
+        )
     try:
         stage = _decode(json.loads(metadata["structure"]), arrays)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -120,7 +122,9 @@ def _encode(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
         return value
     arrays[name] = np.asarray(value)
     if not np.issubdtype(arrays[name].dtype, np.number):
-        raise InputError(f"{name} cannot be stored: {type(value).__name__} is neither numbers nor one of {', '.join(PARTS)}.")
+        raise InputError(
+            f"{name} cannot be stored: {type(value).__name__} is neither numbers nor one of {', '.join(PARTS)}."
+        )
     return {"array": name}
 
 

@@ -34,6 +34,9 @@ from pcacam_jax.stages import (
     SVMClassifier,
 )
 
+Case = tuple[str, Any, Any]
+"""A name, a stage or head, and the point at which it is verified."""
+
 DIFFERENCES = "finite_difference"
 WITNESSES = ("reverse", "forward", DIFFERENCES)
 DTYPES = ("float32", "float64")
@@ -95,7 +98,7 @@ def verify(
 
 
 def certify(
-    cases: Iterable[tuple[str, Any, Array]] | None = None,
+    cases: Iterable[Case] | None = None,
     *,
     dtypes: Iterable[str] = DTYPES,
     progress: Callable[[str], None] = lambda name: None,
@@ -136,7 +139,7 @@ def _cast(stage: Any, dtype: str) -> Any:
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), stage)
 
 
-def default_cases() -> Iterable[tuple[str, Any, Array]]:
+def default_cases() -> Iterable[Case]:
     """Yield every stage, the six closed forms of the paper's Table 2, and the full-size head for both activations."""
     draw = Draw(np.random.default_rng(0))
     yield from stage_cases(draw)
@@ -146,7 +149,7 @@ def default_cases() -> Iterable[tuple[str, Any, Array]]:
         yield f"full-size head, {activation}", head, draw.maps(7, 7, 512)
 
 
-def stage_cases(draw: "Draw") -> Iterable[tuple[str, Any, Array]]:
+def stage_cases(draw: "Draw") -> Iterable[Case]:
     """Yield every stage on its own, with every activation and every kernel."""
     for name in ACTIVATIONS:
         yield f"activation {name}", Elementwise(name, 9), 2 * draw.normal(9)
@@ -164,10 +167,10 @@ def stage_cases(draw: "Draw") -> Iterable[tuple[str, Any, Array]]:
     yield "class margins", PairwiseMargins(4), draw.normal(6)
 
 
-def table2_cases(draw: "Draw") -> Iterable[tuple[str, Any, Array]]:
+def table2_cases(draw: "Draw") -> Iterable[Case]:
     """Yield the six closed forms of Table 2: PCA-Grad-CAM for two activations, SVM-Grad-CAM for two kernels each."""
     for activation in ("sigmoid", "relu"):
-        layers = dense_stages([*draw.layers(48, 8, 7), (np.eye(7), np.zeros(7))], activation)[:-1]
+        layers = dense_stages([*draw.layers(48, 8, 7), *draw.layers(7, 1)], activation)[:-1]
         trunk = [Flatten((4, 4, 3)), *layers, draw.pca(7, 3)]
         yield f"Table 2: PCA, {activation}", Chain(tuple(trunk)), draw.maps(4, 4, 3)
         for kernel in ("linear", "rbf"):
@@ -181,29 +184,29 @@ class Draw:
 
     random: np.random.Generator
 
-    def normal(self, *shape: int) -> np.ndarray:
+    def normal(self, *shape: int) -> Any:
         """Return standard normal numbers."""
         return self.random.normal(size=shape)
 
-    def maps(self, *shape: int) -> np.ndarray:
+    def maps(self, *shape: int) -> Any:
         """Return feature maps as a ReLU leaves them, but without exact ties, where a max-pool has no derivative."""
         return np.abs(self.normal(*shape))
 
-    def layers(self, *sizes: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    def layers(self, *sizes: int) -> list[tuple[Any, Any]]:
         """Return (kernel, bias) of dense layers from the first size to the last."""
         pairs = zip(sizes, sizes[1:], strict=False)
         return [(self.normal(d, out) / math.sqrt(d), 0.1 * self.normal(out)) for d, out in pairs]
 
     def pca(self, size: int, components: int, *, whiten: bool = False) -> Affine:
         """Return a PCA: orthonormal rows, divided by standard deviations if ``whiten``."""
-        matrix = np.linalg.qr(self.normal(size, size))[0][:components]
+        matrix: Any = np.linalg.qr(self.normal(size, size))[0][:components]
         if whiten:
             matrix = matrix / np.exp(self.normal(components))[:, None]
-        return Affine(matrix, self.normal(size), np.zeros(components))
+        return Affine(matrix, self.normal(size), jnp.zeros(components))
 
     def expansion(self, size: int, pairs: int, support: int, kernel: str) -> KernelExpansion:
         """Return ``pairs`` machines over ``support`` support vectors."""
-        parameters = {name: np.float64(0.5) for name in KERNELS[kernel].parameters}
+        parameters = {name: jnp.asarray(0.5) for name in KERNELS[kernel].parameters}
         coefficients = self.normal(pairs, support)
         return KernelExpansion(self.normal(support, size), coefficients, self.normal(pairs), parameters, kernel)
 

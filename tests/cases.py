@@ -55,17 +55,17 @@ def build() -> Iterator[tuple[str, Any, np.ndarray]]:
     yield "margins, 2 classes", PairwiseMargins(2), normal(1)
     yield "margins, 4 classes", PairwiseMargins(4), normal(6)
     yield "ovr", OvrDecision(4), normal(6)
+
+    def machines(pairs: int, kernel: str) -> KernelExpansion:
+        parameters = {name: np.float64(value) for name, value in PARAMETERS[kernel].items()}
+        return KernelExpansion(normal(9, 3), normal(pairs, 9), normal(pairs), parameters, kernel)
+
     for kernel in KERNELS:
-
-        def machines(pairs: int, kernel: str = kernel) -> KernelExpansion:
-            parameters = {name: np.float64(value) for name, value in PARAMETERS[kernel].items()}
-            return KernelExpansion(normal(9, 3), normal(pairs, 9), normal(pairs), parameters, kernel)
-
-        yield f"machine, {kernel}", machines(1), normal(3)
-        yield f"pairs, {kernel}", machines(6), normal(3)
-        yield f"classifier, {kernel}", SVMClassifier(machines(6), 4), normal(3)
-        yield f"scaled classifier, {kernel}", SVMClassifier(Chain((Scaling(normal(3), normal(3)), machines(1))), 2), normal(3)
-        yield f"decision, {kernel}", Chain((machines(3), OvrDecision(3))), normal(3)
+        yield f"pairs, {kernel}", machines(6, kernel), normal(3)
+        yield f"classifier, {kernel}", SVMClassifier(machines(6, kernel), 4), normal(3)
+    scaled = Chain((Scaling(normal(3), normal(3)), machines(1, "rbf")))
+    yield "classifier of two", SVMClassifier(scaled, 2), normal(3)
+    yield "decision", Chain((machines(3, "linear"), OvrDecision(3))), normal(3)
     layers = (Dense(normal(8, 6), normal(6), "gelu"), Dense(normal(6, 4), normal(4), "sigmoid"))
     yield "trunk", Chain((MaxPool((5, 4, 2)), Flatten((2, 2, 2)), *layers)), normal(5, 4, 2)
     x, labels = normal(40, 5), rng.integers(0, 3, 40)

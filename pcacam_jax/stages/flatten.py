@@ -92,7 +92,7 @@ class MaxPool:
 
 
 def spatial_mean(
-    kernel: Float[Array, "hwK d"], shape: tuple[int, int, int], tap_shape: tuple[int, int, int]
+    kernel: Float[Array, "hwK d"], shape: tuple[int, ...], tap_shape: tuple[int, ...]
 ) -> Float[Array, "K d"]:
     """Return the mean over the tap's positions of a dense kernel that reads flattened maps.
 
