@@ -90,7 +90,7 @@ def _open(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
     """Return the cached array, or None where it is absent or not whole."""
     try:
         maps = np.load(path, mmap_mode="r")
-    except (OSError, ValueError):
+    except (OSError, ValueError, EOFError):
         return None
     return maps if maps.shape == shape and maps.dtype == np.float32 else None
 

@@ -73,7 +73,7 @@ def writable_folder(folder: Path) -> Path:
             pass
     except OSError as error:
         raise InputError(
-            f"the folder {folder} cannot be written to ({error.strerror}); choose another one or change its permissions."
+            f"the folder {folder} cannot be written to ({error.strerror}); choose another or change its permissions."
         ) from error
     return folder
 

@@ -99,4 +99,3 @@ BACKENDS: dict[str, Callable[[Any, Array], Any]] = {
     "finite_difference": finite_difference,
 }
 """Every backend by name."""
-

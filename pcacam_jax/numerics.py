@@ -14,7 +14,7 @@ TOLERANCES = {"float64": 1e-12, "float32": 1e-5}
 """Largest norm-wise relative difference allowed between a closed form and autodiff."""
 
 DIFFERENCE_TOLERANCES = {"float64": 1e-6, "float32": 2e-5}
-"""The same against central differences, which are taken in float64: about eps^(2/3) of float64 plus eps of the dtype."""
+"""The same against central differences, which are taken in float64: so eps^(2/3) of float64 plus eps of the dtype."""
 
 
 def relative_error(value: Array | np.ndarray, reference: Array | np.ndarray) -> float:

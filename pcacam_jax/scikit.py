@@ -327,7 +327,7 @@ def _class_names(names: Sequence[str] | None, classes: int) -> tuple[str, ...]:
 def _label_names(estimator: Estimator, names: tuple[str, ...]) -> tuple[str, ...]:
     """The names of an SVM's classes: the CNN's where its labels are integers in their range, else the labels."""
     labels = estimator.classes_
-    if np.issubdtype(labels.dtype, np.integer) and 0 <= labels.min() and labels.max() < len(names):
+    if np.issubdtype(labels.dtype, np.integer) and labels.min() >= 0 and labels.max() < len(names):
         return tuple(names[label] for label in labels)
     return tuple(map(str, labels))
 

@@ -194,8 +194,7 @@ class Draw:
 
     def layers(self, *sizes: int) -> list[tuple[Any, Any]]:
         """Return (kernel, bias) of dense layers from the first size to the last."""
-        pairs = zip(sizes, sizes[1:], strict=False)
-        return [(self.normal(d, out) / math.sqrt(d), 0.1 * self.normal(out)) for d, out in pairs]
+        return [(self.normal(d, out) / math.sqrt(d), 0.1 * self.normal(out)) for d, out in itertools.pairwise(sizes)]
 
     def pca(self, size: int, components: int, *, whiten: bool = False) -> Affine:
         """Return a PCA: orthonormal rows, divided by standard deviations if ``whiten``."""

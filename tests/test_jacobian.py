@@ -103,5 +103,19 @@ def test_bad_calls_get_a_sentence():
     for backend in cases.BACKENDS:
         with pytest.raises(InputError, match=r"x must have shape \(3,\); got \(4,\)"):
             jacobian(stage, jnp.ones(4), backend=backend)
-    with pytest.raises(TypeError, match="the closed form needs a stage.*got function.*backend='reverse'"):
+    with pytest.raises(TypeError, match=r"the closed form needs a stage.*got function.*backend='reverse'"):
         jacobian(lambda x: x, jnp.ones(3))
+
+
+@pytest.mark.parametrize(
+    "stage", [pcacam_jax.Dense(np.eye(2), np.zeros(2), "rellu"), pcacam_jax.Elementwise("rellu", 2)]
+)
+def test_unknown_activation_is_refused(stage):
+    with pytest.raises(InputError, match="activation must be one of identity, sigmoid, relu.*got 'rellu'"):
+        jacobian(stage, np.ones(2))
+
+
+def test_unknown_kernel_is_refused():
+    stage = pcacam_jax.KernelExpansion(np.ones((3, 2)), np.ones((1, 3)), np.zeros(1), {}, "lap")
+    with pytest.raises(InputError, match="kernel must be one of linear, rbf; got 'lap'"):
+        jacobian(stage, np.ones(2))

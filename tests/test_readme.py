@@ -1,5 +1,6 @@
 """The README's Python runs as it stands, its notation table is the code's, and its commands are those of CI."""
 
+import itertools
 import re
 from pathlib import Path
 
@@ -20,7 +21,9 @@ def own_arrays():
     random = np.random.default_rng(0)
     maps = np.abs(random.normal(size=(40, 4, 4, 6))).astype("float32")
     sizes = (96, 8, 7, 5, 3)
-    dense = [(random.normal(size=s).astype("float32") / 4, np.zeros(s[1], "float32")) for s in zip(sizes, sizes[1:])]  # noqa: B905
+    dense = [
+        (random.normal(size=s).astype("float32") / 4, np.zeros(s[1], "float32")) for s in itertools.pairwise(sizes)
+    ]
     image = random.integers(0, 256, (64, 64, 3), dtype=np.uint8)
     return {"maps": maps, "labels": random.integers(0, 3, 40), "dense": dense, "image": image}
 

@@ -34,5 +34,3 @@ def grad_cam(
 def weighted_sum(weights: Float[jax.Array, "T K"], maps: Maps) -> Float[jax.Array, "T h w"]:
     """Return sum_k a_k F_k."""
     return jnp.einsum("tk,hwk->thw", weights, maps, precision=jax.lax.Precision.HIGHEST)
-
-

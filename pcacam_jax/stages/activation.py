@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from pcacam_jax.checks import check_choice
 from pcacam_jax.pytree import pytree, static
 from pcacam_jax.types import Rows, Vector
 
@@ -56,6 +57,11 @@ ACTIVATIONS: dict[str, Activation] = {
 """Every activation by name."""
 
 
+def activation_named(name: str) -> Activation:
+    """Return the activation; an unknown name is refused with the list of those there are."""
+    return ACTIVATIONS[check_choice("activation", name, ACTIVATIONS)]
+
+
 @pytree
 class Elementwise:
     """u -> f(u): (d,) -> (d,); the Jacobian is diag(f'(u))."""
@@ -70,11 +76,11 @@ class Elementwise:
 
     def __call__(self, u: Vector) -> Vector:
         """Return f(u)."""
-        return ACTIVATIONS[self.name].function(u)
+        return activation_named(self.name).function(u)
 
     def forward(self, u: Vector) -> tuple[Vector, Vector]:
         """Return f(u) and f'(u)."""
-        return self(u), ACTIVATIONS[self.name].derivative(u)
+        return self(u), activation_named(self.name).derivative(u)
 
     def pull_back(self, slope: Vector, rows: Rows) -> Rows:
         """Return rows diag(f'(u))."""

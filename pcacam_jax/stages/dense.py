@@ -4,7 +4,7 @@ from jaxtyping import Array, Float
 
 from pcacam_jax.numerics import matmul
 from pcacam_jax.pytree import pytree, static
-from pcacam_jax.stages.activation import ACTIVATIONS
+from pcacam_jax.stages.activation import activation_named
 from pcacam_jax.types import Rows, Vector
 
 
@@ -36,12 +36,12 @@ class Dense:
 
     def __call__(self, x: Vector) -> Vector:
         """Return f(W x + b)."""
-        return ACTIVATIONS[self.activation].function(self.preactivation(x))
+        return activation_named(self.activation).function(self.preactivation(x))
 
     def forward(self, x: Vector) -> tuple[Vector, Vector]:
         """Return f(u) and f'(u)."""
-        u = self.preactivation(x)
-        return ACTIVATIONS[self.activation].function(u), ACTIVATIONS[self.activation].derivative(u)
+        u, activation = self.preactivation(x), activation_named(self.activation)
+        return activation.function(u), activation.derivative(u)
 
     def pull_back(self, slope: Vector, rows: Rows) -> Rows:
         """Return rows diag(f'(u)) W."""

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from pcacam_jax.checks import check_choice
 from pcacam_jax.numerics import matmul
 from pcacam_jax.types import Scalar, Vector
 
@@ -45,6 +46,11 @@ KERNELS: dict[str, Kernel] = {
     "rbf": Kernel(rbf, rbf_gradient, ("gamma",)),
 }
 """Every kernel by scikit-learn's name."""
+
+
+def kernel_named(name: str) -> Kernel:
+    """Return the kernel; an unknown name is refused with the list of those there are."""
+    return KERNELS[check_choice("kernel", name, KERNELS)]
 
 
 def influence(distance: Float[Array, "..."], gamma: float) -> Float[Array, "..."]:

@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from pcacam_jax.numerics import matmul
 from pcacam_jax.pytree import pytree, static
-from pcacam_jax.stages.kernel import KERNELS
+from pcacam_jax.stages.kernel import kernel_named
 from pcacam_jax.types import Rows, Stage, Vector
 
 
@@ -40,13 +40,13 @@ class KernelExpansion:
 
     def __call__(self, v: Vector) -> Float[Array, " P"]:
         """Return g(v)."""
-        value = KERNELS[self.kernel].value
+        value = kernel_named(self.kernel).value
         kernel_values = jax.vmap(lambda s: value(s, v, **self.parameters))(self.support)
         return matmul(self.coefficients, kernel_values) + self.intercept
 
     def forward(self, v: Vector) -> tuple[Float[Array, " P"], Float[Array, "n D"]]:
         """Return g(v) and the gradients dk(s_i, v)/dv."""
-        gradient = KERNELS[self.kernel].gradient
+        gradient = kernel_named(self.kernel).gradient
         return self(v), jax.vmap(lambda s: gradient(s, v, **self.parameters))(self.support)
 
     def pull_back(self, gradients: Float[Array, "n D"], rows: Rows) -> Rows:
