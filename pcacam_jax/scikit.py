@@ -1,5 +1,6 @@
 """The scikit-learn door: fitted estimators and pipelines become stages, from their public fitted attributes."""
 
+import copy
 import itertools
 import operator
 from collections.abc import Callable, Mapping, Sequence
@@ -148,12 +149,8 @@ def parity(estimator: Estimator, stage: Stage, examples: np.ndarray) -> float:
 
 def _pair_values(svc: Estimator, examples: np.ndarray) -> np.ndarray:
     """The value of every machine, by scikit-learn: an "ovo" copy that shares the fitted attributes."""
-    shape = svc.decision_function_shape
-    try:
-        values = svc.set_params(decision_function_shape="ovo").decision_function(examples)
-    finally:
-        svc.set_params(decision_function_shape=shape)
-    return values.reshape(len(examples), -1)
+    of_pairs = copy.copy(svc).set_params(decision_function_shape="ovo")
+    return of_pairs.decision_function(examples).reshape(len(examples), -1)
 
 
 def _pca(estimator: Estimator, output: str | None) -> Affine:

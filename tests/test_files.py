@@ -105,7 +105,7 @@ def test_a_folder_that_fails_midway_leaves_the_old_one(tmp_path):
 
 def test_a_folder_that_cannot_be_written_to_gets_a_sentence(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=r"cannot be written to \(.*\); choose another one"):
+    with pytest.raises(InputError, match=r"cannot be written to \(.*\); choose another or"):
         writable_folder(tmp_path / "file" / "below")
     with pytest.raises(InputError, match="cannot be written to"):
         write_json(tmp_path / "file" / "a.json", {})

@@ -111,7 +111,7 @@ def test_bad_calls_get_a_sentence():
     "stage", [pcacam_jax.Dense(np.eye(2), np.zeros(2), "rellu"), pcacam_jax.Elementwise("rellu", 2)]
 )
 def test_unknown_activation_is_refused(stage):
-    with pytest.raises(InputError, match="activation must be one of identity, sigmoid, relu.*got 'rellu'"):
+    with pytest.raises(InputError, match=r"activation must be one of identity, sigmoid, relu.*got 'rellu'"):
         jacobian(stage, np.ones(2))
 
 
