@@ -46,4 +46,6 @@ def check_choice(name: str, value: str, choices: Iterable[str]) -> str:
 def check_shape(name: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
     """Refuse an array whose shape is not the expected one."""
     if tuple(shape) != tuple(expected):
-        raise InputError(f"{name} must have shape {tuple(expected)}; got {tuple(shape)}.")
+        batched = len(shape) == len(expected) + 1
+        hint = "; a stage takes one example, so write jax.vmap(stage) for a batch" if batched else ""
+        raise InputError(f"{name} must have shape {tuple(expected)}; got {tuple(shape)}{hint}.")

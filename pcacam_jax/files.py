@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -23,12 +24,9 @@ def written_whole(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     writable_folder(path.parent)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
     try:
         yield temporary
-        temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -43,21 +41,36 @@ def folder_written_whole(folder: Path, *, marker: str) -> Iterator[Path]:
     Raises:
         InputError: ``folder`` is a file, holds something else, or its parent cannot be written to.
     """
-    folder = Path(folder).absolute()
+    folder = Path(folder).resolve()
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; choose a folder to write to.")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / marker).is_file():
         raise InputError(f"the folder {folder} holds other files (no {marker}); choose a new or empty folder.")
     writable_folder(folder.parent)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    if folder.is_mount():
+        raise InputError(f"{folder} is a mount point, which cannot be replaced; choose a folder inside it.")
+    temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
+    temporary.mkdir()
     try:
         yield temporary
-        temporary.chmod(0o777 & ~_umask())
-        if folder.is_dir():
-            shutil.rmtree(folder)
-        temporary.replace(folder)
+        _swap(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _swap(new: Path, folder: Path) -> None:
+    """Move ``new`` to ``folder``; what is there is moved aside first and only then removed, so one of them remains."""
+    if not folder.exists():
+        new.replace(folder)
+        return
+    aside = new.with_name(f"{new.name}.earlier")
+    folder.replace(aside)
+    try:
+        new.replace(folder)
+    except BaseException:
+        aside.replace(folder)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def writable_folder(folder: Path) -> Path:
@@ -91,7 +104,7 @@ def cache_folder() -> Path:
 def write_json(path: Path, value: Any) -> None:
     """Write plain data as indented JSON; whole or not at all."""
     with written_whole(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2) + "\n")
+        temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
@@ -117,9 +130,3 @@ def digest(arrays: Mapping[str, np.ndarray]) -> str:
         total.update(f"{name}|{array.dtype.str}|{array.shape}|".encode())
         total.update(array.tobytes())
     return total.hexdigest()
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current

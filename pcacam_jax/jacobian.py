@@ -70,7 +70,7 @@ def finite_difference(function: Callable, x: Array) -> Any:
 
     The step is h = eps^(1/3) max(1, max |x|), with eps of the dtype of ``x``.
     """
-    step = difference_step(x.dtype) * jnp.maximum(1, jnp.max(jnp.abs(x), initial=0))
+    step = difference_step(x)
 
     def difference(direction: Array) -> Any:
         above, below = x + step * direction, x - step * direction

@@ -90,7 +90,7 @@ def hybrid_head(
     maps_shape = _checked_maps_shape(maps_shape, pool)
     layers = _checked_layers(dense, maps_shape, pool)
     check_choice("activation", activation, ACTIVATIONS)
-    if not 1 <= at <= len(layers):
+    if not isinstance(at, int) or not 1 <= at <= len(layers):
         raise InputError(f"at must be a dense layer, 1 to {len(layers)}; got {at}.")
     stages = dense_stages(layers, activation)
     width, classes = layers[at - 1][0].shape[1], layers[-1][0].shape[1]
@@ -104,8 +104,10 @@ def hybrid_head(
         width = _out_size(pca_stage)
         component_names = (("pca", tuple(map(str, range(width)))),)
     names = _class_names(class_names, classes)
-    machines = {name: _svm_output(name, svm, width, dtype, pca is not None) for name, svm in (svms or {}).items()}
-    svm_names = tuple((name, _label_names(svm, names)) for name, svm in (svms or {}).items())
+    if not isinstance(svms := svms or {}, Mapping):
+        raise TypeError(f"svms must be a dictionary name -> estimator; got {type(svms).__name__}.")
+    machines = {name: _svm_output(name, svm, width, dtype, pca is not None) for name, svm in svms.items()}
+    svm_names = tuple((name, _label_names(svm, names)) for name, svm in svms.items())
     return HybridHead(
         spatial=spatial_chain(maps_shape, pool=pool),
         dense=Chain(tuple(stages[:at])),
@@ -135,16 +137,21 @@ def parity(estimator: Estimator, stage: Stage, examples: np.ndarray) -> float:
     if isinstance(stage, SVMClassifier):
         svc = estimator[-1] if isinstance(estimator, Pipeline) else estimator
         before = estimator[:-1].transform(examples) if isinstance(estimator, Pipeline) else examples
-        own = jax.vmap(stage.pairs)(jnp.asarray(examples))
+        own = _mapped(stage.pairs, examples)
         expected = _pair_values(svc, before)
-        predicted = svc.classes_[np.asarray(jax.vmap(stage.predict)(jnp.asarray(examples)))]
+        predicted = svc.classes_[_mapped(stage.predict, examples)]
         decided = np.abs(expected).min(axis=1) > 1e-3 * np.abs(expected).max()
         if (predicted != svc.predict(before))[decided].any():
             return float("inf")
     else:
-        own = jax.vmap(stage)(jnp.asarray(examples))
+        own = _mapped(stage, examples)
         expected = estimator.transform(examples)
-    return float(np.abs(np.asarray(own) - expected).max() / np.abs(expected).max())
+    return float(np.abs(own - expected).max() / np.abs(expected).max())
+
+
+def _mapped(function: Callable, examples: np.ndarray) -> np.ndarray:
+    """Apply a function of one example to all, a few at a time, so that many support vectors fit into memory."""
+    return np.asarray(jax.jit(lambda x: jax.lax.map(function, x, batch_size=16))(jnp.asarray(examples)))
 
 
 def _pair_values(svc: Estimator, examples: np.ndarray) -> np.ndarray:
@@ -187,9 +194,14 @@ def _kernel_expansion(estimator: Estimator) -> KernelExpansion:
         raise InputError(f"the kernel of an SVC must be one of {', '.join(KERNELS)}; got {estimator.kernel!r}.")
     values = {"gamma": _gamma(estimator)}
     parameters: Any = {name: values[name] for name in KERNELS[estimator.kernel].parameters}
+    support = _as_dense(estimator.support_vectors_)
+    coefficients = _pair_coefficients(_as_dense(estimator.dual_coef_), estimator.n_support_)
+    if estimator.kernel == "linear":
+        # sum_i alpha_i t_i s_i cancels most of its digits: it is taken once, here, in float64 (Eq. 25).
+        coefficients, support = coefficients @ support, np.eye(support.shape[1])
     return KernelExpansion(
-        support=_as_dense(estimator.support_vectors_),
-        coefficients=_pair_coefficients(_as_dense(estimator.dual_coef_), estimator.n_support_),
+        support=support,
+        coefficients=coefficients,
         intercept=estimator.intercept_,
         parameters=parameters,
         kernel=estimator.kernel,
@@ -262,21 +274,26 @@ def _check_output(estimator: Estimator, output: str | None, *choices: str) -> No
 
 
 def _check_features(name: str, estimator: Estimator, expected: int, reads: str) -> None:
-    _check_fitted(estimator)
+    for step in (estimator, *_steps(estimator)):
+        _check_fitted(step)
     own = _steps(estimator)[0].n_features_in_
     if own != expected:
         raise InputError(f"{name} was fitted on {own} features, but {reads} has {expected}; fit it on those.")
 
 
 def _svm_output(name: str, svm: Estimator, width: int, dtype: Any, on_components: bool) -> SVMClassifier:
-    if name in ("cnn", "pca") or ":" in name or not name:
+    if not isinstance(name, str) or name in ("cnn", "pca") or ":" in name or not name:
         raise InputError(f"an SVM needs a name of its own without a colon, not 'cnn' or 'pca'; got {name!r}.")
     _check_features(name, svm, width, "the PCA's output" if on_components else "the dense layer it reads")
     return svm_classifier(svm, dtype=dtype)
 
 
 def _checked_maps_shape(maps_shape: Sequence[int], pool: bool) -> tuple[int, int, int]:
-    shape, smallest = tuple(map(operator.index, maps_shape)), 2 if pool else 1
+    smallest = 2 if pool else 1
+    try:
+        shape = tuple(map(operator.index, maps_shape))
+    except TypeError as error:
+        raise InputError(f"maps_shape must be three integers (h, w, K); got {maps_shape!r}.") from error
     if len(shape) != 3 or min(shape[:2]) < smallest or shape[2] < 1:
         raise InputError(f"maps_shape must be (h, w, K) with h and w at least {smallest}; got {shape}.")
     return shape
@@ -288,7 +305,10 @@ def _checked_layers(dense: Sequence, maps_shape: tuple[int, int, int], pool: boo
     height, width, channels = maps_shape
     size = (height // 2) * (width // 2) * channels if pool else height * width * channels
     layers, reads = [], f"maps of shape {maps_shape}" + (" after a 2 x 2 max-pool" if pool else "")
-    for n, (kernel, bias) in enumerate(dense, start=1):
+    for n, layer in enumerate(dense, start=1):
+        if len(layer) != 2 or layer[1] is None:
+            raise InputError(f"dense layer {n} must be a pair (kernel, bias); a layer without bias takes zeros.")
+        kernel, bias = layer
         check_finite(f"the kernel of dense layer {n}", kernel)
         check_finite(f"the bias of dense layer {n}", bias)
         dtype = layers[0][0].dtype if layers else _floating(kernel)
@@ -305,7 +325,10 @@ def _checked_layers(dense: Sequence, maps_shape: tuple[int, int, int], pool: boo
 
 def _floating(values: Any) -> jnp.dtype:
     dtype = jnp.asarray(values).dtype
-    return dtype if jnp.issubdtype(dtype, jnp.floating) else jax.dtypes.canonicalize_dtype(float)
+    if not jnp.issubdtype(dtype, jnp.floating):
+        return jax.dtypes.canonicalize_dtype(float)
+    # Half precision is for networks: a PCA or an SVM in it loses one digit in ten.
+    return jnp.promote_types(dtype, jnp.float32)
 
 
 def _out_size(stage: Stage) -> int:
@@ -315,6 +338,8 @@ def _out_size(stage: Stage) -> int:
 def _class_names(names: Sequence[str] | None, classes: int) -> tuple[str, ...]:
     if names is None:
         return tuple(map(str, range(classes)))
+    if isinstance(names, str):
+        raise InputError(f"class_names must be a list of names; got the string {names!r}.")
     names = tuple(map(str, names))
     if len(names) != classes or len(set(names)) != classes:
         raise InputError(f"class_names must be {classes} different names, one a class of the last layer; got {names}.")

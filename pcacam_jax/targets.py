@@ -1,6 +1,6 @@
 """Targets by name: "pca", "pca:0", "cnn:3", "svm_rbf:predicted", "svm_rbf:<class name>"."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from pcacam_jax.checks import InputError
@@ -24,6 +24,8 @@ def parse_targets(head: HybridHead, targets: str | Sequence[str]) -> tuple[Targe
         InputError: an unknown output, component or class, or no target at all.
         TypeError: a target that is not a string.
     """
+    if not isinstance(targets, Iterable):
+        raise TypeError(f"targets must be a string such as 'pca:0' or a list of them; got {type(targets).__name__}.")
     names = [targets] if isinstance(targets, str) else list(targets)
     if not names:
         raise InputError(f"targets must name at least one of {', '.join(head.outputs)}; got an empty list.")

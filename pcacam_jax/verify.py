@@ -16,9 +16,10 @@ import numpy as np
 from jaxtyping import Array
 
 from pcacam_jax.chain import Chain
+from pcacam_jax.checks import check_choice, check_finite, check_shape
 from pcacam_jax.head import HybridHead, dense_stages, spatial_chain
 from pcacam_jax.jacobian import jacobian
-from pcacam_jax.numerics import DIFFERENCE_TOLERANCES, TOLERANCES, relative_error
+from pcacam_jax.numerics import DIFFERENCE_TOLERANCES, TOLERANCES, difference_noise, relative_error
 from pcacam_jax.stages import (
     ACTIVATIONS,
     KERNELS,
@@ -33,6 +34,7 @@ from pcacam_jax.stages import (
     Scaling,
     SVMClassifier,
 )
+from pcacam_jax.types import Stage
 
 Case = tuple[str, Any, Any]
 """A name, a stage or head, and the point at which it is verified."""
@@ -80,9 +82,16 @@ class Certificate:
         dtypes = sorted({row.dtype for row in self.comparisons})
         return {
             "passed": self.passed,
-            **{dtype: {"max_relative_error": self.max_relative_error(dtype)} for dtype in dtypes},
-            "comparisons": [dataclasses.asdict(row) | {"passed": row.passed} for row in self.comparisons],
+            **{dtype: {"max_relative_error": _plain(self.max_relative_error(dtype))} for dtype in dtypes},
+            "comparisons": [
+                dataclasses.asdict(row) | {"error": _plain(row.error), "passed": row.passed} for row in self.comparisons
+            ],
         }
+
+
+def _plain(error: float) -> float | None:
+    """JSON has neither NaN nor infinity."""
+    return error if math.isfinite(error) else None
 
 
 def verify(
@@ -90,11 +99,35 @@ def verify(
 ) -> Certificate:
     """Compare the closed-form Jacobian of a stage or head at ``x`` with autodiff and central differences.
 
-    Runs in both dtypes whatever JAX is set to; a head gives one row per output, dtype and witness.
+    Runs in both dtypes whatever JAX is set to; a head gives one row per output, dtype and witness. A head that begins
+    with a max-pool is verified beside ``x``, where no window has two maxima: at ties a maximum has no derivative.
+
+    Raises:
+        InputError: an unknown dtype or witness, or a point of another shape or that is not finite.
+        TypeError: not a stage.
     """
+    if isinstance(stage, type) or not isinstance(stage, Stage):
+        raise TypeError(f"expected a stage or a head to verify; got {stage!r}.")
+    for values, choices in ((dtypes, DTYPES), (witnesses, WITNESSES)):
+        for value in values:
+            check_choice("dtypes and witnesses", value, choices)
+    check_shape("x", np.shape(x), stage.in_shape)
+    check_finite("x", x)
     with jax.enable_x64(True):
-        stage, x = jax.tree.map(lambda leaf: jnp.asarray(leaf, "float32"), (stage, x))
+        stage, x = jax.tree.map(lambda leaf: jnp.asarray(leaf, "float32"), (stage, jnp.asarray(x)))
+        if isinstance(stage, HybridHead):
+            x = off_ties(stage, x)
         return Certificate(tuple(_compare(stage, x, name, tuple(dtypes), tuple(witnesses))))
+
+
+def off_ties(head: HybridHead, maps: Array) -> Array:
+    """Return maps whose every pooled window has one maximum, raised by a thousandth of the largest value."""
+    first = head.spatial.stages[0]
+    if not isinstance(first, MaxPool):
+        return maps
+    _, winner = first.forward(maps)
+    routed = first.pull_back(winner, jnp.ones((1, *first.out_shape), maps.dtype))[0]
+    return maps + 1e-3 * jnp.maximum(1, jnp.max(jnp.abs(maps))) * routed
 
 
 def certify(
@@ -115,6 +148,8 @@ def _compare(
     stage: Any, x: Array, name: str, dtypes: tuple[str, ...], witnesses: tuple[str, ...]
 ) -> Iterator[Comparison]:
     jacobians = {}
+    values = by_output(_cast(stage, "float64")(jnp.asarray(x, "float64")))
+    noises = {output: difference_noise(value, jnp.asarray(x, "float64")) for output, value in values.items()}
 
     def jacobian_of(backend: str, dtype: str) -> dict[str, Array]:
         dtype = "float64" if backend == DIFFERENCES else dtype
@@ -125,13 +160,17 @@ def _compare(
     for dtype, witness in itertools.product(dtypes, witnesses):
         tolerance = (DIFFERENCE_TOLERANCES if witness == DIFFERENCES else TOLERANCES)[dtype]
         for output, closed in jacobian_of("closed_form", dtype).items():
-            error = relative_error(closed, jacobian_of(witness, dtype)[output])
+            noise = noises[output] if witness == DIFFERENCES else 0.0
+            error = relative_error(closed, jacobian_of(witness, dtype)[output], noise=noise)
             yield Comparison(f"{name}: {output}" if output else name, dtype, witness, error, tolerance)
 
 
 def _jacobian(stage: Any, x: Array, backend: str) -> dict[str, Array]:
-    """Return the Jacobian of every output, that of a stage with one output under the empty name."""
-    value = jax.jit(lambda stage, x: jacobian(stage, x, backend=backend))(stage, x)
+    return by_output(jax.jit(lambda stage, x: jacobian(stage, x, backend=backend))(stage, x))
+
+
+def by_output(value: Any) -> dict[str, Array]:
+    """Return what belongs to each output of a head; a stage has one, under the empty name."""
     return value if isinstance(value, dict) else {"": value}
 
 

@@ -235,7 +235,7 @@ def test_bad_maps_get_a_sentence(network, change, sentence):
     [
         ({"method": "cam"}, "method must be one of gradcam; got 'cam'"),
         ({"backend": "autodiff"}, "backend must be one of closed_form, reverse"),
-        ({"batch_size": 0}, "batch_size must be at least 1; got 0"),
+        ({"batch_size": 0}, "batch_size must be an integer of at least 1; got 0"),
     ],
 )
 def test_bad_options_get_a_sentence(network, options, sentence):

@@ -21,7 +21,10 @@ class Selection:
 
     def values(self, values: dict[str, Vector]) -> Float[Array, " T"]:
         """Return the targets' values, given every output's."""
-        return jnp.stack([values[output][column] for output, column in zip(self.outputs, self.columns, strict=True)])
+        starts, start = {}, 0
+        for output, value in values.items():
+            starts[output], start = start, start + len(value)
+        return jnp.concatenate(list(values.values()))[np.array([starts[output] for output in self.outputs]) + self.columns]
 
     def rows(self, head: HybridHead) -> dict[str, Rows]:
         """Return one unit row per target, by output: what the pull-backs of a head take."""

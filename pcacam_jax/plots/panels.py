@@ -44,7 +44,8 @@ def paper_grid(
     Raises:
         InputError: counts or shapes disagree, or values are not finite.
     """
-    count, predictions = len(images), predictions or {}
+    count, truth = len(images), [str(name) for name in truth]
+    predictions = {title: [str(name) for name in classes] for title, classes in (predictions or {}).items()}
     if not count:
         raise InputError("images must hold at least one picture; got none.")
     signed = numbers("components", components, (count, "D", "h", "w"))

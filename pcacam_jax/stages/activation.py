@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pcacam_jax.checks import check_choice
+from pcacam_jax.checks import check_choice, check_shape
 from pcacam_jax.pytree import pytree, static
 from pcacam_jax.types import Rows, Vector
 
@@ -76,6 +76,7 @@ class Elementwise:
 
     def __call__(self, u: Vector) -> Vector:
         """Return f(u)."""
+        check_shape("u", u.shape, self.in_shape)
         return activation_named(self.name).function(u)
 
     def forward(self, u: Vector) -> tuple[Vector, Vector]:

@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from pcacam_jax.checks import check_shape
 from pcacam_jax.numerics import matmul
 from pcacam_jax.pytree import pytree
 from pcacam_jax.types import Rows, Vector
@@ -26,6 +27,7 @@ class Affine:
 
     def __call__(self, x: Vector) -> Float[Array, " out"]:
         """Return A (x - center) + offset."""
+        check_shape("x", x.shape, self.in_shape)
         # The center is taken off first: A x - A center cancels digits when the data lie far from the origin.
         return matmul(self.matrix, x - self.center) + self.offset
 
@@ -56,6 +58,7 @@ class Scaling:
 
     def __call__(self, x: Vector) -> Vector:
         """Return scale * (x - center)."""
+        check_shape("x", x.shape, self.in_shape)
         return self.scale * (x - self.center)
 
     def forward(self, x: Vector) -> tuple[Vector, None]:

@@ -2,6 +2,7 @@
 
 from jaxtyping import Array, Float
 
+from pcacam_jax.checks import check_shape
 from pcacam_jax.numerics import matmul
 from pcacam_jax.pytree import pytree, static
 from pcacam_jax.stages.activation import activation_named
@@ -32,6 +33,7 @@ class Dense:
 
     def preactivation(self, x: Vector) -> Vector:
         """Return u = W x + b, Eq. 16."""
+        check_shape("x", x.shape, self.in_shape)
         return matmul(x, self.kernel) + self.bias
 
     def __call__(self, x: Vector) -> Vector:

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from pcacam_jax.checks import check_shape
 from pcacam_jax.pytree import pytree, static
 from pcacam_jax.types import Maps, Rows, Vector
 
@@ -27,6 +28,7 @@ class Flatten:
 
     def __call__(self, maps: Maps) -> Vector:
         """Return x_0, Eq. 2."""
+        check_shape("maps", maps.shape, self.in_shape)
         return maps.reshape(-1)
 
     def forward(self, maps: Maps) -> tuple[Vector, Vector]:
@@ -65,6 +67,7 @@ class MaxPool:
 
     def __call__(self, maps: Maps) -> Maps:
         """Return the pooled maps."""
+        check_shape("maps", maps.shape, self.in_shape)
         return jax.lax.reduce_window(maps, -jnp.inf, jax.lax.max, (2, 2, 1), (2, 2, 1), "VALID")
 
     def forward(self, maps: Maps) -> tuple[Maps, Float[Array, "h2 w2 K 4"]]:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from pcacam_jax.checks import check_shape
 from pcacam_jax.numerics import matmul
 from pcacam_jax.pytree import pytree, static
 from pcacam_jax.stages.kernel import kernel_named
@@ -40,6 +41,7 @@ class KernelExpansion:
 
     def __call__(self, v: Vector) -> Float[Array, " P"]:
         """Return g(v)."""
+        check_shape("v", v.shape, self.in_shape)
         value = kernel_named(self.kernel).value
         kernel_values = jax.vmap(lambda s: value(s, v, **self.parameters))(self.support)
         return matmul(self.coefficients, kernel_values) + self.intercept
@@ -85,6 +87,7 @@ class PairwiseMargins:
 
     def __call__(self, pairs: Float[Array, " P"]) -> Float[Array, " C"]:
         """Return s."""
+        check_shape("pairs", pairs.shape, self.in_shape)
         return matmul(self._signs(pairs), pairs)
 
     def forward(self, pairs: Float[Array, " P"]) -> tuple[Float[Array, " C"], Float[Array, "C P"]]:
