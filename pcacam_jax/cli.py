@@ -158,6 +158,8 @@ def _print_report(report: dict[str, Any], out: Path, *, as_json: bool) -> None:
     Progress(quiet=as_json).say(
         f"wrote {out} in {report['timings']['total']:.0f} s; look at {out / report['figures'][0]}"
     )
+    if not report["verification"]["passed"]:
+        _end(f"the closed forms of this run fail their certificate; see {out / 'verification.json'}.", 1)
 
 
 def _values_table(values: dict[str, Any]) -> Table:

@@ -113,7 +113,9 @@ def _columns(head: HybridHead, maps: Maps, targets: tuple[Target, ...]) -> Int[A
     if not moving:
         return columns
     predicted = head.predict(maps)
-    return columns.at[np.array(moving)].set(jnp.stack([predicted[targets[t].output] for t in moving]).astype(columns.dtype))
+    return columns.at[np.array(moving)].set(
+        jnp.stack([predicted[targets[t].output] for t in moving]).astype(columns.dtype)
+    )
 
 
 def _mixture(head: HybridHead, v: Vector, targets: tuple[Target, ...], columns: Array, backend: str) -> dict:

@@ -79,14 +79,16 @@ class HybridHead:
 
     def components(self, maps: Maps) -> Vector:
         """Return what the SVMs read: v, or x_m where there is no PCA."""
-        x_m = self.trunk(maps)
-        return x_m if self.pca is None else self.pca(x_m)
+        return self._components_at(self.trunk(maps))
 
     def predict(self, maps: Maps) -> dict[str, Int[Array, ""]]:
         """Return each classifier's class index: argmax for the CNN, the estimator's own rule for an SVM."""
-        v = self.components(maps)
-        logits = self.cnn(self.trunk(maps))
-        return {"cnn": jnp.argmax(logits), **{name: self.svms[name].predict(v) for name in self.svm_names}}
+        x_m = self.trunk(maps)
+        v = self._components_at(x_m)
+        return {"cnn": jnp.argmax(self.cnn(x_m)), **{name: self.svms[name].predict(v) for name in self.svm_names}}
+
+    def _components_at(self, x_m: Vector) -> Vector:
+        return x_m if self.pca is None else self.pca(x_m)
 
     def forward(self, maps: Maps) -> tuple[dict[str, Vector], HeadByProducts]:
         """Return every output's values and the by-products of every stage."""

@@ -15,9 +15,9 @@ import numpy as np
 
 import pcacam_jax
 from pcacam_jax import store
-from pcacam_jax.checks import InputError
+from pcacam_jax.checks import InputError, check_finite
 from pcacam_jax.config import FitConfig
-from pcacam_jax.data import load_image
+from pcacam_jax.data import SMALLEST_SIZE, load_image
 from pcacam_jax.explain import Explanation, explain
 from pcacam_jax.features import BATCH, extract
 from pcacam_jax.files import read_json, write_json
@@ -41,6 +41,8 @@ class Run:
     config: FitConfig
     class_names: tuple[str, ...]
     weights_digest: str
+    shortest_side: int
+    """Image files with a shorter side in pixels are refused: they are not of the kind that the run was fitted on."""
     head: HybridHead
     metrics: dict[str, Any]
 
@@ -61,25 +63,29 @@ class Run:
             )
         return params
 
-    def load_images(self, paths: Sequence[str | Path]) -> np.ndarray:
+    def load_images(self, paths: str | Path | Sequence[str | Path]) -> np.ndarray:
         """Return image files as (B, size, size, 3) uint8, as the run's own images were read.
 
         Raises:
-            InputError: no files, or one that is no image.
+            InputError: no files, or one that is no image or too small.
         """
-        if not len(paths):
+        paths = [paths] if isinstance(paths, str | Path) else list(paths)
+        if not paths:
             raise InputError("paths must name at least one image file; got none.")
-        return np.stack([load_image(path, self.config.size) for path in paths])
+        return np.stack([load_image(path, self.config.size, smallest=self.shortest_side) for path in paths])
 
     def features(self, images: np.ndarray) -> np.ndarray:
         """Return the (B, h, w, K) maps of (B, size, size, 3) images in 0..255.
 
         Raises:
-            InputError: no images, or images of another size.
+            InputError: no images, images of another size, or values that cannot be in 0..255.
         """
+        images = np.asarray(images)
         expected = (self.config.size, self.config.size, 3)
-        if np.shape(images)[1:] != expected or not len(images):
-            raise InputError(f"images must have shape (B, {', '.join(map(str, expected))}); got {np.shape(images)}.")
+        if images.shape[1:] != expected or not len(images):
+            raise InputError(f"images must have shape (B, {', '.join(map(str, expected))}); got {images.shape}.")
+        if images.dtype != np.uint8:
+            _check_range(images)
         options = {"tap": self.config.tap, "scaling": self.config.scaling, "dtype": self.config.compute}
         starts = range(0, len(images), BATCH)
         batches = [extract(self.params, images[start : start + BATCH], **options) for start in starts]
@@ -88,6 +94,15 @@ class Run:
     def explain(self, images: np.ndarray, targets: str | Sequence[str], **options: Any) -> Explanation:
         """Return the heatmaps of ``targets`` on images; ``options`` as in :func:`pcacam_jax.explain`."""
         return explain(self.head, self.features(images), targets, **options)
+
+
+def _check_range(images: np.ndarray) -> None:
+    check_finite("images", images)
+    lowest, highest = float(images.min()), float(images.max())
+    if lowest < 0 or highest > 255 or (0 < highest <= 1 and images.dtype.kind == "f"):
+        raise InputError(
+            f"images must have values in 0..255; got {lowest:g} to {highest:g}: undo any scaling before the call."
+        )
 
 
 def save(fitted: Fitted, folder: Path) -> None:
@@ -100,6 +115,7 @@ def save(fitted: Fitted, folder: Path) -> None:
         "version": pcacam_jax.__version__,
         "data": fitted.dataset.name,
         "class_names": list(fitted.dataset.class_names),
+        "shortest_side": min(SMALLEST_SIZE, fitted.dataset.train.shortest_side),
         "weights_digest": fitted.weights_digest,
         "component_signs": SIGN_RULE,
         "fit": fit_config,
@@ -162,7 +178,9 @@ def _read(folder: Path) -> Run:
         raise InputError(f"{folder / MODEL} must hold a HybridHead; got {type(head).__name__}; fit it again.")
     try:
         fit_config = FitConfig(**config["fit"])
-        run = Run(fit_config, tuple(config["class_names"]), config["weights_digest"], head, metrics)
+        run = Run(
+            fit_config, tuple(config["class_names"]), config["weights_digest"], config["shortest_side"], head, metrics
+        )
     except (KeyError, TypeError, InputError) as error:
         raise InputError(f"{folder / CONFIG} is not the configuration of a run ({error}); fit it again.") from error
     maps_shape = vgg16.maps_shape((fit_config.size, fit_config.size), fit_config.tap)

@@ -1,5 +1,8 @@
 import jax
 import pytest
+from small_runs import fitted, run_folder, small_cache, small_params, small_world
+
+__all__ = ["fitted", "run_folder", "small_cache", "small_params", "small_world"]
 
 
 @pytest.fixture

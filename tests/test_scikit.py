@@ -355,7 +355,7 @@ HEADS = {
         lambda: head(class_names=["a", "b"]),
         r"class_names must be 3 different names.*got \('a', 'b'\)",
     ),
-    "equal class names": (lambda: head(class_names="aab"), "class_names must be 3 different names"),
+    "equal class names": (lambda: head(class_names=list("aab")), "class_names must be 3 different names"),
 }
 
 

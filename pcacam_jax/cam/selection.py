@@ -24,7 +24,9 @@ class Selection:
         starts, start = {}, 0
         for output, value in values.items():
             starts[output], start = start, start + len(value)
-        return jnp.concatenate(list(values.values()))[np.array([starts[output] for output in self.outputs]) + self.columns]
+        return jnp.concatenate(list(values.values()))[
+            np.array([starts[output] for output in self.outputs]) + self.columns
+        ]
 
     def rows(self, head: HybridHead) -> dict[str, Rows]:
         """Return one unit row per target, by output: what the pull-backs of a head take."""

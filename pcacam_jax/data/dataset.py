@@ -52,6 +52,11 @@ class Split(Protocol):
         """Return a digest of the images in their order, for the key of a cache; labels do not enter."""
         ...
 
+    @property
+    def shortest_side(self) -> int:
+        """A side in pixels that every image has at least; what is smaller is not of the split's kind."""
+        ...
+
 
 @dataclass(frozen=True, eq=False)
 class ArraySplit:
@@ -92,6 +97,11 @@ class ArraySplit:
         planes = self.pixels[..., 0] if self.pixels.shape[3:] == (1,) else self.pixels
         return _batch(lambda i: _to_rgb(Image.fromarray(planes[i]), size), len(self), indices, size)
 
+    @property
+    def shortest_side(self) -> int:
+        """The shorter side in pixels."""
+        return min(self.pixels.shape[1:3])
+
     def fingerprint(self) -> str:
         """Return the digest of the pixels and their shape."""
         return digest({"images": self.pixels})
@@ -127,6 +137,11 @@ class FolderSplit:
     def images(self, indices: Indices, size: int) -> NDArray[np.uint8]:
         """Return the chosen images, (n, size, size, 3) RGB; see ``Split.images``."""
         return _batch(lambda i: load_image(self.paths[i], size), len(self), indices, size)
+
+    @property
+    def shortest_side(self) -> int:
+        """The side under which an image file is refused."""
+        return SMALLEST_SIZE
 
     def fingerprint(self) -> str:
         """Return the digest of every file's name relative to ``root``, its size and its bytes."""
@@ -182,11 +197,12 @@ class Dataset:
                 )
 
 
-def load_image(path: str | Path, size: int) -> NDArray[np.uint8]:
+def load_image(path: str | Path, size: int, *, smallest: int = SMALLEST_SIZE) -> NDArray[np.uint8]:
     """Return the image in a file as (size, size, 3) RGB, turned upright as its EXIF orientation says.
 
     Raises:
-        InputError: ``size`` is under 32, or the file is absent, damaged, no image, or of more than 8 bits a channel.
+        InputError: ``size`` is under 32, a side of the image is under ``smallest``, or the file is absent, damaged, no
+            image, or of more than 8 bits a channel.
     """
     _check_size(size)
     if not Path(path).is_file():
@@ -195,8 +211,15 @@ def load_image(path: str | Path, size: int) -> NDArray[np.uint8]:
         with Image.open(path) as image:
             image.load()
             mode = image.mode
+            if min(image.size) < smallest:
+                raise InputError(
+                    f"the image {path} must be at least {smallest} x {smallest} pixels; got {image.width} x "
+                    f"{image.height}, too little to enlarge to {size}; give a larger picture."
+                )
             if mode[0] not in "IF":
                 return _to_rgb(ImageOps.exif_transpose(image), size)
+    except InputError:
+        raise
     except _DECODING_ERRORS as error:
         raise InputError(f"the image {path} cannot be decoded ({error}); repair it or remove it.") from error
     # Pillow would clip these to 255 and leave a white image: which grey values to keep is the user's choice

@@ -21,7 +21,7 @@ def resized(array, size):
 
 def folder_split(root):
     paths = tuple(root / f"{i}.png" for i in range(len(LABELS)))
-    for path, array in zip(paths, draw(5, 20, 30, 3), strict=True):
+    for path, array in zip(paths, draw(5, 40, 50, 3), strict=True):
         Image.fromarray(array).save(path)
     return FolderSplit(root, paths, LABELS)
 
@@ -29,7 +29,7 @@ def folder_split(root):
 @pytest.fixture(params=["arrays", "folder"])
 def split(request, tmp_path):
     """The same five images behind both kinds of split."""
-    return ArraySplit(draw(5, 20, 30, 3), LABELS) if request.param == "arrays" else folder_split(tmp_path)
+    return ArraySplit(draw(5, 40, 50, 3), LABELS) if request.param == "arrays" else folder_split(tmp_path)
 
 
 @pytest.mark.parametrize("size", [32, 45])
@@ -37,7 +37,7 @@ def test_colour_is_resized_as_pillow_does(split, size):
     images = split.images([4, 0], size)
     assert images.shape == (2, size, size, 3)
     assert images.dtype == np.uint8
-    np.testing.assert_array_equal(images, [resized(draw(5, 20, 30, 3)[i], size) for i in (4, 0)])
+    np.testing.assert_array_equal(images, [resized(draw(5, 40, 50, 3)[i], size) for i in (4, 0)])
 
 
 @pytest.mark.parametrize("shape", [(5, 28, 28), (5, 28, 28, 1), (5, 60, 41), (5, 1, 1)])
@@ -69,7 +69,7 @@ def test_too_small_a_size_is_refused(split):
 
 
 def test_take_keeps_images_and_labels_together():
-    split = ArraySplit(draw(5, 20, 30, 3), LABELS)
+    split = ArraySplit(draw(5, 40, 50, 3), LABELS)
     part = split.take(np.array([4, 0]))
     assert len(part) == 2
     np.testing.assert_array_equal(part.labels, [1, 0])
@@ -219,3 +219,16 @@ def test_labels_without_a_name_are_refused(label):
     wrong = ArraySplit(draw(5, 28, 28), np.where(LABELS, label, 0))
     with pytest.raises(InputError, match=r"train labels of pets must lie in 0\.\.1"):
         Dataset("pets", ("cat", "dog"), wrong, split)
+
+
+def test_an_image_file_under_32_pixels_is_refused_unless_the_data_are_as_small(tmp_path):
+    path = tmp_path / "small.png"
+    Image.fromarray(draw(28, 31, 3)).save(path)
+    with pytest.raises(InputError, match=r"small\.png must be at least 32 x 32 pixels; got 31 x 28"):
+        load_image(path, 96)
+    assert load_image(path, 96, smallest=28).shape == (96, 96, 3)
+    split = FolderSplit(tmp_path, (path,), np.zeros(1, np.int64))
+    assert split.shortest_side == 32
+    with pytest.raises(InputError, match="at least 32 x 32"):
+        split.images([0], 96)
+    assert ArraySplit(draw(5, 28, 31), LABELS).shortest_side == 28

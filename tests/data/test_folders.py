@@ -5,7 +5,7 @@ from PIL import Image
 from pcacam_jax.checks import InputError
 from pcacam_jax.data import FolderSplit, read_dataset
 
-PIXELS = np.random.default_rng(5).integers(0, 256, (60, 28, 28), np.uint8)
+PIXELS = np.random.default_rng(5).integers(0, 256, (60, 36, 36), np.uint8)
 
 
 def write_folders(root, train=("cat", "Dog"), test=("cat", "Dog")):

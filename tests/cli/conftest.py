@@ -1,0 +1,54 @@
+"""The command line run in this process, and what it is given."""
+
+import shutil
+import signal
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from small_runs import CLASSES, pictures
+
+from pcacam_jax import cli
+
+
+@pytest.fixture
+def pcacam(monkeypatch, capsys):
+    """Run the command line in this process and return (exit code, standard output, standard error)."""
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr("warnings.showwarning", lambda *_: None)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["pcacam", *map(str, arguments)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = end.code or 0
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call
+
+
+@pytest.fixture
+def data(tmp_path):
+    path = tmp_path / "data.npz"
+    images, labels = pictures(12, 0)
+    np.savez(path, images=images, labels=np.array(CLASSES)[labels])
+    return path
+
+
+@pytest.fixture
+def run(run_folder, tmp_path):
+    return shutil.copytree(run_folder, tmp_path / "run")
+
+
+@pytest.fixture
+def images(tmp_path):
+    """Return a grey, an RGBA and a corrupt image."""
+    pixels = pictures(1, 5)[0]
+    Image.fromarray(pixels[0]).save(tmp_path / "grey.png")
+    Image.fromarray(np.dstack([pixels[1]] * 3 + [np.full((28, 28), 90, np.uint8)])).save(tmp_path / "rgba.png")
+    (tmp_path / "corrupt.png").write_bytes((tmp_path / "grey.png").read_bytes()[:90])
+    return {name: tmp_path / f"{name}.png" for name in ("grey", "rgba", "corrupt")}

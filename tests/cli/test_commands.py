@@ -1,0 +1,168 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from small_runs import CLASSES, QUICK, entries
+
+from pcacam_jax import cli, demo
+from pcacam_jax import run as run_module
+from pcacam_jax.run import load
+from pcacam_jax.verify import Certificate, Comparison
+
+
+def test_fit_makes_a_run_that_explain_and_verify_read(pcacam, data, images, tmp_path, small_world):
+    out = tmp_path / "out"
+    code, printed, told = pcacam("fit", "--data", data, "--out", out, *QUICK)
+    assert code == 0
+    for word in ("macro F1", "cnn", "svm_linear", "svm_rbf", "float32", "float64", f"wrote {out} in"):
+        assert word in printed + told
+    assert entries(out) == {*demo.OWN_FILES} - {"explanations"}
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+    assert load(out).class_names == tuple(sorted(CLASSES))
+    code, printed, _ = pcacam("explain", out, images["grey"], images["rgba"], "--json")
+    assert code == 0
+    assert [report["image"] for report in json.loads(printed)] == [str(images["grey"]), str(images["rgba"])]
+    assert pcacam("verify", out)[0] == 0
+
+
+def test_a_run_replaces_an_earlier_one_and_json_is_all_that_is_printed(pcacam, data, run, small_world):
+    (run / "explanations").mkdir()
+    code, printed, told = pcacam("fit", "--data", data, "--out", run, *QUICK, "--json")
+    assert code == 0
+    assert json.loads(printed) == json.loads((run / "report.json").read_text())
+    assert "training" in told
+    assert "explanations" not in entries(run)
+    assert load(run).config.epochs == 3
+
+
+def test_a_run_whose_certificate_fails_is_kept_and_told(pcacam, data, tmp_path, small_world, monkeypatch):
+    failing = Certificate(tuple(Comparison("head", dtype, "reverse", 1.0, 1e-5) for dtype in ("float32", "float64")))
+    monkeypatch.setattr("pcacam_jax.fit.verify", lambda *_, **__: failing)
+    code, _, told = pcacam("fit", "--data", data, "--out", tmp_path / "out", *QUICK, "--json")
+    assert code == 1
+    assert "fail their certificate" in told
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["verification"]["passed"] is False
+
+
+def test_explain_writes_a_picture_maps_and_values(pcacam, run, images, small_world):
+    code, printed, told = pcacam("explain", run, images["grey"], images["rgba"])
+    assert code == 0
+    assert "svm_rbf:predicted" in printed
+    assert "L1" in printed
+    assert f"wrote 2 x (.png, .npz, .json) to {run / 'explanations'}" in told
+    out = run / "explanations"
+    assert entries(out) == {f"{name}.{kind}" for name in ("grey", "rgba") for kind in ("png", "npz", "json")}
+    report = json.loads((out / "grey.json").read_text())
+    assert [row["target"] for row in report["targets"]][:3] == [
+        "cnn:predicted",
+        "svm_linear:predicted",
+        "svm_rbf:predicted",
+    ]
+    assert report["method"] == "gradcam"
+    with np.load(out / "grey.npz") as arrays:
+        assert arrays["positive"].shape == arrays["negative"].shape == (6, 1, 1)
+        assert arrays["targets"].tolist() == [row["target"] for row in report["targets"]]
+        assert arrays["labels"].tolist() == [row["label"] for row in report["targets"]]
+        np.testing.assert_allclose(arrays["values"], [row["value"] for row in report["targets"]], rtol=1e-6)
+        signed = arrays["positive"] - arrays["negative"]
+    # The mixture is exact: the SVM's map is that much of each component's.
+    mixed = np.tensordot(report["mixture"]["svm_rbf:predicted"], signed[3:], axes=1)
+    np.testing.assert_allclose(signed[2], mixed, rtol=1e-3, atol=1e-5 * np.abs(signed[3:]).max())
+    with Image.open(out / "grey.png") as picture:
+        assert min(picture.size) > 300
+
+
+@pytest.mark.parametrize("backend", ["reverse", "forward", "finite_difference"])
+def test_backends_and_targets_are_honoured(pcacam, run, images, tmp_path, small_world, backend):
+    out = tmp_path / "maps"
+    arguments = ("explain", run, images["grey"], "--targets", "pca:1", "cnn:left", "--out", out, "--backend", backend)
+    code, printed, _ = pcacam(*arguments, "--json")
+    assert code == 0
+    (report,) = json.loads(printed)
+    assert report["backend"] == backend
+    assert [row["target"] for row in report["targets"]] == ["pca:1", "cnn:left"]
+
+
+def test_verify_writes_prints_and_tells_what_is_being_done(pcacam, tmp_path, monkeypatch):
+    shown = []
+    rows = tuple(Comparison("a map", dtype, "reverse", 1e-9, 1e-5) for dtype in ("float32", "float64"))
+    monkeypatch.setattr(cli, "default_cases", lambda: iter([("a map", None, None), ("[b] map", None, None)]))
+
+    def certify(cases, progress):
+        for name, *_ in cases:
+            shown.append(name)
+            progress(name)
+        return Certificate(rows)
+
+    monkeypatch.setattr(cli, "certify", certify)
+    out = tmp_path / "new" / "certificate.json"
+    code, printed, told = pcacam("verify", "--out", out)
+    assert code == 0
+    assert shown == ["a map", "[b] map"]
+    assert "2/2" in told
+    for word in ("a map", "float32", "float64", "reverse", "1.0e-09"):
+        assert word in printed
+    assert json.loads(out.read_text()) == Certificate(rows).as_dict()
+    code, printed, _ = pcacam("verify", "--out", out, "--json")
+    assert json.loads(printed) == json.loads(out.read_text())
+
+
+@pytest.mark.parametrize("error", [2e-5, float("inf")])
+def test_verify_ends_with_1_where_a_tolerance_is_exceeded(pcacam, tmp_path, monkeypatch, error):
+    rows = (Comparison("good", "float32", "reverse", 0.0, 1e-5), Comparison("bad", "float32", "forward", error, 1e-5))
+    monkeypatch.setattr(cli, "certify", lambda cases, progress: Certificate(rows))
+    out = tmp_path / "certificate.json"
+    code, printed, told = pcacam("verify", "--out", out)
+    assert code == 1
+    assert "> 1e-05" in printed
+    assert "1 of 2 comparisons fail" in told
+    assert json.loads(out.read_text())["passed"] is False
+
+
+def test_verify_finds_a_closed_form_that_is_wrong(pcacam, run, monkeypatch):
+    from pcacam_jax.stages import Affine
+
+    right = Affine.pull_back
+    monkeypatch.setattr(Affine, "pull_back", lambda self, saved, rows: 1.001 * right(self, saved, rows))
+    code, printed, _ = pcacam("verify", run, "--json")
+    assert code == 1
+    failed = {row["name"] for row in json.loads(printed)["comparisons"] if not row["passed"]}
+    assert failed == {"head: pca", "head: svm_linear", "head: svm_rbf"}
+    assert json.loads((run / "verification.json").read_text())["passed"] is False
+
+
+@pytest.mark.parametrize("command", [(), ("demo",), ("fit",), ("explain",), ("verify",)])
+def test_every_command_has_help(pcacam, command):
+    code, printed, told = pcacam(*command, "--help")
+    assert code == 0
+    assert "usage: pcacam" in printed
+    if command:
+        assert "--json" in printed
+    assert told == ""
+
+
+def test_names_with_brackets_are_printed_as_they_are(pcacam, run, images, small_world):
+    path = images["grey"].rename(images["grey"].with_name("[red]grey[-1].png"))
+    code, printed, told = pcacam("explain", run, path, "--targets", "pca:0", "--out", run.parent / "[bold]")
+    assert code == 0
+    assert "[red]grey[-1].png" in printed.replace("\n", "")
+    assert "[bold]" in told
+
+
+def test_the_schema_of_a_run_is_that_of_the_module(run):
+    assert json.loads((run / "config.json").read_text())["schema"] == run_module.SCHEMA
+
+
+def test_help_imports_no_large_library():
+    script = (
+        "import sys\nsys.argv = ['pcacam', '--help']\n"
+        "from pcacam_jax import cli\n"
+        "try:\n    cli.main()\nexcept SystemExit:\n    pass\n"
+        "print([name for name in ('flax', 'sklearn', 'matplotlib', 'optax', 'tensorflow_datasets', 'PIL') "
+        "if name in sys.modules], file=sys.stderr)"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert ended.stderr.strip() == "[]"

@@ -1,0 +1,84 @@
+"""The demo once as a user runs it, from an empty cache, with the published weights."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import pcacam_jax
+from pcacam_jax.data import EMBEDDED_SAMPLE, read_dataset
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("demo")
+    command = Path(sys.executable).with_name("pcacam")
+    ended = subprocess.run(
+        [command, "demo", "--out", folder / "out", "--json"],
+        env={**os.environ, "PCACAM_CACHE": str(folder / "cache")},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert ended.returncode == 0, ended.stderr
+    return folder, json.loads(ended.stdout), ended.stderr
+
+
+def test_the_report_is_written_and_printed(demo):
+    folder, report, told = demo
+    assert json.loads((folder / "out" / "report.json").read_text()) == report
+    for work in ("features", "training", "certificate", "figures"):
+        assert work in told
+    assert report["timings"]["total"] > 0
+
+
+def test_the_classifiers_have_learnt(demo):
+    _, report, _ = demo
+    for classifier in ("cnn", "svm_linear", "svm_rbf"):
+        assert 0.75 <= report["metrics"][classifier]["test_f1"] <= report["metrics"][classifier]["train_f1"] <= 1
+    ratios = report["explained_variance_ratio"]
+    assert ratios == sorted(ratios, reverse=True)
+    assert 0.5 < sum(ratios) <= 1
+    assert max(report["parity"].values()) <= 1e-10
+
+
+def test_the_certificate_holds(demo):
+    folder, report, _ = demo
+    assert report["verification"]["passed"] is True
+    assert report["verification"]["float32"]["max_relative_error"] <= 1e-5
+    assert report["verification"]["float64"]["max_relative_error"] <= 1e-12
+    assert json.loads((folder / "out" / "verification.json").read_text())["passed"] is True
+
+
+def test_every_figure_is_a_picture(demo):
+    folder, report, _ = demo
+    names = {Path(figure).stem for figure in report["figures"]}
+    assert names == {"grid", "learning_curve", "contribution_ratios", "feature_space", "influence"}
+    for figure in report["figures"]:
+        with Image.open(folder / "out" / figure) as picture:
+            assert picture.format == "PNG"
+            assert min(picture.size) > 400
+            assert np.ptp(np.asarray(picture.convert("L"))) > 100
+
+
+def test_the_run_explains_an_image(demo, monkeypatch):
+    folder, _, _ = demo
+    monkeypatch.setenv("PCACAM_CACHE", str(folder / "cache"))
+    run = pcacam_jax.load(folder / "out")
+    test = read_dataset(EMBEDDED_SAMPLE).test
+    rows = np.arange(0, len(test), 30)
+    explained = run.explain(test.images(rows, 96), ["svm_rbf:predicted", "pca"])
+    assert explained.positive.shape == (len(rows), 4, 3, 3)
+    truth = [run.class_names[label] for label in test.labels[rows]]
+    assert np.mean(explained.labels[:, 0] == truth) >= 0.5
+
+
+def test_nothing_else_is_left(demo):
+    folder, _, _ = demo
+    assert {path.name for path in folder.iterdir()} == {"out", "cache"}
+    assert not list(folder.rglob(".*"))

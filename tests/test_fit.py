@@ -1,0 +1,168 @@
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+from sklearn.metrics import f1_score
+from sklearn.svm import SVC
+from small_runs import CLASSES, pictures, small_config, small_dataset, without_certificate, x_m
+
+from pcacam_jax import fit as module
+from pcacam_jax.checks import InputError
+from pcacam_jax.data import ArraySplit, Dataset
+from pcacam_jax.fit import fit, fit_pca, fix_signs, generic_point, root_mean_square
+from pcacam_jax.verify import verify
+
+
+@pytest.fixture
+def quick_fit(small_world, monkeypatch):
+    without_certificate(monkeypatch)
+    return lambda **changes: fit(small_dataset(), small_config(**changes))
+
+
+def test_the_pca_knows_the_training_images_only(fitted):
+    own, expected = fitted.pca, PCA(3).fit(x_m(fitted, "train"))
+    np.testing.assert_allclose(own.mean_, expected.mean_, atol=1e-5)
+    np.testing.assert_allclose(own.explained_variance_ratio_, expected.explained_variance_ratio_, rtol=1e-3)
+    alignment = np.abs(np.sum(own.components_ * expected.components_, axis=1))
+    np.testing.assert_allclose(alignment, 1, atol=1e-4)
+    both = np.concatenate([x_m(fitted, "train"), x_m(fitted, "test")])
+    assert not np.allclose(own.mean_, both.mean(axis=0), atol=1e-5)
+
+
+def test_the_signs_are_those_of_the_largest_loadings(fitted):
+    rows = np.arange(3)
+    largest = np.abs(fitted.pca.components_).argmax(axis=1)
+    assert (fitted.pca.components_[rows, largest] > 0).all()
+
+
+def test_signs_are_fixed_whatever_the_solver_chose():
+    x = np.random.default_rng(0).normal(size=(30, 4)) * [4, 3, 2, 1]
+    turned = PCA(3).fit(x)
+    turned.components_ = turned.components_ * np.array([-1, 1, -1])[:, None]
+    np.testing.assert_array_equal(fix_signs(turned).components_, fix_signs(PCA(3).fit(x)).components_)
+
+
+def test_pca_features_are_scikit_learns(fitted):
+    for part in ("train", "test"):
+        expected = fitted.pca.transform(x_m(fitted, part))
+        np.testing.assert_allclose(fitted.components[part], expected, atol=1e-5)
+
+
+def test_metrics_are_those_of_scikit_learns_own_predictions(fitted):
+    for part, split in (("train", fitted.dataset.train), ("test", fitted.dataset.test)):
+        v = fitted.pca.transform(x_m(fitted, part))
+        for name, svm in fitted.svms.items():
+            expected = f1_score(split.labels, svm.predict(v), average="macro")
+            assert fitted.metrics["metrics"][name][f"{part}_f1"] == pytest.approx(expected, abs=1e-12)
+    assert fitted.metrics["metrics"]["svm_rbf"]["support_vectors"] == len(fitted.svms["svm_rbf"].support_)
+
+
+def test_the_cnns_metric_is_that_of_its_argmax(fitted):
+    x = np.asarray(fitted.maps["test"]).reshape(24, -1)
+    *hidden, (kernel, bias) = fitted.training.layers
+    for w, b in hidden:
+        x = jax.nn.sigmoid(x @ w + b)
+    expected = f1_score(fitted.dataset.test.labels, np.argmax(x @ kernel + bias, axis=1), average="macro")
+    assert fitted.metrics["metrics"]["cnn"]["test_f1"] == pytest.approx(expected)
+    assert expected > 0.4  # it has learnt something
+
+
+def test_what_it_reports(fitted):
+    assert fitted.metrics.keys() == {"metrics", "explained_variance_ratio", "best_epoch", "images", "parity"}
+    assert fitted.metrics["images"] == {"train": 60, "test": 24}
+    assert max(fitted.metrics["parity"].values()) < 1e-12
+    assert fitted.metrics["parity"].keys() == {"pca", "svm_linear", "svm_rbf"}
+    assert fitted.timings.keys() == {"features", "training", "estimators", "verification"}
+    assert fitted.certificate.passed
+    assert fitted.head.outputs["cnn"] == fitted.head.outputs["svm_rbf"] == CLASSES
+
+
+def test_the_svms_have_the_cost_and_gamma_of_the_configuration(quick_fit):
+    fitted = quick_fit(cost=0.3, gamma=2.5)
+    v = fitted.pca.transform(x_m(fitted, "train"))
+    for kernel in ("linear", "rbf"):
+        own = fitted.svms[f"svm_{kernel}"]
+        expected = SVC(C=0.3, gamma=2.5, kernel=kernel).fit(v, fitted.dataset.train.labels)
+        assert (own.C, own.gamma, own.kernel) == (0.3, 2.5, kernel)
+        np.testing.assert_array_equal(own.support_, expected.support_)
+        np.testing.assert_allclose(own.decision_function(v), expected.decision_function(v), atol=1e-3)
+
+
+def test_another_seed_gives_another_run(quick_fit, fitted):
+    other = quick_fit(seed=1)
+    assert not np.array_equal(other.training.layers[0][0], fitted.training.layers[0][0])
+
+
+def test_the_finer_tap_gives_finer_maps_and_the_same_values(quick_fit):
+    coarse, fine = (quick_fit(size=64, tap=tap, epochs=4) for tap in ("block5_pool", "block5_conv3"))
+    assert coarse.maps["test"].shape == (24, 2, 2, 512)
+    assert fine.maps["test"].shape == (24, 4, 4, 512)
+    own, other = (jax.vmap(fitted.head)(fitted.maps["test"]) for fitted in (fine, coarse))
+    for output, values in other.items():
+        np.testing.assert_allclose(own[output], values, rtol=1e-4, atol=1e-4, err_msg=output)
+    assert fine.metrics["metrics"] == coarse.metrics["metrics"]
+    # A difference quotient that steps over a tie of the max-pool would be wrong by its whole size.
+    certificate = verify(fine.head, fine.point, name="head", witnesses=("reverse", "finite_difference"))
+    assert certificate.passed
+
+
+def test_bfloat16_and_no_feature_scale_run_through(quick_fit):
+    fitted = quick_fit(compute="bfloat16", feature_scale="none", activation="tanh", learning_rate=0.01, epochs=3)
+    assert fitted.maps["train"].dtype == np.float32
+    assert 0 <= fitted.metrics["metrics"]["cnn"]["test_f1"] <= 1
+
+
+@pytest.mark.parametrize(("repeats", "fraction"), [(1, 0.2), (3, 0.2)])
+def test_too_few_images_are_told_before_the_long_work(repeats, fraction, monkeypatch):
+    monkeypatch.setattr(module, "_features", lambda *_: pytest.fail("features were extracted"))
+    images, labels = pictures(repeats, 0)
+    split = ArraySplit(images, labels)
+    with pytest.raises(InputError, match="give more images of each class"):
+        fit(Dataset("few", CLASSES, split, split), small_config(validation_fraction=fraction))
+
+
+def test_a_stage_that_differs_from_its_estimator_is_an_error(fitted, monkeypatch):
+    monkeypatch.setattr(module, "PARITY_TOLERANCE", -1.0)
+    with pytest.raises(RuntimeError, match="the stage of pca differs from scikit-learn"):
+        module._checked_parity(fitted.pca, fitted.svms, x_m(fitted, "train"))
+
+
+def test_features_that_are_all_the_same_have_no_components():
+    with pytest.raises(InputError, match="layer 2 of the trained head gives the same output for every image"):
+        fit_pca(np.ones((9, 6)), small_config())
+
+
+def test_fewer_images_than_components_are_refused():
+    with pytest.raises(InputError, match="3 components need as many training images; got 2"):
+        fit_pca(np.eye(6)[:2], small_config())
+
+
+def test_the_root_mean_square():
+    maps = np.random.default_rng(0).normal(size=(4, 2, 2, 3)).astype(np.float32)
+    assert root_mean_square(maps) == pytest.approx(np.sqrt(np.mean(np.square(maps.astype(float)))))
+    assert root_mean_square(np.zeros((2, 1, 1, 3), np.float32)) == 1
+
+
+@pytest.mark.parametrize("shape", [(4, 4, 3), (7, 6, 2)])
+def test_the_generic_point_is_near_and_has_no_ties_in_a_window(shape):
+    maps = np.maximum(np.random.default_rng(0).normal(size=shape), 0).astype(np.float32)
+    maps[:2, :2] = 0
+    point = generic_point(maps, pool=True)
+    height, width = shape[0] // 2, shape[1] // 2
+    for i, j, k in np.ndindex(height, width, shape[2]):
+        window = np.sort(point[2 * i : 2 * i + 2, 2 * j : 2 * j + 2, k].ravel())
+        assert window[-1] - window[-2] > 0.9e-3 * max(1, maps.max())
+    assert np.count_nonzero(point != maps) == height * width * shape[2]
+    assert np.abs(point - maps).max() < 1.1e-3 * max(1, maps.max())
+    assert point.dtype == np.float32
+
+
+def test_without_a_pool_the_certificate_holds_at_the_image_itself(fitted):
+    np.testing.assert_array_equal(fitted.point, fitted.maps["test"][0])
+
+
+def test_a_fitted_run_is_data(fitted):
+    assert dataclasses.is_dataclass(fitted)
+    assert fitted.point.shape == fitted.head.in_shape

@@ -1,0 +1,175 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pcacam_jax import train
+from pcacam_jax.checks import InputError
+from pcacam_jax.nets.dense_head import DenseHead, layers
+from pcacam_jax.train import divide, train_head
+
+OPTIONS = {
+    "sizes": (4, 3),
+    "activation": "sigmoid",
+    "feature_scale": 1.0,
+    "epochs": 8,
+    "learning_rate": 0.5,
+    "batch_size": 16,
+    "validation_fraction": 0.2,
+    "seed": 3,
+}
+
+
+@pytest.fixture(scope="module")
+def data():
+    random = np.random.default_rng(0)
+    labels = np.repeat(np.arange(3), 17)
+    features = random.normal(size=(51, 2, 2, 5)).astype(np.float32)
+    features[..., 0] += labels[:, None, None]
+    return features, labels
+
+
+def trained(data, **changes):
+    return train_head(*data, **{**OPTIONS, **changes})
+
+
+def leaves(head):
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(head.layers)]
+
+
+def same(a, b):
+    return all(np.array_equal(x, y) for x, y in zip(leaves(a), leaves(b), strict=True))
+
+
+def softmax(z):
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+def numpy_epoch(weights, x, y, order, batch_size, rate):
+    """Plain SGD on the mean cross-entropy of sigmoid(x W + b) V + c; the last batch is as short as it is."""
+    w, b, v, c = (np.array(own, np.float64) for own in weights)
+    losses, correct = [], 0
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        xs, target = x[rows], np.eye(v.shape[1])[y[rows]]
+        hidden = 1 / (1 + np.exp(-(xs @ w + b)))
+        p = softmax(hidden @ v + c)
+        losses.append(-np.mean(np.sum(target * np.log(p), axis=1)))
+        correct += np.sum(p.argmax(axis=1) == y[rows])
+        error = (p - target) / len(rows)
+        back = error @ v.T * hidden * (1 - hidden)
+        v, c = v - rate * hidden.T @ error, c - rate * error.sum(axis=0)
+        w, b = w - rate * xs.T @ back, b - rate * back.sum(axis=0)
+    return (w, b, v, c), np.mean(losses), correct / len(order)
+
+
+def test_an_epoch_is_plain_sgd(data):
+    rows, _ = divide(data[1], 0.2, 3)
+    assert len(rows) % 16  # so that the last batch is filled up
+    x, y = data[0][rows].reshape(len(rows), -1).astype(np.float64), data[1][rows]
+    start_key, order_key = jax.random.split(jax.random.key(3))
+    first = layers(DenseHead(sizes=(4, 3), activation="sigmoid").init(start_key, data[0][:1])["params"])
+    order = np.asarray(jax.random.permutation(jax.random.fold_in(order_key, 0), len(rows)))
+    expected, loss, accuracy = numpy_epoch([own for layer in first for own in layer], x, y, order, 16, 0.5)
+    ours = trained(data, epochs=1)
+    for own, reference in zip(leaves(ours), expected, strict=True):
+        np.testing.assert_allclose(own, reference, rtol=1e-4, atol=1e-6)
+    assert ours.loss == pytest.approx([loss], rel=1e-5)
+    assert ours.train_accuracy == pytest.approx([accuracy])
+
+
+def test_every_image_is_seen_once_an_epoch():
+    rows, weights = train._batches(jax.random.key(0), 21, 8)
+    assert rows.shape == weights.shape == (3, 8)
+    assert sorted(np.asarray(rows)[np.asarray(weights) == 1]) == list(range(21))
+    assert np.asarray(weights)[-1].tolist() == [1] * 5 + [0] * 3
+
+
+def test_batches_larger_than_the_data_work(data):
+    assert np.isfinite(trained(data, batch_size=1000, epochs=2).loss).all()
+
+
+def test_the_same_seed_gives_the_same_bits(data):
+    a, b, other = trained(data), trained(data), trained(data, seed=4)
+    assert same(a, b)
+    assert a.loss == b.loss
+    assert a.validation_accuracy == b.validation_accuracy
+    assert not same(a, other)
+
+
+def test_the_first_best_epoch_is_kept(data):
+    whole = trained(data, epochs=12)
+    assert len(whole.loss) == len(whole.train_accuracy) == len(whole.validation_accuracy) == 12
+    assert whole.best_epoch == 1 + int(np.argmax(whole.validation_accuracy))
+    assert 1 < whole.best_epoch < 12  # else this shows nothing
+    # The best of as many epochs is the last of them, so these are its parameters.
+    assert same(whole, trained(data, epochs=whole.best_epoch))
+
+
+def test_the_kept_parameters_have_the_accuracy_that_is_told(data):
+    head = trained(data)
+    _, rows = divide(data[1], 0.2, 3)
+    (w, b), (v, c) = head.layers
+    hidden = jax.nn.sigmoid(data[0][rows].reshape(len(rows), -1) @ w + b)
+    accuracy = np.mean(np.argmax(hidden @ v + c, axis=1) == data[1][rows])
+    assert head.validation_accuracy[head.best_epoch - 1] == pytest.approx(accuracy)
+
+
+def test_training_learns(data):
+    head = trained(data, epochs=60)
+    assert head.loss[-1] < 0.7 * head.loss[0]
+
+
+def test_the_feature_scale_is_folded_into_the_first_kernel(data):
+    features, labels = data
+    plain = trained(data)
+    scaled = trained((8 * features, labels), feature_scale=8.0)
+    (kernel, bias), *later = scaled.layers
+    np.testing.assert_array_equal(8 * np.asarray(kernel), plain.layers[0][0])
+    np.testing.assert_array_equal(bias, plain.layers[0][1])
+    np.testing.assert_array_equal(later[0][0], plain.layers[1][0])
+
+
+@pytest.mark.parametrize("epochs", [1, 5])
+def test_divergence_is_told(data, epochs):
+    with pytest.raises(InputError, match=r"training diverged in epoch \d.*take a learning rate below 1e\+30"):
+        trained(data, activation="relu", learning_rate=1e30, epochs=epochs)
+
+
+def test_parameters_that_overflow_in_the_last_step_are_told(data):
+    # One batch: its loss is still finite, what follows from it is not.
+    with pytest.raises(InputError, match="diverged in epoch 1, its loss being 1"):
+        trained((1e25 * data[0], data[1]), feature_scale=1e25, learning_rate=1e39, batch_size=1000, epochs=1)
+
+
+def test_progress_is_told(data):
+    steps = []
+    trained(data, epochs=5, advance=steps.append)
+    assert steps == [1] * 5
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_validation_part_is_stratified_and_apart(seed):
+    labels = np.repeat([0, 1, 2], [50, 30, 20])
+    training, validation = divide(labels, 0.2, seed)
+    assert sorted([*training, *validation]) == list(range(100))
+    assert np.bincount(labels[validation]).tolist() == [10, 6, 4]
+    assert not np.array_equal(validation, divide(labels, 0.2, seed + 1)[1])
+
+
+@pytest.mark.parametrize(
+    ("labels", "fraction"),
+    [
+        (np.array([0, 0, 0, 0, 1]), 0.4),  # a class with one image
+        (np.repeat([0, 1, 2], 3), 0.1),  # fewer images set aside than classes
+        (np.repeat([0, 1, 2], 3), 0.9),  # fewer left than classes
+    ],
+)
+def test_too_few_images_to_divide_are_refused(labels, fraction):
+    with pytest.raises(InputError, match=r"cannot be set aside for validation.*give more images of each class"):
+        divide(labels, fraction, 0)
+
+
+def test_float32_is_kept(data):
+    assert {leaf.dtype for leaf in jax.tree.leaves(trained(data, epochs=1).layers)} == {jnp.dtype("float32")}
