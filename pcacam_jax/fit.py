@@ -48,7 +48,7 @@ class Fitted:
     """PCA features of "train" and "test", (N, D)."""
     metrics: dict[str, Any]
     point: np.ndarray
-    """Maps at which the certificate holds: of the first test image, off the ties of a max-pool."""
+    """Maps at which the certificate holds: of the first test image."""
     certificate: Certificate
     timings: dict[str, float]
 
@@ -73,29 +73,12 @@ def fit(dataset: Dataset, config: FitConfig, *, progress: Progress | None = None
         metrics = _metrics(estimators, training, maps, dataset)
         advance(1)
     with _timed(timings, "verification"), progress.bar("certificate", 1) as advance:
-        point = generic_point(maps["test"][0], pool=config.pool)
+        point = np.array(maps["test"][0])
         certificate = verify(head, jnp.asarray(point), name="head")
         advance(1)
     return Fitted(
         config, digest, dataset, head, training, pca, svms, maps, components, metrics, point, certificate, timings
     )
-
-
-def generic_point(maps: np.ndarray, *, pool: bool) -> np.ndarray:
-    """Return maps at which the head has a derivative: before a max-pool, the largest of each 2 x 2 window is raised.
-
-    At ties, of which feature maps are full since most of their entries are zero, a max-pool has none; the thousandth of
-    the largest entry by which it is raised is far more than the step of a central difference.
-    """
-    maps = np.array(maps, np.float32)
-    if not pool:
-        return maps
-    height, width, channels = maps.shape
-    even = maps[: height // 2 * 2, : width // 2 * 2]
-    windows = even.reshape(height // 2, 2, width // 2, 2, channels).transpose(0, 2, 4, 1, 3).reshape(-1, 4)
-    windows[np.arange(len(windows)), windows.argmax(axis=1)] += 1e-3 * max(1.0, float(np.abs(maps).max()))
-    even[...] = windows.reshape(height // 2, width // 2, channels, 2, 2).transpose(0, 3, 1, 4, 2).reshape(even.shape)
-    return maps
 
 
 def _features(dataset: Dataset, config: FitConfig, progress: Progress) -> tuple[str, dict[str, np.ndarray]]:

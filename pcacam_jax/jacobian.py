@@ -26,7 +26,8 @@ def jacobian(stage: Stage | Callable[[Array], Any], x: Array, *, backend: str = 
         stage: a stage; for the three other backends any function of an array will do.
         x: the point, of the stage's input shape.
         backend: ``"closed_form"`` (the paper's formulas), ``"reverse"`` (:func:`jax.jacrev`), ``"forward"``
-            (:func:`jax.linearize`, as :func:`jax.jacfwd` but a block of inputs at a time) or ``"finite_difference"`` (central differences in the dtype of ``x``).
+            (:func:`jax.linearize`, as :func:`jax.jacfwd` but a block of inputs at a time) or
+            ``"finite_difference"`` (central differences in the dtype of ``x``).
 
     Returns:
         (out, *x.shape); for a head, which has several outputs, a dictionary of them.

@@ -198,7 +198,7 @@ def _kernel_expansion(estimator: Estimator) -> KernelExpansion:
     coefficients = _pair_coefficients(_as_dense(estimator.dual_coef_), estimator.n_support_)
     if estimator.kernel == "linear":
         # sum_i alpha_i t_i s_i cancels most of its digits: it is taken once, here, in float64 (Eq. 25).
-        coefficients, support = coefficients @ support, np.eye(support.shape[1])
+        coefficients, support = coefficients @ support, jnp.eye(support.shape[1])
     return KernelExpansion(
         support=support,
         coefficients=coefficients,

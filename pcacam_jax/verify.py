@@ -179,10 +179,12 @@ def _cast(stage: Any, dtype: str) -> Any:
 
 
 def default_cases() -> Iterable[Case]:
-    """Yield every stage, the six closed forms of the paper's Table 2, and the full-size head for both activations."""
+    """Yield every stage, the six closed forms of Table 2, a small pooled head, and the full-size head twice."""
     draw = Draw(np.random.default_rng(0))
     yield from stage_cases(draw)
     yield from table2_cases(draw)
+    pooled = draw.head((5, 6, 8), (9, 8, 7, 4), "relu", support=30, pool=True)
+    yield "head before a max-pool", pooled, draw.maps(5, 6, 8)
     for activation in ("sigmoid", "relu"):
         head = draw.head((7, 7, 512), (40, 30, 20, 10), activation, support=300)
         yield f"full-size head, {activation}", head, draw.maps(7, 7, 512)
@@ -254,14 +256,21 @@ class Draw:
         return SVMClassifier(self.expansion(size, pairs, support, kernel), classes)
 
     def head(
-        self, maps_shape: tuple[int, int, int], sizes: tuple[int, ...], activation: str, *, support: int
+        self,
+        maps_shape: tuple[int, int, int],
+        sizes: tuple[int, ...],
+        activation: str,
+        *,
+        support: int,
+        pool: bool = False,
     ) -> HybridHead:
         """Return a head of dense layers with a PCA of three components and both SVMs on layer 2."""
-        stages = dense_stages(self.layers(math.prod(maps_shape), *sizes), activation)
+        spatial = spatial_chain(maps_shape, pool=pool)
+        stages = dense_stages(self.layers(math.prod(spatial.stages[-1].in_shape), *sizes), activation)
         classes = tuple(map(str, range(sizes[-1])))
         svms = {f"svm_{kernel}": self.svm(3, sizes[-1], support, kernel) for kernel in ("linear", "rbf")}
         return HybridHead(
-            spatial=spatial_chain(maps_shape, pool=False),
+            spatial=spatial,
             dense=Chain(tuple(stages[:2])),
             cnn=Chain(tuple(stages[2:])),
             pca=self.pca(sizes[1], 3),

@@ -11,7 +11,7 @@ from small_runs import CLASSES, pictures, small_config, small_dataset, without_c
 from pcacam_jax import fit as module
 from pcacam_jax.checks import InputError
 from pcacam_jax.data import ArraySplit, Dataset
-from pcacam_jax.fit import fit, fit_pca, fix_signs, generic_point, root_mean_square
+from pcacam_jax.fit import fit, fit_pca, fix_signs, root_mean_square
 from pcacam_jax.verify import verify
 
 
@@ -145,21 +145,7 @@ def test_the_root_mean_square():
     assert root_mean_square(np.zeros((2, 1, 1, 3), np.float32)) == 1
 
 
-@pytest.mark.parametrize("shape", [(4, 4, 3), (7, 6, 2)])
-def test_the_generic_point_is_near_and_has_no_ties_in_a_window(shape):
-    maps = np.maximum(np.random.default_rng(0).normal(size=shape), 0).astype(np.float32)
-    maps[:2, :2] = 0
-    point = generic_point(maps, pool=True)
-    height, width = shape[0] // 2, shape[1] // 2
-    for i, j, k in np.ndindex(height, width, shape[2]):
-        window = np.sort(point[2 * i : 2 * i + 2, 2 * j : 2 * j + 2, k].ravel())
-        assert window[-1] - window[-2] > 0.9e-3 * max(1, maps.max())
-    assert np.count_nonzero(point != maps) == height * width * shape[2]
-    assert np.abs(point - maps).max() < 1.1e-3 * max(1, maps.max())
-    assert point.dtype == np.float32
-
-
-def test_without_a_pool_the_certificate_holds_at_the_image_itself(fitted):
+def test_the_certificate_holds_at_the_image_itself(fitted):
     np.testing.assert_array_equal(fitted.point, fitted.maps["test"][0])
 
 

@@ -374,7 +374,11 @@ def test_a_head_is_named_and_built_as_asked():
     assert head(at=3)(jnp.ones((1, 3, 4)))["cnn"].shape == (3,)
     assert jax.tree.structure(head(maps_shape=np.array([1, 3, 4]))) == jax.tree.structure(head())
     assert head(svms={"svm": SVC().fit(X, WHICH + 5)}).outputs["svm"] == ("5", "6", "7")
-    assert head(svms={"svm": SVC().fit(X, NAMES[WHICH])}, class_names="abc").outputs["svm"] == ("ant", "bear", "wolf")
+    assert head(svms={"svm": SVC().fit(X, NAMES[WHICH])}, class_names=list("abc")).outputs["svm"] == (
+        "ant",
+        "bear",
+        "wolf",
+    )
 
 
 def test_the_first_kernel_decides_the_dtype(x64):

@@ -10,10 +10,10 @@ import pytest
 from cases import case
 
 import pcacam_jax
-from pcacam_jax import certify, stages, verify
+from pcacam_jax import Dense, InputError, KernelExpansion, certify, hybrid_head, jacobian, stages, verify
 from pcacam_jax.numerics import relative_error
 from pcacam_jax.stages import ACTIVATIONS, KERNELS
-from pcacam_jax.verify import DTYPES, WITNESSES, Certificate, Comparison, Draw, default_cases, table2_cases
+from pcacam_jax.verify import DTYPES, WITNESSES, Certificate, Comparison, Draw, default_cases, off_ties, table2_cases
 
 
 @pytest.fixture
@@ -152,3 +152,40 @@ def test_a_full_size_head_is_certified(draw):
     certificate = verify(head, draw.maps(7, 7, 512), witnesses=["reverse", "forward"])
     assert certificate.passed
     assert len(certificate.comparisons) == 4 * 2 * 2
+
+
+@pytest.mark.parametrize("shape", [(4, 6, 3), (5, 7, 2)])
+def test_beside_ties_every_pooled_window_has_one_maximum(shape):
+    maps = np.maximum(np.random.default_rng(0).normal(size=shape), 0).astype(np.float32)
+    maps[:2, :2] = 0
+    sizes = ((shape[0] // 2) * (shape[1] // 2) * shape[2], 4, 3)
+    draw = Draw(np.random.default_rng(1))
+    head = hybrid_head(draw.layers(*sizes), maps_shape=shape, pool=True, at=1)
+    point = np.asarray(off_ties(head, maps))
+    for i, j, k in np.ndindex(shape[0] // 2, shape[1] // 2, shape[2]):
+        window = np.sort(point[2 * i : 2 * i + 2, 2 * j : 2 * j + 2, k].ravel())
+        assert window[-1] - window[-2] > 0.9e-3 * max(1, maps.max())
+    assert np.abs(point - maps).max() < 1.1e-3 * max(1, maps.max())
+    assert verify(head, maps).passed
+
+
+def test_a_vanishing_jacobian_beside_a_large_value_passes(x64):
+    far = KernelExpansion(np.zeros((1, 2)), np.ones((1, 1)), np.full(1, 3.0), {"gamma": np.float64(1)}, "rbf")
+    assert verify(far, np.array([4.9, 0.0]), dtypes=["float64"]).passed
+    assert np.abs(jacobian(far, np.array([4.9, 0.0]))).max() > 0
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda stage, x: verify(np.sin, x), "expected a stage or a head to verify"),
+        (lambda stage, x: verify(type(stage), x), "expected a stage or a head to verify"),
+        (lambda stage, x: verify(stage, x, dtypes=["float16"]), "must be one of float32, float64; got 'float16'"),
+        (lambda stage, x: verify(stage, x, witnesses=["jvp"]), "must be one of reverse, forward, finite_difference"),
+        (lambda stage, x: verify(stage, x[:1]), r"x must have shape \(2,\); got \(1,\)"),
+        (lambda stage, x: verify(stage, x * np.nan), "x must be finite"),
+    ],
+)
+def test_what_cannot_be_verified_gets_a_sentence(call, sentence):
+    with pytest.raises((InputError, TypeError), match=sentence):
+        call(Dense(np.eye(2), np.zeros(2), "relu"), np.ones(2))
