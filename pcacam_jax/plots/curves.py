@@ -144,8 +144,9 @@ def _component_axis(axes: Axes, count: int) -> None:
 def _histogram_behind(axes: Axes, distances: np.ndarray, furthest: float) -> None:
     behind = axes.twinx()
     behind.hist(distances, bins=40, range=(0, furthest), color=GREY, alpha=0.35)
-    behind.set_ylabel("support vectors per bin (grey)", color=GREY)
+    behind.set_ylabel("distances per bin (grey)", color=GREY)
     behind.tick_params(axis="y", colors=GREY)
+    behind.set_ylim(top=1.3 * behind.get_ylim()[1])  # room for the legend
     behind.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_zorder(behind.get_zorder() + 1)
     axes.patch.set_visible(False)

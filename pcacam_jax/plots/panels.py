@@ -17,7 +17,10 @@ from pcacam_jax.plots.maps import image as draw_image
 CELL = 1.35  # inches per panel
 WRONG = "#bd1f01"
 SCALE_NOTE = "The two maps of a pair share one colour scale; no other maps share one."
-GRID_NOTE = f"$L_r^+$, $L_r^-$: where component $r$ is locally pushed up, down.\n{SCALE_NOTE}"
+GRID_NOTE = (
+    "Columns of classifiers: where the score of the explained class is locally pushed up. "
+    f"$L_r^+$, $L_r^-$: where component $r$ is pushed up, down.\n{SCALE_NOTE}"
+)
 PANEL_NOTE = f"raises, lowers: where the target's value is locally pushed up, down.\n{SCALE_NOTE}"
 
 
