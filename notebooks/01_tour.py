@@ -58,7 +58,9 @@ feature_space(fitted)
 # component the regions that push it up ($L^+$) and down ($L^-$), on one shared scale.
 
 # %%
-grid(fitted)
+picture = grid(fitted)
+picture.set_dpi(60)
+picture
 
 # %% [markdown]
 # ## An SVM's map is a mixture of the components' maps
