@@ -343,7 +343,7 @@ HEADS = {
     ),
     "SVM on a layer": (
         lambda: head(svms={"svm": TWO}),
-        "svm was fitted on 2 features, but the dense layer it reads has 4",
+        "svm was fitted on 2 features, but the output of dense layer 2 has 4",
     ),
     "unfitted SVM": (lambda: head(svms={"svm": SVC()}), "SVC is not fitted"),
     "not an SVM": (lambda: head(svms={"svm": LOGISTIC}), "an SVM must be an SVC or a Pipeline.*got LogisticRegression"),
