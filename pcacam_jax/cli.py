@@ -36,7 +36,7 @@ Json = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 
 @app.command
 def demo(*, out: Path = Path("pcacam_demo"), json: Json = False) -> None:
-    """Train, fit, verify, explain and draw on an embedded sample of Fashion-MNIST; a few minutes the first time.
+    """Train, fit, verify, explain and draw on an embedded sample of Fashion-MNIST; a minute or two the first time.
 
     Args:
         out: Folder for the run, its figures and report.json; replaced if it holds an earlier run.

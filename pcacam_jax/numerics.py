@@ -18,10 +18,9 @@ DIFFERENCE_TOLERANCES = {"float64": 1e-6, "float32": 2e-5}
 """The same against central differences, which are taken in float64: so eps^(2/3) of float64 plus eps of the dtype."""
 
 
-def relative_error(value: Array | np.ndarray, reference: Array | np.ndarray, *, noise: float = 0.0) -> float:
+def relative_error(value: Array | np.ndarray, reference: Array | np.ndarray) -> float:
     """Return ||value - reference|| / ||reference|| in the Frobenius norm, computed in float64.
 
-    ``noise`` is the part of the difference that the reference itself may be wrong by, and is taken off first.
     It is 0 if both are zero, infinite if their shapes differ, and NaN if either is not finite.
     """
     value, reference = np.asarray(value, np.float64), np.asarray(reference, np.float64)
@@ -29,7 +28,7 @@ def relative_error(value: Array | np.ndarray, reference: Array | np.ndarray, *, 
         return float("inf")
     if not (np.isfinite(value).all() and np.isfinite(reference).all()):
         return float("nan")
-    difference = max(0.0, np.linalg.norm(value - reference) - noise)
+    difference = np.linalg.norm(value - reference)
     return 0.0 if difference == 0 else float(difference / (np.linalg.norm(reference) or np.finfo(np.float64).tiny))
 
 

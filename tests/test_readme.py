@@ -15,6 +15,12 @@ PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 SHELL = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
 
 
+def block(start):
+    """The one Python block of the README that begins so."""
+    (found,) = [text for text in PYTHON if text.startswith(start)]
+    return found
+
+
 @pytest.fixture
 def own_arrays():
     """What a reader of the README is said to have."""
@@ -30,11 +36,21 @@ def own_arrays():
 
 def test_own_sklearn_example_runs(own_arrays, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    own, drawing, verification = PYTHON[0], PYTHON[1], PYTHON[3]
-    for block in (own, drawing, verification):
-        exec(block, own_arrays)
+    for start in ("import numpy as np, pcacam_jax", "np.testing", "from pcacam_jax import plots", "certificate ="):
+        exec(block(start), own_arrays)
     assert own_arrays["explanation"].positive.shape == (8, 5, 4, 4)
     assert (tmp_path / "explanation.png").stat().st_size > 10_000
+
+
+def test_pytorch_arrays_are_laid_out_as_the_library_reads_them():
+    random = np.random.default_rng(0)
+    torch_maps, weight, bias = random.normal(size=(3, 5, 2, 4)), random.normal(size=(6, 40)), random.normal(size=6)
+    last = (random.normal(size=(3, 6)), np.zeros(3))
+    names = {"torch_maps": torch_maps, "torch_layers": [(weight, bias), last]}
+    exec(block("channels, height, width"), names)
+    maps, (kernel, own_bias) = names["maps"], names["dense"][0]
+    expected = torch_maps.reshape(3, -1) @ weight.T + bias
+    np.testing.assert_allclose(maps.reshape(3, -1) @ kernel + own_bias, expected, rtol=1e-12)
 
 
 def test_own_sklearn_example_is_ten_lines():

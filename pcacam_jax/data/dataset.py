@@ -205,6 +205,8 @@ def load_image(path: str | Path, size: int, *, smallest: int = SMALLEST_SIZE) ->
             image, or of more than 8 bits a channel.
     """
     _check_size(size)
+    if Path(path).is_dir():
+        raise InputError(f"the image {path} must be a file, but it is a folder; name the files in it.")
     if not Path(path).is_file():
         raise InputError(f"the image {path} must be a file, but there is none at this path; check the spelling.")
     try:

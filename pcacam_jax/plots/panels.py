@@ -16,7 +16,10 @@ from pcacam_jax.plots.maps import image as draw_image
 
 CELL = 1.35  # inches per panel
 WRONG = "#bd1f01"
-SCALE_NOTE = "The two maps of a pair share one colour scale; no other maps share one."
+SCALE_NOTE = (
+    "The two maps of a pair share one colour scale; no other maps share one. "
+    "Zero everywhere: no region pushes the value that way."
+)
 GRID_NOTE = (
     "Columns of classifiers: where the score of the explained class is locally pushed up. "
     f"$L_r^+$, $L_r^-$: where component $r$ is pushed up, down.\n{SCALE_NOTE}"

@@ -17,7 +17,6 @@ from sklearn.utils.validation import check_is_fitted
 from pcacam_jax.chain import Chain
 from pcacam_jax.checks import InputError, check_choice
 from pcacam_jax.stages.affine import Affine, Scaling
-from pcacam_jax.stages.kernel import KERNELS
 from pcacam_jax.stages.svm import KernelExpansion, OvrDecision, PairwiseMargins, SVMClassifier
 from pcacam_jax.types import Stage
 
@@ -94,10 +93,9 @@ def _svc(estimator: Estimator, output: str | None) -> Stage:
 
 
 def _kernel_expansion(estimator: Estimator) -> KernelExpansion:
-    if not isinstance(estimator.kernel, str) or estimator.kernel not in KERNELS:
-        raise InputError(f"the kernel of an SVC must be one of {', '.join(KERNELS)}; got {estimator.kernel!r}.")
-    values = {"gamma": _gamma(estimator)}
-    parameters: Any = {name: values[name] for name in KERNELS[estimator.kernel].parameters}
+    if not isinstance(estimator.kernel, str) or estimator.kernel not in KERNEL_PARAMETERS:
+        known = ", ".join(KERNEL_PARAMETERS)
+        raise InputError(f"the kernel of an SVC must be one of {known}; got {estimator.kernel!r}.")
     support = _as_dense(estimator.support_vectors_)
     coefficients = _pair_coefficients(_as_dense(estimator.dual_coef_), estimator.n_support_)
     if estimator.kernel == "linear":
@@ -107,7 +105,7 @@ def _kernel_expansion(estimator: Estimator) -> KernelExpansion:
         support=support,
         coefficients=coefficients,
         intercept=estimator.intercept_,
-        parameters=parameters,
+        parameters=KERNEL_PARAMETERS[estimator.kernel](estimator),
         kernel=estimator.kernel,
     )
 
@@ -152,6 +150,12 @@ def steps_of(estimator: Estimator) -> list[Estimator]:
         raise InputError("a Pipeline must have at least one step that is not 'passthrough'.")
     return steps
 
+
+KERNEL_PARAMETERS: dict[str, Callable[[Estimator], Any]] = {
+    "linear": lambda estimator: {},
+    "rbf": lambda estimator: {"gamma": _gamma(estimator)},
+}
+"""Every kernel that is taken from an SVC, with the parameters that its stage needs."""
 
 BUILDERS: dict[type, Callable[[Any, str | None], Stage]] = {
     PCA: _pca,
