@@ -182,6 +182,32 @@ def test_backends_agree(network, method, x64):
             assert relative_error(found.mixture[name], closed.mixture[name]) < tolerance
 
 
+def test_differences_are_as_good_in_a_float32_head(network):
+    head, maps = head_in("float32"), network.maps
+    closed = explain(head, maps, MIXED)
+    differences = explain(head, maps, MIXED, backend="finite_difference")
+    assert differences.positive.dtype == jnp.float32
+    assert deviation(differences, closed) < 2e-5
+    assert relative_error(differences.mixture["svm_rbf:predicted"], closed.mixture["svm_rbf:predicted"]) < 2e-5
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda head, maps: explain({}, maps, "pca"), "head must be a HybridHead"),
+        (lambda head, maps: explain(head, maps, 3), "targets must be a string"),
+        (lambda head, maps: explain(head, maps, "pca", batch_size=2.5), "batch_size must be an integer"),
+        (lambda head, maps: explain(head, maps, "pca", batch_size=True), "batch_size must be an integer"),
+        (lambda head, maps: explain(head, maps * 1j, "pca"), "maps must be real numbers; got the dtype complex"),
+        (lambda head, maps: explain(head, np.full(maps.shape, "a"), "pca"), "maps must be real numbers"),
+        (lambda head, maps: explain(head, np.ma.masked_less(maps, 1), "pca"), "must not be a masked array"),
+    ],
+)
+def test_misuse_gets_a_sentence(network, call, sentence):
+    with pytest.raises((InputError, TypeError), match=sentence):
+        call(network.head, np.asarray(network.maps))
+
+
 def test_float32_is_close_to_float64(network, x64):
     single, double = (explain(head_in(dtype), network.maps, MIXED) for dtype in ("float32", "float64"))
     assert single.values.dtype == np.float32

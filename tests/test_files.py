@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -101,6 +102,32 @@ def test_a_folder_that_fails_midway_leaves_the_old_one(tmp_path):
         fill(temporary / "half")
     assert names_in(tmp_path / "run") == ["first", MARKER]
     assert names_in(tmp_path) == ["run"]
+
+
+def test_a_swap_that_fails_puts_the_old_folder_back(tmp_path, monkeypatch):
+    write_run(tmp_path / "run", "first")
+    replace, calls = Path.replace, []
+
+    def second_fails(self, target):
+        calls.append(target)
+        if len(calls) == 2:
+            raise OSError("disk full")
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", second_fails)
+    with pytest.raises(OSError, match="disk full"), folder_written_whole(tmp_path / "run", marker=MARKER) as temporary:
+        (temporary / "second").mkdir()
+    assert len(calls) == 3
+    assert names_in(tmp_path / "run") == ["first", MARKER]
+    assert names_in(tmp_path) == ["run"]
+
+
+def test_a_folder_reached_by_a_link_is_replaced_where_it_is(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "disk")
+    write_run(tmp_path / "link", "first")
+    assert (tmp_path / "link").is_symlink()
+    assert names_in(tmp_path / "disk") == sorted([MARKER, "first"])
 
 
 def test_a_folder_that_cannot_be_written_to_gets_a_sentence(tmp_path):

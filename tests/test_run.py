@@ -211,3 +211,20 @@ def test_the_path_of_the_weights_is_kept_in_full(fitted, tmp_path, monkeypatch):
 
 def test_the_public_name():
     assert pcacam_jax.load is load
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda images: images / 255, r"values in 0\.\.255; got 0.* to [01].*: undo any scaling"),
+        (lambda images: images.astype(float) - 100, r"values in 0\.\.255; got -"),
+        (lambda images: np.where(images == images.max(), np.nan, images), "images must be finite"),
+        (lambda images: images[:, :-1], r"images must have shape \(B, "),
+    ],
+)
+def test_images_out_of_range_are_refused(run_folder, change, sentence):
+    run = load(run_folder)
+    size = run.config.size
+    images = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), dtype=np.uint8)
+    with pytest.raises(InputError, match=sentence):
+        run.features(change(images))

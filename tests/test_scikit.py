@@ -355,6 +355,15 @@ HEADS = {
         lambda: head(class_names=["a", "b"]),
         r"class_names must be 3 different names.*got \('a', 'b'\)",
     ),
+    "no bias": (lambda: hybrid_head([(np.ones((12, 3)), None)], maps_shape=(1, 3, 4)), "must be a pair .*takes zeros"),
+    "no maps shape": (lambda: head(maps_shape=96), r"maps_shape must be three integers \(h, w, K\); got 96"),
+    "half a layer": (lambda: head(at=1.5), "at must be a dense layer, 1 to 3; got 1.5"),
+    "one name": (lambda: head(class_names="abc"), "class_names must be a list of names; got the string 'abc'"),
+    "SVM of no name": (lambda: head(svms={3: FITTED["svc"]}), "needs a name of its own"),
+    "unfitted step": (
+        lambda: head(svms={"svm": make_pipeline(StandardScaler(), FITTED["svc"])}),
+        "is not fitted; call its fit",
+    ),
     "equal class names": (lambda: head(class_names=list("aab")), "class_names must be 3 different names"),
 }
 

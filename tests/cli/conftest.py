@@ -48,7 +48,7 @@ def run(run_folder, tmp_path):
 def images(tmp_path):
     """Return a grey, an RGBA and a corrupt image."""
     pixels = pictures(1, 5)[0]
-    Image.fromarray(pixels[0]).save(tmp_path / "grey.png")
+    Image.fromarray(pixels[0].repeat(2, axis=0).repeat(2, axis=1)).save(tmp_path / "grey.png")
     Image.fromarray(np.dstack([pixels[1]] * 3 + [np.full((28, 28), 90, np.uint8)])).save(tmp_path / "rgba.png")
     (tmp_path / "corrupt.png").write_bytes((tmp_path / "grey.png").read_bytes()[:90])
     return {name: tmp_path / f"{name}.png" for name in ("grey", "rgba", "corrupt")}

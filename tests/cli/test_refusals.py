@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import small_runs
+from PIL import Image
 from small_runs import QUICK, entries, pictures, refused, without_certificate
 
 from pcacam_jax import demo, features, figures, train
@@ -38,6 +39,9 @@ def test_explain_refuses_bad_images(pcacam, run, images, tmp_path, small_world):
     refused(pcacam("explain", run), "give at least one image file")
     refused(pcacam("explain", run, images["grey"], images["corrupt"]), "corrupt.png cannot be decoded")
     refused(pcacam("explain", run, tmp_path / "gone.png"), "there is none at this path")
+    Image.fromarray(np.zeros((20, 40), np.uint8)).save(tmp_path / "tiny.png")
+    refused(pcacam("explain", run, tmp_path / "tiny.png"), "tiny.png must be at least 28 x 28 pixels; got 40 x 20")
+    refused(pcacam("explain", run, tmp_path), "must be a file, but it is a folder")
     (tmp_path / "other").mkdir()
     twin = shutil.copy(images["grey"], tmp_path / "other" / "grey.jpg")
     refused(pcacam("explain", run, images["grey"], twin), "would overwrite each other")
