@@ -153,7 +153,8 @@ def _print_report(report: dict[str, Any], out: Path, *, as_json: bool) -> None:
         scores.add_row(name, f"{score['train_f1']:.3f}", f"{score['test_f1']:.3f}")
     checks = Table("dtype", "max relative error", title="closed form against autodiff", title_justify="left")
     for dtype in ("float32", "float64"):
-        checks.add_row(dtype, f"{report['verification'][dtype]['max_relative_error']:.1e}")
+        error = report["verification"][dtype]["max_relative_error"]
+        checks.add_row(dtype, "not finite" if error is None else f"{error:.1e}")
     _print(as_json, report, scores, checks)
     Progress(quiet=as_json).say(
         f"wrote {out} in {report['timings']['total']:.0f} s; look at {out / report['figures'][0]}"

@@ -38,10 +38,13 @@ def test_a_run_replaces_an_earlier_one_and_json_is_all_that_is_printed(pcacam, d
     assert load(run).config.epochs == 3
 
 
-def test_a_run_whose_certificate_fails_is_kept_and_told(pcacam, data, tmp_path, small_world, monkeypatch):
-    failing = Certificate(tuple(Comparison("head", dtype, "reverse", 1.0, 1e-5) for dtype in ("float32", "float64")))
+@pytest.mark.parametrize(("error", "options"), [(1.0, ["--json"]), (float("nan"), [])])
+def test_a_run_whose_certificate_fails_is_kept_and_told(
+    pcacam, data, tmp_path, small_world, monkeypatch, error, options
+):
+    failing = Certificate(tuple(Comparison("head", dtype, "reverse", error, 1e-5) for dtype in ("float32", "float64")))
     monkeypatch.setattr("pcacam_jax.fit.verify", lambda *_, **__: failing)
-    code, _, told = pcacam("fit", "--data", data, "--out", tmp_path / "out", *QUICK, "--json")
+    code, _, told = pcacam("fit", "--data", data, "--out", tmp_path / "out", *QUICK, *options)
     assert code == 1
     assert "fail their certificate" in told
     assert json.loads((tmp_path / "out" / "report.json").read_text())["verification"]["passed"] is False
