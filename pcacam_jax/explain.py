@@ -36,8 +36,10 @@ class Explanation:
     labels: np.ndarray
     """The names of those entries, (B, T) strings."""
     mixture: dict[str, Float[Array, "B D"]]
-    """For each SVM target ds/dv_r at each example: the SVM's signed map is exactly sum_r of these times L_r. Empty without
-    a PCA."""
+    """For each SVM target ds/dv_r at each example: its signed map is exactly sum_r of these times L_r.
+
+    Empty without a PCA.
+    """
     method: str
     backend: str
 
