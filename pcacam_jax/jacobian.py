@@ -16,7 +16,7 @@ from pcacam_jax.numerics import difference_step
 from pcacam_jax.types import Stage
 
 BLOCK = 256
-"""Directions taken at a time by the backends that work input by input, so that memory stays flat."""
+"""Directions taken at a time by the backends that work input by input, so that memory stays flat for one example."""
 
 
 def jacobian(stage: Stage | Callable[[Array], Any], x: Array, *, backend: str = "closed_form") -> Any:

@@ -189,3 +189,10 @@ def test_a_vanishing_jacobian_beside_a_large_value_passes(x64):
 def test_what_cannot_be_verified_gets_a_sentence(call, sentence):
     with pytest.raises((InputError, TypeError), match=sentence):
         call(Dense(np.eye(2), np.zeros(2), "relu"), np.ones(2))
+
+
+def test_a_wrong_gradient_of_a_constant_fails_against_differences(monkeypatch):
+    monkeypatch.setitem(KERNELS, "rbf", KERNELS["rbf"]._replace(gradient=lambda s, v, gamma: 1e-3 * (s - s + 1)))
+    constant = KernelExpansion(np.zeros((1, 2)), np.ones((1, 1)), np.full(1, 3.0), {"gamma": np.float64(1)}, "rbf")
+    rows = verify(constant, np.array([100.0, 0.0])).comparisons
+    assert [row.witness for row in rows if row.passed] == []
