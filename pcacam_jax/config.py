@@ -11,6 +11,7 @@ CHOICES = {
     "tap": ("block5_pool", "block5_conv3"),
     "scaling": ("caffe", "unit"),
     "compute": ("float32", "bfloat16"),
+    "storage": ("float32", "float16"),
     "activation": tuple(ACTIVATIONS),
     "feature_scale": ("rms", "none"),
 }
@@ -29,6 +30,8 @@ class FitConfig:
     """Preprocessing: caffe, as the ImageNet weights were trained, or unit (x / 255)."""
     compute: str = "float32"
     """Dtype in which VGG16 computes: float32 or bfloat16."""
+    storage: str = "float32"
+    """Dtype in which feature maps are cached: float32, or float16 for half the space at three significant digits."""
     weights: str | None = None
     """File with VGG16's weights; found by itself if left out."""
     hidden: tuple[int, ...] = (40, 30, 20)

@@ -1,10 +1,12 @@
 """From a data set to a run: features, a trained head, PCA, two SVMs, their stages, a certificate (Section 6.1)."""
 
 import dataclasses
-import math
+import hashlib
+import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -14,21 +16,25 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import f1_score
 from sklearn.svm import SVC
 
+from pcacam_jax.blocks import in_batches, root_mean_square, take
 from pcacam_jax.checks import InputError
 from pcacam_jax.config import FitConfig
 from pcacam_jax.data import Dataset
 from pcacam_jax.features import cached_features
+from pcacam_jax.files import cache_folder
+from pcacam_jax.files import digest as digest_of
 from pcacam_jax.head import HybridHead
 from pcacam_jax.nets import weights
 from pcacam_jax.progress import Progress
 from pcacam_jax.scikit import from_sklearn, hybrid_head, parity, svm_classifier
-from pcacam_jax.stages import MaxPool
-from pcacam_jax.train import TrainedHead, divide, train_head
+from pcacam_jax.train import Member, TrainedHead, divide, train_heads
 from pcacam_jax.verify import Certificate, verify
 
 PARITY_TOLERANCE = 1e-10
 """Largest relative difference allowed between a float64 stage and scikit-learn's own output."""
 PARITY_ROWS = 1000
+FORMAT = 1
+"""Part of the key of a kept training: raise it when the same settings would give other numbers."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,26 +62,57 @@ class Fitted:
 def fit(dataset: Dataset, config: FitConfig, *, progress: Progress | None = None) -> Fitted:
     """Train and fit everything on ``dataset``; a stage that does not equal its estimator is an error.
 
+    Features and training are kept in the cache, and taken up again from there if they were cut off.
+
     Raises:
         InputError: too few images, weights that cannot be had, training that diverges.
     """
+    return fit_seeds(dataset, config, [config.seed], progress=progress)[0]
+
+
+def fit_seeds(
+    dataset: Dataset, config: FitConfig, seeds: Sequence[int], *, progress: Progress | None = None
+) -> list[Fitted]:
+    """Return what :func:`fit` returns for each seed; the features are shared and the heads train together.
+
+    Raises:
+        InputError: no seeds, or the same one twice; else as :func:`fit`.
+    """
     progress = progress or Progress(quiet=True)
-    divide(dataset.train.labels, config.validation_fraction, config.seed)  # now, not after the long extraction
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise InputError(f"seeds must be at least one and all different; got {', '.join(map(str, seeds)) or 'none'}.")
+    configs = [dataclasses.replace(config, seed=seed) for seed in seeds]
+    for seed in seeds:  # now, not after the long extraction
+        divide(dataset.train.labels, config.validation_fraction, seed)
     timings: dict[str, float] = {}
     with _timed(timings, "features"):
         digest, maps = _features(dataset, config, progress)
     with _timed(timings, "training"):
-        training = _train(maps["train"], dataset, config, progress)
-    with _timed(timings, "estimators"), progress.bar("PCA and SVMs", 1) as advance:
+        trained = _train(maps["train"], dataset, configs, digest, progress)
+    fitted = []
+    with progress.bar("PCA and SVMs", len(seeds)) as advance:
+        for own, training in zip(configs, trained, strict=True):
+            fitted.append(_fitted(dataset, own, digest, maps, training, dict(timings)))
+            advance(1)
+    return fitted
+
+
+def _fitted(
+    dataset: Dataset,
+    config: FitConfig,
+    digest: str,
+    maps: dict[str, np.ndarray],
+    training: TrainedHead,
+    timings: dict[str, float],
+) -> Fitted:
+    with _timed(timings, "estimators"):
         estimators = _estimators(training, maps["train"], dataset, config)
-        pca, svms, head = estimators.pca, estimators.svms, estimators.head
-        components = {part: _in_batches(jax.vmap(head.components), own) for part, own in maps.items()}
+        components = {part: in_batches(jax.vmap(estimators.head.components), own) for part, own in maps.items()}
         metrics = _metrics(estimators, training, maps, dataset)
-        advance(1)
-    with _timed(timings, "verification"), progress.bar("certificate", 1) as advance:
-        point = np.array(maps["test"][0])
-        certificate = verify(head, jnp.asarray(point), name="head")
-        advance(1)
+    with _timed(timings, "verification"):
+        point = take(maps["test"], slice(0, 1))[0]
+        certificate = verify(estimators.head, jnp.asarray(point), name="head")
+    pca, svms, head, _ = estimators
     return Fitted(
         config, digest, dataset, head, training, pca, svms, maps, components, metrics, point, certificate, timings
     )
@@ -88,33 +125,44 @@ def _features(dataset: Dataset, config: FitConfig, progress: Progress) -> tuple[
     maps = {}
     with progress.bar("features", len(dataset.train) + len(dataset.test)) as advance:
         for part, split in {"train": dataset.train, "test": dataset.test}.items():
-            maps[part] = cached_features(params, digest, split, **options, advance=advance)
+            maps[part] = cached_features(params, digest, split, **options, storage=config.storage, advance=advance)
     return digest, maps
 
 
-def _train(maps: np.ndarray, dataset: Dataset, config: FitConfig, progress: Progress) -> TrainedHead:
-    if config.pool:
-        maps = _in_batches(jax.vmap(MaxPool(maps.shape[1:])), maps)
+def _train(
+    maps: np.ndarray, dataset: Dataset, configs: Sequence[FitConfig], weights_digest: str, progress: Progress
+) -> list[TrainedHead]:
+    config = configs[0]
     with progress.bar("training", config.epochs) as advance:
-        return train_head(
+        return train_heads(
             maps,
             dataset.train.labels,
+            [Member(own.seed, own.learning_rate) for own in configs],
             sizes=(*config.hidden, len(dataset.class_names)),
             activation=config.activation,
-            feature_scale=root_mean_square(maps) if config.feature_scale == "rms" else 1.0,
+            feature_scale=root_mean_square(maps, pool=config.pool) if config.feature_scale == "rms" else 1.0,
             epochs=config.epochs,
-            learning_rate=config.learning_rate,
             batch_size=config.batch_size,
             validation_fraction=config.validation_fraction,
-            seed=config.seed,
+            pool=config.pool,
+            checkpoint=_checkpoint(dataset, configs, weights_digest),
             advance=advance,
         )
 
 
-def root_mean_square(maps: np.ndarray) -> float:
-    """Return the root mean square of all features, 1 where they are all zero."""
-    squares = sum(float(np.sum(np.square(own, dtype=np.float64))) for own in maps)
-    return math.sqrt(squares / maps.size) or 1.0
+def _checkpoint(dataset: Dataset, configs: Sequence[FitConfig], weights_digest: str) -> Path:
+    """Return the file in the cache for this very training, named by everything that its numbers depend on."""
+    settings = [{**dataclasses.asdict(own), "weights": weights_digest} for own in configs]
+    key = {
+        "format": FORMAT,
+        "images": dataset.train.fingerprint(),
+        "labels": digest_of({"labels": dataset.train.labels}),
+        "classes": len(dataset.class_names),
+        "settings": settings,
+        "versions": [jax.__version__, jax.default_backend()],
+    }
+    name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
+    return cache_folder() / "training" / f"{name}.safetensors"
 
 
 class Estimators(NamedTuple):
@@ -136,7 +184,7 @@ def _estimators(training: TrainedHead, maps: np.ndarray, dataset: Dataset, confi
         "class_names": dataset.class_names,
     }
     trunk = hybrid_head(training.layers, **options).trunk
-    x_m = np.asarray(_in_batches(jax.vmap(trunk), maps), np.float64)
+    x_m = np.asarray(in_batches(jax.vmap(trunk), maps), np.float64)
     pca = fit_pca(x_m, config)
     v = pca.transform(x_m)
     parameters: dict[str, Any] = {"C": config.cost, "gamma": config.gamma}
@@ -175,7 +223,7 @@ def _metrics(
     estimators: Estimators, training: TrainedHead, maps: dict[str, np.ndarray], dataset: Dataset
 ) -> dict[str, Any]:
     truth = {"train": dataset.train.labels, "test": dataset.test.labels}
-    predicted = {part: _in_batches(jax.vmap(estimators.head.predict), own) for part, own in maps.items()}
+    predicted = {part: in_batches(jax.vmap(estimators.head.predict), own) for part, own in maps.items()}
     scores: dict[str, Any] = {
         name: {f"{part}_f1": _macro_f1(truth[part], predicted[part][name]) for part in maps}
         for name in ("cnn", *estimators.svms)
@@ -206,13 +254,6 @@ def _checked_parity(pca: PCA, svms: dict[str, SVC], x_m: np.ndarray) -> dict[str
         if not error <= PARITY_TOLERANCE:
             raise RuntimeError(f"the stage of {name} differs from scikit-learn by {error:.1e}; please report this.")
     return errors
-
-
-def _in_batches(function: Any, maps: np.ndarray, size: int = 256) -> Any:
-    """Apply a batched function to maps that may be larger than memory; leaves come back as NumPy arrays."""
-    compiled = jax.jit(function)
-    parts = [compiled(jnp.asarray(maps[start : start + size])) for start in range(0, len(maps), size)]
-    return jax.tree.map(lambda *leaves: np.concatenate([np.asarray(leaf) for leaf in leaves]), *parts)
 
 
 @contextmanager

@@ -3,20 +3,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pcacam_jax import train
+from pcacam_jax import blocks, checkpoints, train
 from pcacam_jax.checks import InputError
 from pcacam_jax.nets.dense_head import DenseHead, layers
-from pcacam_jax.train import divide, train_head
+from pcacam_jax.train import Member, divide, train_heads
 
 OPTIONS = {
     "sizes": (4, 3),
     "activation": "sigmoid",
     "feature_scale": 1.0,
     "epochs": 8,
-    "learning_rate": 0.5,
     "batch_size": 16,
     "validation_fraction": 0.2,
-    "seed": 3,
 }
 
 
@@ -29,8 +27,9 @@ def data():
     return features, labels
 
 
-def trained(data, **changes):
-    return train_head(*data, **{**OPTIONS, **changes})
+def trained(data, *, seed=3, learning_rate=0.5, **changes):
+    (head,) = train_heads(*data, [Member(seed, learning_rate)], **{**OPTIONS, **changes})
+    return head
 
 
 def leaves(head):
@@ -80,9 +79,13 @@ def test_an_epoch_is_plain_sgd(data):
 
 
 def test_every_image_is_seen_once_an_epoch():
-    rows, weights = train._batches(jax.random.key(0), 21, 8)
-    assert rows.shape == weights.shape == (3, 8)
-    assert sorted(np.asarray(rows)[np.asarray(weights) == 1]) == list(range(21))
+    keys = jax.random.split(jax.random.key(0), 2)
+    rows, weights = train._batches(train._orders(keys, 0, 21), 8)
+    assert rows.shape == (3, 2, 8)
+    assert weights.shape == (3, 8)
+    for head in range(2):
+        assert sorted(rows[:, head][weights == 1]) == list(range(21))
+    assert not np.array_equal(rows[:, 0], rows[:, 1])
     assert np.asarray(weights)[-1].tolist() == [1] * 5 + [0] * 3
 
 
@@ -139,14 +142,15 @@ def test_divergence_is_told(data, epochs):
 
 def test_parameters_that_overflow_in_the_last_step_are_told(data):
     # One batch: its loss is still finite, what follows from it is not.
-    with pytest.raises(InputError, match="diverged in epoch 1, its loss being 1"):
-        trained((1e25 * data[0], data[1]), feature_scale=1e25, learning_rate=1e39, batch_size=1000, epochs=1)
+    options = {"activation": "relu", "learning_rate": 3e38, "batch_size": 1000, "epochs": 1}
+    with pytest.raises(InputError, match=r"diverged in epoch 1, its loss being \d"):
+        trained((100 * data[0], data[1]), **options)
 
 
 def test_progress_is_told(data):
     steps = []
     trained(data, epochs=5, advance=steps.append)
-    assert steps == [1] * 5
+    assert steps == [0] + [1] * 5
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -173,3 +177,89 @@ def test_too_few_images_to_divide_are_refused(labels, fraction):
 
 def test_float32_is_kept(data):
     assert {leaf.dtype for leaf in jax.tree.leaves(trained(data, epochs=1).layers)} == {jnp.dtype("float32")}
+
+
+SEEDS = [Member(3, 0.5), Member(5, 0.1), Member(8, 0.5)]
+
+
+def test_heads_that_train_together_are_what_each_is_alone(data):
+    together = train_heads(*data, SEEDS, **OPTIONS)
+    for member, head in zip(SEEDS, together, strict=True):
+        alone = trained(data, seed=member.seed, learning_rate=member.learning_rate)
+        for own, reference in zip(leaves(head), leaves(alone), strict=True):
+            np.testing.assert_allclose(own, reference, rtol=2e-5, atol=1e-6)
+        assert head.best_epoch == alone.best_epoch
+        assert head.validation_accuracy == alone.validation_accuracy
+
+
+def test_one_of_several_that_diverges_is_told_with_its_own_rate(data):
+    with pytest.raises(InputError, match=r"take a learning rate below 1e\+30"):
+        train_heads(*data, [Member(3, 0.5), Member(3, 1e30)], **OPTIONS | {"activation": "relu"})
+
+
+@pytest.mark.parametrize("storage", ["float32", "float16"])
+@pytest.mark.parametrize("pool", [False, True])
+def test_features_in_a_file_larger_than_memory_give_the_same_heads(data, tmp_path, monkeypatch, storage, pool):
+    features = data[0].astype(storage)
+    np.save(tmp_path / "maps.npy", features)
+    expected = train_heads(features, data[1], SEEDS, **OPTIONS, pool=pool)
+    monkeypatch.setattr(blocks, "RESIDENT_BYTES", 0)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 4 * 20 * 16 * 3 * 2)  # two batches of three heads
+    mapped = np.load(tmp_path / "maps.npy", mmap_mode="r")
+    ours = train_heads(mapped, data[1], SEEDS, **OPTIONS, pool=pool)
+    for own, reference in zip(ours, expected, strict=True):
+        assert same(own, reference)
+        assert own.loss == reference.loss
+        assert own.validation_accuracy == reference.validation_accuracy
+
+
+def test_the_pool_lies_before_the_head(data):
+    features = data[0]
+    pooled = features.max(axis=(1, 2), keepdims=True)
+    assert same(trained((features, data[1]), pool=True), trained((pooled, data[1])))
+
+
+class Killed(Exception):
+    pass
+
+
+def cut_off(after):
+    """Return an ``advance`` that ends training after some epochs."""
+    done = []
+
+    def advance(steps, now=""):
+        done.extend([1] * steps)
+        if len(done) >= after:
+            raise Killed
+
+    return advance
+
+
+@pytest.mark.parametrize("after", [1, 5, 7])
+def test_training_that_was_cut_off_goes_on_to_the_same_bits(data, tmp_path, monkeypatch, after):
+    monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN", 0)
+    expected = train_heads(*data, SEEDS, **OPTIONS)
+    kept = tmp_path / "training.safetensors"
+    with pytest.raises(Killed):
+        train_heads(*data, SEEDS, **OPTIONS, checkpoint=kept, advance=cut_off(after))
+    steps = []
+    resumed = train_heads(*data, SEEDS, **OPTIONS, checkpoint=kept, advance=steps.append)
+    assert steps == [after] + [1] * (8 - after)
+    for own, reference in zip(resumed, expected, strict=True):
+        assert same(own, reference)
+        assert own.loss == reference.loss
+        assert own.best_epoch == reference.best_epoch
+    steps.clear()
+    again = train_heads(*data, SEEDS, **OPTIONS, checkpoint=kept, advance=steps.append)
+    assert steps == [8]
+    assert all(same(own, reference) for own, reference in zip(again, expected, strict=True))
+
+
+@pytest.mark.parametrize("damage", [lambda whole: whole[:-50], lambda whole: b"", lambda whole: whole[:-1] + b"x"])
+def test_a_damaged_checkpoint_is_not_taken_up(data, tmp_path, damage):
+    kept = tmp_path / "training.safetensors"
+    expected = trained(data, checkpoint=kept)
+    kept.write_bytes(damage(kept.read_bytes()))
+    steps = []
+    assert same(trained(data, checkpoint=kept, advance=steps.append), expected)
+    assert steps == [0] + [1] * 8

@@ -1,0 +1,54 @@
+"""Training kept on disk now and then, so that what was cut off goes on where it was, to the same bits."""
+
+import time
+from pathlib import Path
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pcacam_jax import store
+from pcacam_jax.checks import InputError
+from pcacam_jax.files import writable_folder
+
+SECONDS_BETWEEN = 15.0
+
+State = TypeVar("State")
+
+
+class Checkpoints:
+    """One safetensors file that always holds a whole state, or is absent; without a path, nothing is kept."""
+
+    def __init__(self, path: Path | None):
+        self.path = path
+        self.kept = time.monotonic()
+        if path is not None:
+            writable_folder(path.parent)
+
+    def latest(self, fresh: State) -> State:
+        """Return the kept state, or ``fresh`` where there is none, or none that is whole and of the same structure."""
+        if self.path is None or not self.path.is_file():
+            return fresh
+        try:
+            arrays, _ = store.read_arrays(self.path)
+        except InputError:
+            return fresh
+        leaves, structure = jax.tree.flatten_with_path(fresh)
+        names = [jax.tree_util.keystr(path) for path, _ in leaves]
+        if set(names) != set(arrays):
+            return fresh
+        kept = [_like(arrays[name], leaf) for name, (_, leaf) in zip(names, leaves, strict=True)]
+        return jax.tree.unflatten(structure, kept)
+
+    def keep(self, state: Any, *, finished: bool) -> None:
+        """Write the state if the last one was written some time ago, or if it is the last."""
+        if self.path is None or not (finished or time.monotonic() - self.kept >= SECONDS_BETWEEN):
+            return
+        leaves, _ = jax.tree.flatten_with_path(state)
+        store.write_arrays(self.path, {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves})
+        self.kept = time.monotonic()
+
+
+def _like(array: np.ndarray, leaf: Any) -> Any:
+    return jnp.asarray(array) if isinstance(leaf, jax.Array) else array
