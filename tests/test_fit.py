@@ -6,12 +6,14 @@ import pytest
 from sklearn.decomposition import PCA
 from sklearn.metrics import f1_score
 from sklearn.svm import SVC
-from small_runs import CLASSES, pictures, small_config, small_dataset, without_certificate, x_m
+from small_runs import CLASSES, in_place, pictures, small_config, small_dataset, without_certificate, x_m
 
+from pcacam_jax import estimators, train
 from pcacam_jax import fit as module
 from pcacam_jax.checks import InputError
 from pcacam_jax.data import ArraySplit, Dataset
-from pcacam_jax.fit import fit, fit_pca, fix_signs, root_mean_square
+from pcacam_jax.estimators import checked_parity, fit_pca, fix_signs
+from pcacam_jax.fit import fit, fit_seeds
 from pcacam_jax.verify import verify
 
 
@@ -70,7 +72,14 @@ def test_the_cnns_metric_is_that_of_its_argmax(fitted):
 
 
 def test_what_it_reports(fitted):
-    assert fitted.metrics.keys() == {"metrics", "explained_variance_ratio", "best_epoch", "images", "parity"}
+    assert fitted.metrics.keys() == {
+        "metrics",
+        "warnings",
+        "explained_variance_ratio",
+        "best_epoch",
+        "images",
+        "parity",
+    }
     assert fitted.metrics["images"] == {"train": 60, "test": 24}
     assert max(fitted.metrics["parity"].values()) < 1e-12
     assert fitted.metrics["parity"].keys() == {"pca", "svm_linear", "svm_rbf"}
@@ -95,6 +104,7 @@ def test_another_seed_gives_another_run(quick_fit, fitted):
     assert not np.array_equal(other.training.layers[0][0], fitted.training.layers[0][0])
 
 
+@pytest.mark.filterwarnings("ignore:the CNN's macro F1")  # after so few epochs
 def test_the_finer_tap_gives_finer_maps_and_the_same_values(quick_fit):
     coarse, fine = (quick_fit(size=64, tap=tap, epochs=4) for tap in ("block5_pool", "block5_conv3"))
     assert coarse.maps["test"].shape == (24, 2, 2, 512)
@@ -116,7 +126,7 @@ def test_bfloat16_and_no_feature_scale_run_through(quick_fit):
 
 @pytest.mark.parametrize(("repeats", "fraction"), [(1, 0.2), (3, 0.2)])
 def test_too_few_images_are_told_before_the_long_work(repeats, fraction, monkeypatch):
-    monkeypatch.setattr(module, "_features", lambda *_: pytest.fail("features were extracted"))
+    monkeypatch.setattr(module, "features_of", lambda *_: pytest.fail("features were extracted"))
     images, labels = pictures(repeats, 0)
     split = ArraySplit(images, labels)
     with pytest.raises(InputError, match="give more images of each class"):
@@ -124,9 +134,9 @@ def test_too_few_images_are_told_before_the_long_work(repeats, fraction, monkeyp
 
 
 def test_a_stage_that_differs_from_its_estimator_is_an_error(fitted, monkeypatch):
-    monkeypatch.setattr(module, "PARITY_TOLERANCE", -1.0)
+    monkeypatch.setattr(estimators, "PARITY_TOLERANCE", -1.0)
     with pytest.raises(RuntimeError, match="the stage of pca differs from scikit-learn"):
-        module._checked_parity(fitted.pca, fitted.svms, x_m(fitted, "train"))
+        checked_parity(fitted.pca, fitted.svms, x_m(fitted, "train"))
 
 
 def test_features_that_are_all_the_same_have_no_components():
@@ -139,12 +149,6 @@ def test_fewer_images_than_components_are_refused():
         fit_pca(np.eye(6)[:2], small_config())
 
 
-def test_the_root_mean_square():
-    maps = np.random.default_rng(0).normal(size=(4, 2, 2, 3)).astype(np.float32)
-    assert root_mean_square(maps) == pytest.approx(np.sqrt(np.mean(np.square(maps.astype(float)))))
-    assert root_mean_square(np.zeros((2, 1, 1, 3), np.float32)) == 1
-
-
 def test_the_certificate_holds_at_the_image_itself(fitted):
     np.testing.assert_array_equal(fitted.point, fitted.maps["test"][0])
 
@@ -152,3 +156,61 @@ def test_the_certificate_holds_at_the_image_itself(fitted):
 def test_a_fitted_run_is_data(fitted):
     assert dataclasses.is_dataclass(fitted)
     assert fitted.point.shape == fitted.head.in_shape
+
+
+@pytest.fixture(scope="module")
+def three_seeds(small_params, small_cache):
+    with in_place(small_params, small_cache), pytest.MonkeyPatch.context() as patch:
+        without_certificate(patch)
+        return fit_seeds(small_dataset(), small_config(), [0, 4, 7])
+
+
+def test_seeds_that_train_together_are_fitted_each(three_seeds, quick_fit):
+    assert [own.config.seed for own in three_seeds] == [0, 4, 7]
+    for own in three_seeds:
+        alone = quick_fit(seed=own.config.seed)
+        assert own.metrics["best_epoch"] == alone.metrics["best_epoch"]
+        np.testing.assert_allclose(own.components["test"], alone.components["test"], rtol=1e-3, atol=1e-3)
+        assert own.metrics["metrics"]["cnn"] == alone.metrics["metrics"]["cnn"]
+    assert not np.allclose(three_seeds[0].components["test"], three_seeds[1].components["test"])
+
+
+@pytest.mark.parametrize(("seeds", "got"), [([], "none"), ([1, 2, 1], "1, 2, 1")])
+def test_seeds_that_are_none_or_repeated_are_refused(seeds, got):
+    with pytest.raises(InputError, match=f"at least one and all different; got {got}"):
+        fit_seeds(small_dataset(), small_config(), seeds)
+
+
+@pytest.fixture
+def kept_trainings(tmp_path, monkeypatch, small_params):
+    """Fit from an empty cache of trainings; return what tells how many epochs were trained."""
+    trained = []
+    original = train._steps
+    monkeypatch.setattr(train, "_steps", lambda *given: trained.append(1) or original(*given))
+    with in_place(small_params, tmp_path):
+        without_certificate(monkeypatch)
+        yield trained
+
+
+def test_a_finished_training_is_taken_from_the_cache(kept_trainings):
+    first = fit(small_dataset(), small_config())
+    assert len(kept_trainings) == 60
+    again = fit(small_dataset(), small_config())
+    assert len(kept_trainings) == 60
+    np.testing.assert_array_equal(first.components["test"], again.components["test"])
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"learning_rate": 0.1}, {"feature_scale": "none"}, {"epochs": 30}])
+@pytest.mark.filterwarnings("ignore:the CNN's macro F1")
+def test_whatever_changes_a_training_trains_anew(kept_trainings, change):
+    fit(small_dataset(), small_config())
+    fit(small_dataset(), small_config(**change))
+    assert len(kept_trainings) == 60 + change.get("epochs", 60)
+
+
+def test_other_labels_train_anew(kept_trainings):
+    dataset = small_dataset()
+    fit(dataset, small_config())
+    turned = ArraySplit(dataset.train.pixels, (dataset.train.labels + 1) % 3)
+    fit(Dataset("small", CLASSES, turned, dataset.test), small_config())
+    assert len(kept_trainings) == 120

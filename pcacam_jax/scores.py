@@ -1,0 +1,87 @@
+"""How well a fitted run classifies, and whether its RBF SVM has learnt anything or only memorised."""
+
+from typing import Any
+
+import jax
+import numpy as np
+from sklearn.metrics import f1_score
+from sklearn.neighbors import NearestNeighbors
+from sklearn.svm import SVC
+
+from pcacam_jax.blocks import in_batches
+from pcacam_jax.data import Dataset
+from pcacam_jax.estimators import Estimators
+
+NEARLY_ALL = 0.9
+"""Share of the training images among the support vectors from which on an SVM may have memorised."""
+OUT_OF_REACH = 0.5
+"""Kernel value of the typical nearest neighbour under which such an SVM has memorised."""
+UNDERFLOW = 1e-3
+"""Kernel value of the typical nearest neighbour under which any SVM has memorised."""
+MOST_ROWS = 1000
+
+
+def score(estimators: Estimators, maps: dict[str, np.ndarray], dataset: Dataset) -> dict[str, Any]:
+    """Return macro F1 on both parts for the CNN and every SVM, with what else is to be known of the SVMs."""
+    truth = {"train": dataset.train.labels, "test": dataset.test.labels}
+    predicted = {part: in_batches(jax.vmap(estimators.head.predict), own) for part, own in maps.items()}
+    scores: dict[str, Any] = {
+        name: {f"{part}_f1": _macro_f1(truth[part], predicted[part][name]) for part in maps}
+        for name in ("cnn", *estimators.svms)
+    }
+    for name, svm in estimators.svms.items():
+        scores[name]["support_vectors"] = int(svm.n_support_.sum())
+    return scores
+
+
+def warnings_of(estimators: Estimators, scores: dict[str, Any], v: np.ndarray, classes: int) -> list[str]:
+    """Return a sentence for each classifier whose scores mean less than they seem to, with what to do about it.
+
+    Args:
+        estimators: the fitted ones.
+        scores: what :func:`score` gives.
+        v: (N, D) PCA features of the training images.
+        classes: C.
+    """
+    found = [memorising(name, svm, v) for name, svm in estimators.svms.items() if svm.kernel == "rbf"]
+    if scores["cnn"]["train_f1"] <= 1 / classes:
+        found.append(
+            f"the CNN's macro F1 on its own training images is {scores['cnn']['train_f1']:.3f}, no better than chance "
+            f"with {classes} classes, so no map of this run means anything; train for more epochs, or with another "
+            "learning rate, activation or feature scale."
+        )
+    return [sentence for sentence in found if sentence]
+
+
+def memorising(name: str, svm: SVC, v: np.ndarray) -> str | None:
+    """Return a sentence if an RBF SVM has memorised its (N, D) training features, None otherwise.
+
+    It has when hardly any training point lies within reach of another: nearly all are support vectors although the
+    kernel between neighbours is small, or that kernel underflows. It then knows its training images by heart, is at
+    chance on others, and its gradient vanishes between them (Theorem 1).
+    """
+    share = svm.n_support_.sum() / len(v)
+    gamma = float(svm.gamma)
+    nearest = neighbour_kernel(v, gamma)
+    if not (nearest < UNDERFLOW or (share >= NEARLY_ALL and nearest < OUT_OF_REACH)):
+        return None
+    usual = 1 / (v.shape[1] * v.var())
+    return (
+        f"{name} memorises: {share:.0%} of the training images are its support vectors, and with gamma = {gamma:g} the "
+        f"kernel between a training image and its nearest neighbour is typically {nearest:.2g}, the features having "
+        f"standard deviations up to {v.std(axis=0).max():.3g}; its maps and its score on training images mean little. "
+        f'Take gamma near {usual:.2g} (scikit-learn\'s "scale"), or bring the features to unit order: a sigmoid '
+        "activation, or --feature-scale rms."
+    )
+
+
+def neighbour_kernel(v: np.ndarray, gamma: float) -> float:
+    """Return the median of exp(-gamma d^2), d from a training point to the nearest other, over at most 1000 points."""
+    rows = np.linspace(0, len(v) - 1, min(len(v), MOST_ROWS)).round().astype(int)
+    distances, _ = NearestNeighbors(n_neighbors=2).fit(v).kneighbors(v[rows])
+    return float(np.median(np.exp(-gamma * distances[:, 1] ** 2)))
+
+
+def _macro_f1(truth: np.ndarray, predicted: np.ndarray) -> float:
+    options: dict[str, Any] = {"average": "macro", "zero_division": 0}
+    return float(f1_score(truth, predicted, **options))

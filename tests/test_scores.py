@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+from sklearn.svm import SVC
+
+from pcacam_jax.scores import memorising, neighbour_kernel, warnings_of
+
+
+def clouds(scale, count=120):
+    """Three overlapping clouds in three dimensions, their spread about ``scale``."""
+    random = np.random.default_rng(0)
+    labels = np.repeat(np.arange(3), count)
+    return scale * (random.normal(size=(3 * count, 3)) + 1.5 * np.eye(3)[labels]), labels
+
+
+@pytest.fixture
+def fitted_svm():
+    def make(scale, **options):
+        v, labels = clouds(scale)
+        return SVC(**{"gamma": 1.0, **options}).fit(v, labels), v
+
+    return make
+
+
+def test_features_of_large_spread_are_memorised(fitted_svm):
+    sentence = memorising("svm_rbf", *fitted_svm(20.0))
+    assert sentence.startswith("svm_rbf memorises: 100% of the training images are its support vectors")
+    assert "with gamma = 1 the kernel" in sentence
+    v = clouds(20.0)[0]
+    assert f"Take gamma near {SVC().fit(*clouds(20.0))._gamma:.2g}" in sentence
+    assert f"standard deviations up to {v.std(axis=0).max():.3g}" in sentence
+
+
+@pytest.mark.parametrize("scale", [0.001, 0.1, 1.0])
+def test_features_of_unit_order_are_not(fitted_svm, scale):
+    """At 0.001 nearly all points are support vectors too, since the kernel is flat: too smooth, not memorised."""
+    svm, v = fitted_svm(scale)
+    assert memorising("svm_rbf", svm, v) is None
+    assert scale > 0.01 or svm.n_support_.sum() > 0.9 * len(v)
+
+
+def test_the_advised_gamma_cures_it(fitted_svm):
+    svm, v = fitted_svm(20.0, gamma=float(1 / (3 * clouds(20.0)[0].var())))
+    assert memorising("svm_rbf", svm, v) is None
+
+
+def test_the_kernel_of_neighbours_is_that_of_a_plain_search():
+    v, _ = clouds(2.0, count=20)
+    nearest = [min(np.sum((a - b) ** 2) for j, b in enumerate(v) if j != i) for i, a in enumerate(v)]
+    assert neighbour_kernel(v, 0.3) == pytest.approx(np.median(np.exp(-0.3 * np.array(nearest))))
+
+
+class Named:
+    def __init__(self, **svms):
+        self.svms = svms
+
+
+@pytest.mark.parametrize(("train_f1", "warned"), [(0.2, True), (1 / 3, True), (0.34, False)])
+def test_a_cnn_at_chance_is_told(train_f1, warned):
+    found = warnings_of(Named(), {"cnn": {"train_f1": train_f1}}, clouds(1.0)[0], 3)
+    assert [("no better than chance with 3 classes" in sentence) for sentence in found] == [True] * warned
+
+
+def test_a_linear_svm_is_left_alone(fitted_svm):
+    linear, v = fitted_svm(20.0, kernel="linear")
+    rbf, _ = fitted_svm(20.0)
+    found = warnings_of(Named(one=linear, two=rbf), {"cnn": {"train_f1": 1.0}}, v, 3)
+    assert len(found) == 1
+    assert found[0].startswith("two memorises")
