@@ -26,7 +26,7 @@ def score(estimators: Estimators, maps: dict[str, np.ndarray], dataset: Dataset)
     truth = {"train": dataset.train.labels, "test": dataset.test.labels}
     predicted = {part: in_batches(jax.vmap(estimators.head.predict), own) for part, own in maps.items()}
     scores: dict[str, Any] = {
-        name: {f"{part}_f1": _macro_f1(truth[part], predicted[part][name]) for part in maps}
+        name: {f"{part}_f1": macro_f1(truth[part], predicted[part][name]) for part in maps}
         for name in ("cnn", *estimators.svms)
     }
     for name, svm in estimators.svms.items():
@@ -82,6 +82,7 @@ def neighbour_kernel(v: np.ndarray, gamma: float) -> float:
     return float(np.median(np.exp(-gamma * distances[:, 1] ** 2)))
 
 
-def _macro_f1(truth: np.ndarray, predicted: np.ndarray) -> float:
+def macro_f1(truth: np.ndarray, predicted: np.ndarray) -> float:
+    """Return the F1 score of every class, averaged; a class that is never predicted counts 0."""
     options: dict[str, Any] = {"average": "macro", "zero_division": 0}
     return float(f1_score(truth, predicted, **options))

@@ -1,0 +1,114 @@
+"""Claim: extracting features of 60,000 images and training on them needs a few GiB of memory, whatever their number.
+
+Command: python experiments/peak_memory.py
+Target:  at most 4 GiB above what the process has after its imports.
+Ours:    OURS
+
+Both steps run in processes of their own. Extraction: random images through VGG16 at 32 px (memory does not depend on
+the weights, so random ones do). Training: random feature maps of 224 px images, 60,000 x 25,088 in float16 (3 GB on
+disk), two heads for an epoch, then PCA and both SVMs on their second layers.
+"""
+
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pcacam_jax.blocks import root_mean_square
+from pcacam_jax.config import FitConfig
+from pcacam_jax.data import ArraySplit, Dataset
+from pcacam_jax.estimators import fit_estimators
+from pcacam_jax.features import cached_features
+from pcacam_jax.nets import vgg16
+from pcacam_jax.progress import Progress
+from pcacam_jax.train import Member, train_heads
+
+IMAGES = 60_000
+CLASSES = 10
+
+
+def main() -> None:
+    if sys.argv[1:]:
+        step, folder = sys.argv[1:]
+        return measured({"extraction": extraction, "training": training}[step], Path(folder))
+    with tempfile.TemporaryDirectory(dir=".", prefix=".peak_memory_") as folder:
+        for step in ("extraction", "training"):
+            subprocess.run([sys.executable, __file__, step, folder], check=True, env={"PCACAM_CACHE": folder})
+    return None
+
+
+def measured(step, folder: Path) -> None:
+    before, start = peak(), time.perf_counter()
+    step(folder)
+    print(
+        f"{step.__name__}: {peak() - before:.2f} GiB above the {before:.2f} GiB after the imports; "
+        f"{time.perf_counter() - start:.0f} s"
+    )
+
+
+def peak() -> float:
+    """Return the largest resident memory so far, in GiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def random_labels() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, CLASSES, IMAGES)
+
+
+def extraction(folder: Path) -> None:
+    random = np.random.default_rng(0)
+    split = ArraySplit(random.integers(0, 256, (IMAGES, 28, 28), np.uint8), random_labels())
+    params = {
+        layer: {part: jnp.asarray(random.normal(0, 0.03, shape), jnp.float32) for part, shape in shapes.items()}
+        for layer, shapes in vgg16.param_shapes().items()
+    }
+    options = {"size": 32, "tap": "block5_pool", "scaling": "caffe", "dtype": "float32", "storage": "float16"}
+    with Progress().bar("features", IMAGES) as advance:
+        cached_features(params, "random", split, **options, advance=advance)
+
+
+def training(folder: Path) -> None:
+    labels = random_labels()
+    maps = random_maps(folder / "maps.npy", labels)
+    config = FitConfig(epochs=1)
+    with Progress().bar("training", config.epochs) as advance:
+        heads = train_heads(
+            maps,
+            labels,
+            [Member(0, 0.01), Member(1, 0.01)],
+            sizes=(*config.hidden, CLASSES),
+            activation=config.activation,
+            feature_scale=root_mean_square(maps),
+            epochs=config.epochs,
+            batch_size=config.batch_size,
+            validation_fraction=config.validation_fraction,
+            checkpoint=folder / "training.safetensors",
+            advance=advance,
+        )
+    images = ArraySplit(np.zeros((IMAGES, 1, 1), np.uint8), labels)
+    names = tuple(map(str, range(CLASSES)))
+    fit_estimators(heads[0], maps, Dataset("random", names, images, images), config)
+
+
+def random_maps(path: Path, labels: np.ndarray) -> np.ndarray:
+    """Write noise over one pattern a class, a few images at a time, so that this takes no memory."""
+    random = np.random.default_rng(1)
+    patterns = random.random((CLASSES, 7, 7, 512), np.float32)
+    with path.open("wb") as file:
+        header = {"descr": "<f2", "fortran_order": False, "shape": (IMAGES, 7, 7, 512)}
+        np.lib.format.write_array_header_1_0(file, header)
+        for own in np.array_split(labels, IMAGES // 64):
+            noise = random.random((len(own), 7, 7, 512), np.float32)
+            file.write((patterns[own] + noise).astype(np.float16).tobytes())
+    return np.load(path, mmap_mode="r")
+
+
+if __name__ == "__main__":
+    jax.devices()
+    main()
