@@ -1,4 +1,7 @@
-"""The command line: ``pcacam demo | fit | explain | verify``. Bad input ends with one sentence and exit code 2."""
+"""The command line: ``pcacam demo | fit | explain | verify | reproduce``.
+
+Bad input ends with one sentence and exit code 2.
+"""
 
 import dataclasses
 import json
@@ -55,16 +58,21 @@ def fit(
     out: Path,
     config: tyro.conf.OmitArgPrefixes[Given] = GIVEN,
     class_names: str | None = None,
+    data_root: Path | None = None,
+    limit_per_class: int | None = None,
     json: Json = False,
 ) -> None:
     """Train the head, fit PCA and both SVMs, verify and draw; writes a run folder.
 
     Args:
         data: "fashion_mnist_sample", an .npz with images and labels, a folder train/CLASS/*, test/CLASS/*, a folder
-            with train.npz and test.npz, or a folder of idx .gz files.
+            with train.npz and test.npz, a folder of idx .gz files, a dataset of the paper (mnist, fashion_mnist,
+            blood_mnist, cifar10, chest_xray, dog_cat), or tfds:NAME.
         out: Run folder to write; replaced if it holds an earlier run.
         config: What the run is made with.
         class_names: Names of the classes in label order, with commas between them.
+        data_root: Folder of datasets, in which one that is asked for by name is looked for.
+        limit_per_class: At most so many images of every class for training, and as many for testing; drawn by the seed.
         json: Print the report as JSON instead of tables.
     """
     from pcacam_jax.data import read_dataset
@@ -72,7 +80,8 @@ def fit(
 
     checked = FitConfig(**dataclasses.asdict(config))
     names = None if class_names is None else [name.strip() for name in class_names.split(",")]
-    report = make_run(lambda: read_dataset(data, class_names=names), checked, out, Progress())
+    options = {"class_names": names, "seed": checked.seed, "limit_per_class": limit_per_class, "data_dir": data_root}
+    report = make_run(lambda: read_dataset(data, **options), checked, out, Progress())
     _print_report(report, out, as_json=json)
 
 
@@ -130,6 +139,49 @@ def verify(run: tyro.conf.Positional[Path | None] = None, *, out: Path | None = 
     if failed:
         print(f"pcacam: {len(failed)} of {len(certificate.comparisons)} comparisons fail; see {out}.", file=sys.stderr)
         sys.exit(1)
+
+
+@app.command
+def reproduce(
+    claims: tyro.conf.Positional[tuple[str, ...]] = (),
+    *,
+    data_root: Path | None = None,
+    scale: str | None = None,
+    out: Path = Path("reproduction"),
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4),
+    sets: tuple[str, ...] = (),
+    json: Json = False,
+) -> None:
+    """Measure the paper's claims, its tables and figures; ends with one page, OUT/reproduction.md, and its .json.
+
+    What is finished is kept in OUT, so a run that was cut off goes on where it was.
+
+    Args:
+        claims: Such as table3 figure6; all of them by default.
+        data_root: Folder with a folder for each set: mnist, fashion_mnist, blood_mnist, cifar10, chest_xray, dog_cat.
+        scale: embedded (only the sample of Fashion-MNIST in the package), sample (at most 400 images of a class) or
+            full; sample where a data root is given, else embedded.
+        out: Folder for the page, its figures, a run of each set and what was measured.
+        seeds: Seeds of the fits, over which the numbers are averaged.
+        sets: Only these sets.
+        json: Print reproduction.json instead of tables.
+    """
+    from pcacam_jax.reproduce.gather import Order
+    from pcacam_jax.reproduce.make import PAGE
+    from pcacam_jax.reproduce.make import reproduce as make
+    from pcacam_jax.reproduce.printed import section_tables
+
+    scale = scale or ("sample" if data_root else "embedded")
+    order = Order(out=out, scale=scale, data_root=data_root, seeds=seeds, sets=sets)
+    try:
+        report, sections = make(claims, order, Progress())
+    except KeyboardInterrupt:
+        _end(f"interrupted; what is finished is kept in {out}, and the same command goes on from there.", 130)
+    _print(json, report, *(table for section in sections for table in section_tables(section)))
+    for section in sections:
+        if section.finding is None:
+            Progress(quiet=json).say(f"{section.claim.name} was not made: its data could not be had.")
+    Progress(quiet=json).say(f"wrote {out / PAGE}, its figures, and a run of each set to explain images with")
 
 
 def _certificate(run: Path | None, out: Path) -> Certificate:

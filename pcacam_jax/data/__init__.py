@@ -1,15 +1,23 @@
-"""Labelled images from arrays, npz and idx files, folders and an embedded sample, all as one ``Dataset``."""
+"""Labelled images from arrays, npz and idx files, folders, TFDS and MedMNIST, all as one ``Dataset``."""
 
-from pcacam_jax.data.dataset import SMALLEST_SIZE, ArraySplit, Dataset, FolderSplit, Split, load_image
+from pcacam_jax.data.dataset import Dataset
+from pcacam_jax.data.images import SMALLEST_SIZE, load_image
+from pcacam_jax.data.paper_sets import PAPER_SETS, PaperSet, read_paper_set
 from pcacam_jax.data.sources import EMBEDDED_SAMPLE, read_dataset
+from pcacam_jax.data.splits import ArraySplit, FolderSplit, Split
+from pcacam_jax.data.tfds_source import RecordSplit
 
 __all__ = [
     "EMBEDDED_SAMPLE",
+    "PAPER_SETS",
     "SMALLEST_SIZE",
     "ArraySplit",
     "Dataset",
     "FolderSplit",
+    "PaperSet",
+    "RecordSplit",
     "Split",
     "load_image",
     "read_dataset",
+    "read_paper_set",
 ]

@@ -124,7 +124,8 @@ def test_a_pair_of_npz(tmp_path):
 
 
 def test_an_unknown_source_is_refused_with_the_list_of_kinds(tmp_path):
-    refused(r"fashion_mnist_sample; an \.npz .* train\.npz .* idx .*CLASS/; but nowhere does not exist", "nowhere")
+    kinds = r"fashion_mnist_sample; mnist, .*; tfds:NAME; an \.npz .* train\.npz .* idx .*CLASS/"
+    refused(f"{kinds}; but nowhere does not exist", "nowhere")
     (tmp_path / "notes.txt").touch()
     refused("is none of these", tmp_path)
     refused("is none of these", tmp_path / "notes.txt")

@@ -1,0 +1,108 @@
+"""Blood-MNIST where the package medmnist keeps it, and the package's own download, played by a stand-in."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pcacam_jax.checks import InputError
+from pcacam_jax.data import read_dataset, read_paper_set
+
+LABELS = (np.arange(24) % 8).astype(np.uint8)[:, None]
+
+# As medmnist 3: INFO from a light room, the readers only where torch is there, errors of many lines
+PACKAGE = """
+INFO = {"bloodmnist": {"python_class": "BloodMNIST"}}
+print("Please install the required packages first.")
+"""
+READER = """
+import pathlib, shutil
+class BloodMNIST:
+    def __init__(self, split, *, root, download=False):
+        if not pathlib.Path(root).is_dir():
+            raise RuntimeError("Failed to setup the default `root` directory. ")
+        target = pathlib.Path(root, "bloodmnist.npz")
+        if download:
+            target.write_bytes(b"half")
+            if not pathlib.Path(SOURCE).is_file():
+                raise RuntimeError("\\n  Automatic download failed! Please download bloodmnist.npz manually.\\n  1. ")
+            shutil.copy(SOURCE, target)
+"""
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    """A home of one's own, and no medmnist."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setitem(sys.modules, "medmnist", None)
+    (tmp_path / "home").mkdir()
+    return Path(tmp_path / "home")
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """Return a function that installs a stand-in for the package."""
+
+    def install(*text):
+        (tmp_path / "site").mkdir()
+        (tmp_path / "site" / "medmnist.py").write_text("\n".join([f"SOURCE = {str(tmp_path / 'source')!r}", *text]))
+        monkeypatch.delitem(sys.modules, "medmnist")
+        monkeypatch.syspath_prepend(tmp_path / "site")
+
+    yield install
+    sys.modules.pop("medmnist", None)
+
+
+def write_file(path):
+    path.parent.mkdir(exist_ok=True)
+    arrays = {}
+    for seed, part in enumerate(("train", "val", "test")):
+        arrays[f"{part}_images"] = np.random.default_rng(seed).integers(0, 256, (24, 28, 28, 3), np.uint8)
+        arrays[f"{part}_labels"] = LABELS
+    with path.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+    return arrays
+
+
+def test_the_packages_own_file_is_read(home):
+    arrays = write_file(home / ".medmnist" / "bloodmnist.npz")
+    dataset = read_paper_set("blood_mnist")
+    assert dataset.class_names[:2] == ("basophil", "eosinophil")
+    np.testing.assert_array_equal(dataset.train.pixels, arrays["train_images"])
+    np.testing.assert_array_equal(dataset.test.pixels, arrays["test_images"])
+    np.testing.assert_array_equal(dataset.test.labels, LABELS[:, 0])
+
+
+def test_an_absent_file_is_got_by_the_package_once(home, package, tmp_path, capsys):
+    arrays = write_file(tmp_path / "source")
+    package(PACKAGE, READER)
+    dataset = read_dataset("blood_mnist")
+    np.testing.assert_array_equal(dataset.test.pixels, arrays["test_images"])
+    assert [path.name for path in (home / ".medmnist").iterdir()] == ["bloodmnist.npz"]
+    (tmp_path / "source").unlink()
+    assert read_dataset("blood_mnist").test.fingerprint() == dataset.test.fingerprint()
+    assert capsys.readouterr().out == ""
+
+
+def test_a_download_that_fails_leaves_nothing_and_is_one_sentence(home, package):
+    package(PACKAGE, READER)
+    sentence = (
+        r"medmnist cannot download bloodmnist\.npz \(Automatic download failed\); .* into ROOT/blood_mnist; name ROOT"
+    )
+    with pytest.raises(InputError, match=sentence) as refusal:
+        read_paper_set("blood_mnist")
+    assert "\n" not in str(refusal.value)
+    assert list((home / ".medmnist").iterdir()) == []
+
+
+@pytest.mark.parametrize("installed", [False, True])
+def test_without_the_package_or_without_torch_the_sentence_says_what_to_do(home, package, tmp_path, capsys, installed):
+    if installed:
+        package(PACKAGE)
+    sentence = (
+        rf"must lie in {home}/\.medmnist, .* install \"pcacam_jax\[medmnist\]\" .* into {tmp_path}/blood_mnist\.$"
+    )
+    with pytest.raises(InputError, match=sentence):
+        read_paper_set("blood_mnist", tmp_path)
+    assert capsys.readouterr().out == ""

@@ -1,0 +1,185 @@
+"""The paper's six datasets as files in a folder of datasets."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pcacam_jax.checks import InputError
+from pcacam_jax.data import PAPER_SETS, read_dataset, read_paper_set
+
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the real images are not beside the repository")
+
+
+def pictures(count, side=36):
+    return np.random.default_rng(count).integers(0, 256, (count, side, side), np.uint8)
+
+
+def write_pair(folder, train, test):
+    folder.mkdir(parents=True)
+    for part, labels in (("train", train), ("test", test)):
+        np.savez(folder / f"{part}.npz", images=pictures(len(labels), 4), labels=np.asarray(labels))
+
+
+def write_folders(folder, train, test):
+    for part, names in (("train", train), ("test", test)):
+        for name in names:
+            (folder / part / name).mkdir(parents=True)
+            Image.fromarray(pictures(1)[0]).save(folder / part / name / "0.png")
+
+
+def refused(sentence, name, root, **options):
+    with pytest.raises(InputError, match=sentence):
+        read_paper_set(name, root, **options)
+
+
+def test_the_table_is_the_papers():
+    sizes = {
+        paper.title: (len(paper.class_names), paper.train, paper.test, paper.source) for paper in PAPER_SETS.values()
+    }
+    assert sizes == {
+        "MNIST": (10, 60_000, 10_000, "tfds:mnist"),
+        "Fashion-MNIST": (10, 60_000, 10_000, "tfds:fashion_mnist"),
+        "Blood-MNIST": (8, 11_959, 3_421, "medmnist:bloodmnist"),
+        "CIFAR-10": (10, 50_000, 10_000, "tfds:cifar10"),
+        "Chest X-ray": (3, 5_144, 1_288, "folders"),
+        "Dog vs. Cat": (2, 18_610, 4_652, "tfds:cats_vs_dogs"),
+    }
+    assert list(PAPER_SETS) == ["mnist", "fashion_mnist", "blood_mnist", "cifar10", "chest_xray", "dog_cat"]
+    assert all(name == paper.name and "ROOT/" + name in paper.how for name, paper in PAPER_SETS.items())
+
+
+@needs_shared
+@pytest.mark.parametrize("name", PAPER_SETS)
+def test_real_samples_are_read_in_the_papers_label_order(name):
+    dataset = read_paper_set(name, SHARED / "sample")
+    said = (SHARED / "sample" / name / "PROVENANCE.md").read_text().casefold()
+    for label, class_name in enumerate(PAPER_SETS[name].class_names):
+        if name != "mnist":
+            assert f"{label} {class_name}".casefold() in said
+    for split in (dataset.train, dataset.test):
+        counts = np.bincount(split.labels)
+        assert len(counts) == len(dataset.class_names)
+        assert counts.min() == counts.max() > 0
+    assert dataset.train.images([0, -1], 48).shape == (2, 48, 48, 3)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64])
+def test_stored_labels_are_the_papers_numbers(tmp_path, dtype):
+    labels = np.array([7, 0, 3, 1, 2, 4, 5, 6, 9, 8], dtype)
+    write_pair(tmp_path / "fashion_mnist", labels, labels[::-1, None])
+    dataset = read_paper_set("fashion_mnist", tmp_path)
+    np.testing.assert_array_equal(dataset.train.labels, labels)
+    np.testing.assert_array_equal(dataset.test.labels, labels[::-1])
+    assert dataset.class_names[7] == "Sneaker"
+    assert dataset.name == "fashion_mnist"
+
+
+@pytest.mark.parametrize(
+    ("labels", "sentence"),
+    [
+        (np.arange(1, 11), r"labels of .*train\.npz must be integers in 0\.\.9, .* but they are 1, 2, .*10; renumber"),
+        (np.arange(10) - 1, r"must be integers in 0\.\.9, the 10 classes of MNIST, but they are -1, 0"),
+        (np.array(list("0123456789")), r"must be integers in 0\.\.9"),
+        (np.arange(10) / 1.0, "integers or strings"),
+        (np.minimum(np.arange(10), 7), r"train\.npz must hold images of each class of MNIST, but has none of 8, 9"),
+    ],
+)
+def test_labels_out_of_range_are_refused(tmp_path, labels, sentence):
+    write_pair(tmp_path / "mnist", labels, np.arange(10))
+    refused(sentence, "mnist", tmp_path)
+
+
+@pytest.mark.parametrize("folders", [("COVID19", "NORMAL", "PNEUMONIA"), ("covid-19", "Normal", "pneumonia")])
+def test_class_folders_match_whatever_their_case_and_punctuation(tmp_path, folders):
+    write_folders(tmp_path / "chest_xray", folders, ("covid19", "normal", "pneumonia"))
+    dataset = read_paper_set("chest_xray", tmp_path)
+    assert dataset.class_names == ("COVID-19", "normal", "pneumonia")
+    assert [path.parent.name for path in dataset.train.paths] == list(folders)
+    np.testing.assert_array_equal(dataset.train.labels, [0, 1, 2])
+
+
+def test_class_folders_may_be_in_the_plural_and_keep_the_papers_order(tmp_path):
+    write_folders(tmp_path / "dog_cat", ("Dogs", "cats"), ("dog", "Cat"))
+    dataset = read_paper_set("dog_cat", tmp_path)
+    assert [path.parent.name for path in (*dataset.train.paths, *dataset.test.paths)] == ["cats", "Dogs", "Cat", "dog"]
+    assert dataset.class_names == ("cat", "dog")
+
+
+@pytest.mark.parametrize("found", [("cat",), ("cat", "dog", "eel"), ("cat", "puppy"), ("Cat", "cats", "dog")])
+def test_other_class_folders_are_refused(tmp_path, found):
+    write_folders(tmp_path / "dog_cat", found, ("cat", "dog"))
+    sentence = rf"train must hold one folder for each class of Dog vs\. Cat, cat, dog, but it holds {', '.join(found)};"
+    refused(sentence, "dog_cat", tmp_path)
+
+
+def test_a_missing_part_and_an_empty_class_folder_are_refused(tmp_path):
+    write_folders(tmp_path / "dog_cat", ("cat", "dog"), ("cat", "dog"))
+    (tmp_path / "dog_cat" / "test" / "dog" / "0.png").unlink()
+    refused("the class folder .*dog must hold images", "dog_cat", tmp_path)
+    (tmp_path / "dog_cat" / "test").rename(tmp_path / "away")
+    refused("must hold both train and test, but test is missing", "dog_cat", tmp_path)
+    write_pair(tmp_path / "cifar10", np.arange(10), np.arange(10))
+    (tmp_path / "cifar10" / "train.npz").unlink()
+    refused(r"must hold both train and test, but train\.npz is missing", "cifar10", tmp_path)
+
+
+def test_one_npz_with_both_parts_is_read(tmp_path):
+    (tmp_path / "blood_mnist").mkdir()
+    path = tmp_path / "blood_mnist" / "bloodmnist.npz"
+    labels = np.arange(16)[:, None] % 8
+    arrays = {f"{part}_{kind}": value for part in ("train", "val", "test") for kind, value in (("labels", labels),)}
+    np.savez(path, **arrays, **{f"{part}_images": pictures(16, 28) for part in ("train", "val", "test")})
+    dataset = read_paper_set("blood_mnist", tmp_path)
+    assert dataset.class_names[3] == "immature granulocytes"
+    np.testing.assert_array_equal(dataset.test.labels, labels[:, 0])
+    np.savez(path, images=pictures(16), labels=labels)
+    refused(r"bloodmnist\.npz must hold both train and test, but it holds one part", "blood_mnist", tmp_path)
+
+
+def test_files_of_another_form_are_refused_with_how_to_get_the_right_ones(tmp_path):
+    (tmp_path / "mnist" / "raw").mkdir(parents=True)
+    refused(
+        f"{tmp_path}/mnist must hold MNIST as train.npz .* but it holds raw; put MNIST's four .* {tmp_path}/mnist",
+        "mnist",
+        tmp_path,
+    )
+
+
+def test_folders_that_are_absent_are_refused_with_how_to_get_them(tmp_path):
+    sentence = rf"Chest X-ray must be given as files, .* Kaggle collection .* Cohen .* into {tmp_path}/chest_xray\.$"
+    refused(sentence, "chest_xray", tmp_path)
+    refused(r"into ROOT/chest_xray; name ROOT as the folder of datasets \(--data-root, data_dir\)", "chest_xray", None)
+
+
+def test_an_unknown_name_is_refused():
+    refused("the dataset must be one of mnist, fashion_mnist, .*; got 'imagenet'", "imagenet", None)
+
+
+def test_reading_by_name_is_reading_the_paper_set(tmp_path, monkeypatch):
+    write_pair(tmp_path / "root" / "mnist", np.arange(40) % 10, np.arange(30) % 10)
+    root = tmp_path / "root"
+    dataset = read_dataset("mnist", data_dir=root, limit_per_class=2, seed=4)
+    expected = read_paper_set("mnist", root, limit_per_class=2, seed=4)
+    assert len(dataset.train) == len(dataset.test) == 20
+    assert dataset.train.fingerprint() == expected.train.fingerprint()
+    assert dataset.test.fingerprint() == expected.test.fingerprint()
+    names = [f"digit {digit}" for digit in range(10)]
+    assert read_dataset("mnist", data_dir=root, class_names=names).class_names == tuple(names)
+    with pytest.raises(InputError, match=r"MNIST must have 10 class names, .* but 9 are given"):
+        read_dataset("mnist", data_dir=root, class_names=names[:9])
+    # A path of that name wins, and is read as any path is
+    write_folders(tmp_path / "mnist", ("a", "b"), ("a", "b"))
+    monkeypatch.chdir(tmp_path)
+    assert read_dataset("mnist", data_dir=root).class_names == ("a", "b")
+
+
+@needs_shared
+def test_the_full_sets_are_taken_as_they_are():
+    dataset = read_paper_set("blood_mnist", SHARED / "full")
+    assert len(dataset.train) == PAPER_SETS["blood_mnist"].train
+    assert len(dataset.test) != PAPER_SETS["blood_mnist"].test
+    assert re.fullmatch(r"[0-9a-f]{64}", dataset.test.fingerprint())

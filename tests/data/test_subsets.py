@@ -1,0 +1,158 @@
+"""Views of splits, checks of every image, and deterministic subsets."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pcacam_jax.checks import InputError
+from pcacam_jax.data import ArraySplit, Dataset, FolderSplit, RecordSplit, read_dataset
+
+COUNT = 30
+PIXELS = np.random.default_rng(4).integers(0, 256, (COUNT, 40, 36, 3), np.uint8)
+LABELS = np.arange(COUNT, dtype=np.int64) % 3
+
+
+def encoded(pixels):
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "png")
+    return buffer.getvalue()
+
+
+def as_arrays(folder, labels):
+    return ArraySplit(PIXELS[: len(labels)], labels)
+
+
+def as_files(folder, labels):
+    paths = tuple(folder / f"{i}.png" for i in range(len(labels)))
+    for path, pixels in zip(paths, PIXELS, strict=False):
+        path.write_bytes(encoded(pixels))
+    return FolderSplit(folder, paths, labels)
+
+
+def as_records(folder, labels):
+    records = [{"picture": encoded(pixels)} for pixels in PIXELS[: len(labels)]]
+    rows = np.arange(len(labels))
+    digests = np.repeat(rows[:, None], 32, axis=1).astype(np.uint8)
+    return RecordSplit(records, "picture", rows, labels, digests, "train of the records")
+
+
+@pytest.fixture(params=[as_arrays, as_files, as_records])
+def split(request, tmp_path):
+    """The same thirty images behind every kind of split."""
+    return request.param(tmp_path, LABELS)
+
+
+@pytest.mark.parametrize("chosen", [[4, 0, 4], slice(3, 20, 5), np.array([7]), LABELS == 1, [-1]])
+def test_a_view_holds_the_chosen_images_and_their_labels(split, chosen):
+    view = split.take(chosen)
+    np.testing.assert_array_equal(view.labels, LABELS[chosen])
+    assert len(view) == len(LABELS[chosen])
+    np.testing.assert_array_equal(view.images(slice(None), 32), split.images(chosen, 32))
+    assert view.shortest_side == split.shortest_side
+
+
+def test_a_view_of_a_view_chooses_among_its_images(split):
+    view = split.take([5, 9, 2, 7]).take([2, 0])
+    np.testing.assert_array_equal(view.labels, LABELS[[2, 5]])
+    np.testing.assert_array_equal(view.images([0, 1], 32), split.images([2, 5], 32))
+
+
+def test_the_fingerprint_of_a_view_is_of_its_images_in_their_order(split):
+    assert split.take(slice(None)).fingerprint() == split.fingerprint()
+    assert split.take([1, 2, 3]).fingerprint() == split.take([0, 1, 2, 3]).take([1, 2, 3]).fingerprint()
+    different = [split, split.take([1, 2, 3]), split.take([1, 3, 2]), split.take([1, 2]), split.take([1, 2, 4])]
+    assert len({view.fingerprint() for view in different}) == len(different)
+
+
+def test_all_kinds_of_split_give_the_same_images(tmp_path):
+    kinds = [make(tmp_path, LABELS) for make in (as_arrays, as_files, as_records)]
+    first, *others = (kind.images([3, 8], 45) for kind in kinds)
+    for other in others:
+        np.testing.assert_array_equal(other, first)
+
+
+def test_a_whole_split_passes_its_check(split):
+    assert split.check() is None
+
+
+def test_an_unreadable_image_amid_3000_is_named_with_the_number_of_them(tmp_path):
+    content = encoded(PIXELS[0, :32, :32])
+    paths = tuple(tmp_path / f"{i:04}.png" for i in range(3000))
+    for path in paths:
+        path.write_bytes(content)
+    for damaged in (1500, 1777, 2999):
+        paths[damaged].write_bytes(content[:-60])
+    split = FolderSplit(tmp_path, paths, np.zeros(3000, np.int64))
+    sentence = rf"the image .*1500\.png cannot be decoded .*; 3 of the 3000 images of {tmp_path} cannot be used"
+    with pytest.raises(InputError, match=sentence):
+        split.check()
+    assert split.take(slice(0, 1500)).check() is None
+
+
+def test_an_unreadable_record_is_named_by_its_place(tmp_path):
+    split = as_records(tmp_path, LABELS)
+    split.records[21]["picture"] = split.records[21]["picture"][:50]
+    view = split.take([3, 21, 5])
+    with pytest.raises(
+        InputError, match=r"the image 21 of train of the records cannot be decoded .*; 1 of the 3 images"
+    ):
+        view.check()
+    with pytest.raises(InputError, match="the image 21 of train of the records cannot be decoded"):
+        view.images(slice(None), 32)
+
+
+def many(seed, count=200):
+    generator = np.random.default_rng(seed)
+    labels = generator.choice(3, count, p=[0.05, 0.35, 0.6])
+    return ArraySplit(generator.integers(0, 256, (count, 4, 4), np.uint8), labels)
+
+
+DATASET = Dataset("many", ("a", "b", "c"), many(0), many(1))
+
+
+def test_a_limited_dataset_has_at_most_so_many_images_of_every_class_in_both_parts():
+    limited = DATASET.limited(20, 3)
+    for part in ("train", "test"):
+        whole, own = (np.bincount(getattr(source, part).labels, minlength=3) for source in (DATASET, limited))
+        assert own.tolist() == np.minimum(whole, 20).tolist()
+    assert min(np.bincount(DATASET.train.labels)) < 20
+    assert (limited.name, limited.class_names) == (DATASET.name, DATASET.class_names)
+
+
+def places(limited, part="train"):
+    whole = [image.tobytes() for image in getattr(DATASET, part).pixels]
+    return [whole.index(image.tobytes()) for image in getattr(limited, part).pixels]
+
+
+def test_the_limit_keeps_images_with_their_labels_and_in_their_order():
+    for part in ("train", "test"):
+        rows = places(DATASET.limited(7, 1), part)
+        assert rows == sorted(set(rows))
+        np.testing.assert_array_equal(getattr(DATASET, part).labels[rows], getattr(DATASET.limited(7, 1), part).labels)
+
+
+def test_the_limit_depends_on_the_seed_alone_and_the_parts_are_drawn_apart():
+    assert places(DATASET.limited(7, 1)) == places(DATASET.limited(7, 1))
+    assert places(DATASET.limited(7, 1)) != places(DATASET.limited(7, 2))
+    twins = Dataset("twins", ("a", "b", "c"), DATASET.train, DATASET.train).limited(7, 1)
+    assert twins.train.fingerprint() != twins.test.fingerprint()
+
+
+def test_a_smaller_limit_draws_from_what_a_larger_one_draws():
+    assert set(places(DATASET.limited(4, 1))) < set(places(DATASET.limited(9, 1)))
+
+
+@pytest.mark.parametrize("limit", [0, -3])
+def test_a_limit_under_one_is_refused(limit):
+    with pytest.raises(InputError, match=f"at least 1 image of every class, got {limit}"):
+        DATASET.limited(limit, 0)
+
+
+def test_reading_takes_a_limit(tmp_path):
+    np.savez(tmp_path / "shapes.npz", images=PIXELS, labels=LABELS)
+    limited = read_dataset(tmp_path / "shapes.npz", limit_per_class=2, seed=5)
+    assert np.bincount(limited.train.labels).tolist() == np.bincount(limited.test.labels).tolist() == [2, 2, 2]
+    expected = read_dataset(tmp_path / "shapes.npz", seed=5).limited(2, 5)
+    assert limited.train.fingerprint() == expected.train.fingerprint()

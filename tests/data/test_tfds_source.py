@@ -1,0 +1,285 @@
+"""TFDS without TensorFlow: sets prepared here as array_record files, and tfds.testing's stand-in for a set."""
+
+import io
+import itertools
+import json
+import shutil
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pcacam_jax.checks import InputError
+from pcacam_jax.data import PAPER_SETS, RecordSplit, read_dataset, read_paper_set
+
+tfds = pytest.importorskip("tensorflow_datasets")
+
+SIDE, TRAIN, TEST = 28, 600, 200
+
+
+def pictures(count):
+    return np.random.default_rng(count).integers(0, 256, (count, SIDE, SIDE), np.uint8)
+
+
+def encoded(pixels, form="png"):
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, form)
+    return buffer.getvalue()
+
+
+def digits():
+    """The features of MNIST."""
+    return {
+        "image": tfds.features.Image(shape=(SIDE, SIDE, 1)),
+        "label": tfds.features.ClassLabel(names=list("0123456789")),
+    }
+
+
+def prepare(root, name, splits, *, features, version="1.0.0"):
+    """Prepare a dataset as its publisher would: a builder of that name, whose images are given as encoded bytes."""
+    supervised = ("image", "label") if "image" in features else None
+
+    def info(self):
+        own = tfds.features.FeaturesDict(features)
+        return tfds.core.DatasetInfo(builder=self, features=own, supervised_keys=supervised)
+
+    def value(feature, i, pixels):
+        if isinstance(feature, tfds.features.Image):
+            return encoded(pixels)
+        return i % feature.num_classes if isinstance(feature, tfds.features.ClassLabel) else f"{i}.png"
+
+    def examples(count):
+        for i, pixels in enumerate(pictures(count)):
+            yield i, {key: value(feature, i, pixels) for key, feature in features.items()}
+
+    parts = {
+        "name": name,
+        "VERSION": tfds.core.Version(version),
+        "_info": info,
+        "_split_generators": lambda self, manager: {part: examples(count) for part, count in splits.items()},
+        "_generate_examples": examples,
+    }
+    with tfds.core.registered.skip_registration():
+        builder = type("Prepared", (tfds.core.GeneratorBasedBuilder,), parts)(data_dir=root, file_format="array_record")
+        builder.download_and_prepare()
+    return root
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    root = tmp_path_factory.mktemp("tfds")
+    prepare(root, "mnist", {"train": TRAIN, "test": TEST}, features=digits(), version="3.0.1")
+    features = {
+        "image": tfds.features.Image(),
+        "image/filename": tfds.features.Text(),
+        "label": tfds.features.ClassLabel(names=["cat", "dog"]),
+    }
+    return prepare(root, "cats_vs_dogs", {"train": TRAIN}, features=features, version="4.0.1")
+
+
+@pytest.fixture
+def root(prepared, tmp_path):
+    return shutil.copytree(prepared, tmp_path / "root")
+
+
+def refused(sentence, source, **options):
+    with pytest.raises(InputError, match=sentence) as refusal:
+        read_dataset(source, **options)
+    assert "\n" not in str(refusal.value)
+
+
+def resized(pixels, size):
+    grey = np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR))
+    return np.repeat(grey[..., None], 3, axis=2)
+
+
+def by_pixels(split):
+    """The label of every image, found by its pixels: TFDS shuffles what it writes."""
+    return {
+        image.tobytes(): int(label) for image, label in zip(split.images(slice(None), 32), split.labels, strict=True)
+    }
+
+
+@pytest.mark.parametrize(
+    "read", [lambda root: read_paper_set("mnist", root), lambda root: read_dataset("tfds:mnist", data_dir=root)]
+)
+def test_a_prepared_set_is_read_without_tensorflow(prepared, read):
+    dataset = read(prepared)
+    assert dataset.class_names == tuple("0123456789")
+    for split, count in ((dataset.train, TRAIN), (dataset.test, TEST)):
+        assert isinstance(split, RecordSplit)
+        assert by_pixels(split) == {resized(pixels, 32).tobytes(): i % 10 for i, pixels in enumerate(pictures(count))}
+        assert split.shortest_side == SIDE
+        assert split.check() is None
+    assert "tensorflow" not in sys.modules
+
+
+def test_views_and_limits_share_the_records(prepared):
+    dataset = read_paper_set("mnist", prepared, limit_per_class=3)
+    assert np.bincount(dataset.train.labels).tolist() == [3] * 10
+    whole = read_paper_set("mnist", prepared)
+    assert set(by_pixels(dataset.train).items()) < set(by_pixels(whole.train).items())
+    view = whole.train.take([300, 2])
+    np.testing.assert_array_equal(view.images([1, 0], 40), whole.train.images([2, 300], 40))
+    assert view.fingerprint() != whole.train.take([2, 300]).fingerprint()
+    assert whole.train.fingerprint() == read_paper_set("mnist", prepared).train.fingerprint()
+
+
+def test_the_fingerprint_is_of_the_images_bytes(prepared):
+    import hashlib
+
+    train = read_paper_set("mnist", prepared).train
+    order = [train.records[int(row)]["image"] for row in train.rows[:5]]
+    total = hashlib.sha256(b"".join(hashlib.sha256(content).digest() for content in order))
+    assert train.take(slice(5)).fingerprint() == total.hexdigest()
+
+
+def test_dog_and_cat_are_divided_as_the_paper_did(prepared):
+    dataset = read_paper_set("dog_cat", prepared)
+    assert dataset.class_names == ("cat", "dog")
+    assert (len(dataset.train), len(dataset.test)) == (480, 120)
+    train, test = by_pixels(dataset.train), by_pixels(dataset.test)
+    assert not set(train) & set(test)
+    assert {**train, **test} == {resized(pixels, 32).tobytes(): i % 2 for i, pixels in enumerate(pictures(TRAIN))}
+
+
+def test_of_23262_images_the_papers_counts_are_the_first_and_the_last_part(root):
+    paper = PAPER_SETS["dog_cat"]
+    path = root / "cats_vs_dogs" / "4.0.1" / "dataset_info.json"
+    said = json.loads(path.read_text())
+    said["splits"][0]["shardLengths"] = ["23262"]
+    path.write_text(json.dumps(said))
+    splits = tfds.builder("cats_vs_dogs", data_dir=root).info.splits
+    assert [splits[part].num_examples for part in paper.splits] == [paper.train, paper.test] == [18_610, 4_652]
+
+
+def test_an_undivided_set_is_divided_by_class(prepared):
+    dataset = read_dataset("tfds:cats_vs_dogs", data_dir=prepared, test_fraction=0.3, class_names=["Katze", "Hund"])
+    assert dataset.class_names == ("Katze", "Hund")
+    assert np.bincount(dataset.train.labels).tolist() == [210, 210]
+    assert np.bincount(dataset.test.labels).tolist() == [90, 90]
+    other = read_dataset("tfds:cats_vs_dogs", data_dir=prepared, test_fraction=0.3, seed=1)
+    assert other.test.fingerprint() != dataset.test.fingerprint()
+    refused("must be as many as its label values", "tfds:cats_vs_dogs", data_dir=prepared, class_names=["a"])
+
+
+def test_files_of_the_paper_set_are_found_before_tfds(root):
+    np.savez(root / "mnist.npz", images=pictures(20), labels=np.arange(20) % 10)
+    assert isinstance(read_paper_set("mnist", root).train, RecordSplit)
+    shutil.rmtree(root / "mnist")
+    (root / "mnist").mkdir()
+    for part in ("train", "test"):
+        np.savez(root / "mnist" / f"{part}.npz", images=pictures(20), labels=np.arange(20) % 10)
+    assert not isinstance(read_paper_set("mnist", root).train, RecordSplit)
+
+
+def test_a_set_that_is_not_prepared_is_refused_at_once_with_the_command(tmp_path, monkeypatch):
+    def closed(*arguments, **options):
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr("socket.create_connection", closed)
+    monkeypatch.setattr("socket.getaddrinfo", closed)
+    command = rf"tfds build mnist --file_format=array_record --data_dir={tmp_path}"
+    start = time.monotonic()
+    refused(rf"must lie prepared in {tmp_path}/mnist/[\d.]+, .* run `{command}`", "tfds:mnist", data_dir=tmp_path)
+    assert time.monotonic() - start < 20
+    assert list(tmp_path.iterdir()) == []
+    sentence = r"tfds build cifar10 .*; or put train\.npz and test\.npz .* into .*/nowhere/cifar10\.$"
+    refused(sentence, "cifar10", data_dir=tmp_path / "nowhere")
+
+
+def test_a_half_prepared_folder_is_not_taken_for_good(root):
+    (root / "mnist" / "3.0.1").rename(root / "mnist" / "incomplete.ABCDEF_3.0.1")
+    refused("must lie prepared in", "tfds:mnist", data_dir=root)
+
+
+def records_of(root):
+    return next((root / "mnist" / "3.0.1").glob("*train*"))
+
+
+def spoil(content):
+    middle = len(content) // 4
+    return content[:middle] + bytes(255 - byte for byte in content[middle : middle + 40]) + content[middle + 40 :]
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (lambda root: records_of(root).unlink(), r"records of train of .*3\.0\.1 cannot be read .*; remove the folder"),
+        (lambda root: records_of(root).write_bytes(records_of(root).read_bytes()[:30_000]), "cannot be read"),
+        (lambda root: records_of(root).write_bytes(spoil(records_of(root).read_bytes())), "cannot be read"),
+        (lambda root: (root / "mnist" / "3.0.1" / "dataset_info.json").write_text("{"), "cannot open the dataset"),
+    ],
+)
+def test_damaged_files_are_refused(root, damage, sentence):
+    damage(root)
+    refused(sentence, "tfds:mnist", data_dir=root)
+
+
+def test_a_set_prepared_for_tensorflow_alone_is_refused(root):
+    path = root / "mnist" / "3.0.1" / "dataset_info.json"
+    path.write_text(path.read_text().replace("array_record", "tfrecord"))
+    refused("must be prepared in the format array_record, but it is in .*tfrecord", "tfds:mnist", data_dir=root)
+
+
+@pytest.mark.parametrize("name", ["", "no such set", "nosuchset", "mnist:9.9.9"])
+def test_an_unknown_set_is_refused(name, tmp_path):
+    refused(f"TFDS cannot open the dataset '{name}'", f"tfds:{name}", data_dir=tmp_path)
+
+
+def test_sets_that_are_no_image_classification_are_refused(tmp_path):
+    features = {"review": tfds.features.Text(), "label": tfds.features.ClassLabel(num_classes=2)}
+    prepare(tmp_path, "reviews", {"train": 4}, features=features)
+    refused(
+        r"one 8-bit image and one class .* label \(ClassLabel\), review \(Text\)", "tfds:reviews", data_dir=tmp_path
+    )
+    prepare(tmp_path, "unsplit", {"everything": 4}, features=digits())
+    refused("unsplit must have a split train, but it has everything;", "tfds:unsplit", data_dir=tmp_path)
+
+
+def test_of_two_images_the_supervised_one_is_taken_and_validation_stands_in_for_test(tmp_path):
+    features = {**digits(), "mask": tfds.features.Image(shape=(SIDE, SIDE, 1))}
+    dataset = read_dataset(
+        "tfds:masks", data_dir=prepare(tmp_path, "masks", {"train": 40, "validation": 20}, features=features)
+    )
+    assert (len(dataset.train), len(dataset.test)) == (40, 20)
+    assert dataset.train.key == "image"
+
+
+def example(label, content):
+    return {"image": content, "label": label}
+
+
+def test_the_stand_in_of_tfds_testing_is_read_as_a_set(prepared):
+    contents = [encoded(pixels) for pixels in pictures(40)]
+
+    def source(builder, split, decoders=None, **options):
+        assert isinstance(decoders["image"], tfds.decode.SkipDecoding)
+        return [example(i % 10, content) for i, content in enumerate(contents)]
+
+    with tfds.testing.mock_data(as_data_source_fn=source, data_dir=str(prepared)):
+        dataset = read_dataset("tfds:mnist", data_dir=prepared)
+        np.testing.assert_array_equal(dataset.test.images([39, 4], 32), [resized(pictures(40)[i], 32) for i in (39, 4)])
+    np.testing.assert_array_equal(dataset.train.labels, np.arange(40) % 10)
+    assert "tensorflow" not in sys.modules
+
+
+def test_a_label_out_of_range_and_an_unreadable_image_are_refused(prepared):
+    contents = [encoded(pixels) for pixels in pictures(3000)]
+    contents[1500] = contents[1500][:200]
+    labels = itertools.cycle([*range(9), -1])
+
+    def source(builder, split, decoders=None, **options):
+        return [example(next(labels), content) for content in contents]
+
+    with tfds.testing.mock_data(as_data_source_fn=source, data_dir=str(prepared)):
+        refused(r"train labels of mnist must lie in 0\.\.9, .* from -1 to 8", "tfds:mnist", data_dir=prepared)
+        labels = itertools.cycle(range(10))
+        train = read_dataset("tfds:mnist", data_dir=prepared).train
+    sentence = r"the image 1500 of train of .*3\.0\.1 cannot be decoded .*; 1 of the 3000 images"
+    with pytest.raises(InputError, match=sentence):
+        train.check()
+    with pytest.raises(InputError, match="the image 1500 of train"):
+        train.images([1499, 1500], 32)
