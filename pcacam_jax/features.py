@@ -1,27 +1,27 @@
 """Feature maps of whole data sets: extracted once in jitted batches, kept in the cache, memory-mapped."""
 
 import functools
-import hashlib
-import json
-import math
 import shutil
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from pcacam_jax.checks import InputError
+from pcacam_jax.checks import InputError, check_choice
 from pcacam_jax.data import Split
-from pcacam_jax.files import cache_folder, writable_folder, written_whole
+from pcacam_jax.feature_cache import FeatureCache, locked_cache
 from pcacam_jax.nets import vgg16
 from pcacam_jax.progress import Advance, unseen
 
 BATCH = 16
-FORMAT = 1
+ACCELERATOR_BATCH = 64
+CHUNK_BATCHES = 8
+"""Batches in a chunk of the cache: what a kill can lose, a few seconds of work."""
+
+STORAGES = ("float32", "float16")
+FORMAT = 2
 """Part of the cache key: raise it when the same key would mean other numbers."""
 
 
@@ -40,11 +40,13 @@ def cached_features(
     tap: str,
     scaling: str,
     dtype: str,
+    storage: str = "float32",
     advance: Advance = unseen,
 ) -> np.ndarray:
-    """Return the (N, h, w, K) float32 maps of a split, memory-mapped from the cache, where they are put if absent.
+    """Return the (N, h, w, K) maps of a split, memory-mapped from the cache, where those that are absent are put first.
 
-    The cache file is named by the data's content, the weights' digest, tap, size, scaling and compute dtype.
+    The cache is named by the data's content, the weights' digest, tap, size, scaling, compute and storage dtype. It
+    grows by chunks: a run that was killed goes on where it was, and of two runs one waits for the other.
 
     Args:
         params: VGG16's parameters.
@@ -54,52 +56,79 @@ def cached_features(
         tap: layer whose maps are taken.
         scaling: ``"caffe"`` or ``"unit"``.
         dtype: ``"float32"`` or ``"bfloat16"``, of the computation.
-        advance: called with the number of images done since the last call.
+        storage: ``"float32"`` or ``"float16"``, of the result: half the disk at about three significant digits.
+        advance: called with the number of images done since the last call, ``KEPT`` for those that were in the cache.
 
     Raises:
-        InputError: an image that cannot be decoded, a cache that cannot be written to or is out of space.
+        InputError: an image that cannot be decoded, maps that are not finite in ``storage``, a cache that cannot be
+            written to, is out of space, or holds the features of another key under this one's name.
     """
     options = {"tap": tap, "scaling": scaling, "dtype": dtype}
-    key = {"format": FORMAT, "data": split.fingerprint(), "weights": weights_digest, "size": size, **options}
+    key = {
+        "format": FORMAT,
+        "data": split.fingerprint(),
+        "weights": weights_digest,
+        "size": size,
+        **options,
+        "storage": check_choice("storage", storage, STORAGES),
+    }
     shape = (len(split), *vgg16.maps_shape((size, size), tap))
-    path = _cache_path(key)
-    if (cached := _open(path, shape)) is not None:
-        advance(len(split))
-        return cached
-    _check_space(path.parent, 4 * math.prod(shape))
-    with written_whole(path) as temporary:
-        maps = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
-        for start in range(0, len(split), BATCH):
-            indices = np.arange(start, min(start + BATCH, len(split)))
-            images = split.images(indices, size)
-            padding = [(0, BATCH - len(indices))] + [(0, 0)] * 3
-            batch = extract(params, np.pad(images, padding), **options)
-            maps[indices] = np.asarray(batch)[: len(indices)]
-            advance(len(indices))
-        maps.flush()
-        del maps
-    return np.load(path, mmap_mode="r")
+    batch = batch_size()
+
+    def maps_of(rows: range) -> np.ndarray:
+        # Filled up to one shape, so that it is compiled once
+        padding = [(0, batch - len(rows))] + [(0, 0)] * 3
+        images = np.pad(split.images(np.asarray(rows), size), padding)
+        return np.asarray(extract(params, images, **options))[: len(rows)]
+
+    with locked_cache(key, shape, storage, chunk=CHUNK_BATCHES * batch, advance=advance) as cache:
+        if missing := cache.missing(advance):
+            _check_before(split, cache, missing, advance)
+        for index in missing:
+            cache.write(index, _batches(maps_of, cache.rows(index), batch, cache.dtype, advance))
+        return cache.maps()
 
 
-def _cache_path(key: Mapping[str, Any]) -> Path:
-    name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
-    return writable_folder(cache_folder() / "features") / f"{name}.npy"
+def batch_size() -> int:
+    """Return how many images go through the network at once: more where an accelerator would idle."""
+    return BATCH if jax.default_backend() == "cpu" else ACCELERATOR_BATCH
 
 
-def _open(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
-    """Return the cached array, or None where it is absent or not whole."""
-    try:
-        maps = np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError):
-        return None
-    return maps if maps.shape == shape and maps.dtype == np.float32 else None
+def _batches(
+    maps_of: Callable[[range], np.ndarray], rows: range, batch: int, dtype: np.dtype, advance: Advance
+) -> Iterator[np.ndarray]:
+    for start in range(0, len(rows), batch):
+        part = rows[start : start + batch]
+        yield _stored(maps_of(part), dtype, part.start)
+        advance(len(part))
 
 
-def _check_space(folder: Path, needed: int) -> None:
-    # A memory map on a full disk ends the process without a word.
-    free = shutil.disk_usage(folder).free
+def _stored(maps: np.ndarray, dtype: np.dtype, start: int) -> np.ndarray:
+    with np.errstate(over="ignore"):  # found below
+        stored = maps.astype(dtype)
+    if not (good := np.isfinite(stored).all(axis=(1, 2, 3))).all():
+        row = int(np.argmin(good))
+        if np.isfinite(maps[row]).all():
+            raise InputError(
+                f"the features must be below {np.finfo(dtype).max:.0f} to be stored as {dtype.name}, but image "
+                f"{start + row} has {np.abs(maps[row]).max():.0f}; store them as float32."
+            )
+        raise InputError(
+            f"the features must be finite, but those of image {start + row} are not; check the weights, or compute in "
+            "float32."
+        )
+    return stored
+
+
+def _check_before(split: Split, cache: FeatureCache, missing: list[int], advance: Advance) -> None:
+    """Refuse now what would stop the work after hours: an image that cannot be decoded, too small a disk."""
+    rows = np.concatenate([np.asarray(cache.rows(index)) for index in missing])
+    needed = sum(cache.nbytes(cache.rows(index)) for index in missing)
+    free = shutil.disk_usage(cache.folder).free
     if free < needed:
         raise InputError(
-            f"the feature maps need {needed / 1e9:.1f} GB in {folder}, which has {free / 1e9:.1f} GB free; make room "
-            "or set PCACAM_CACHE to another folder."
+            f"the feature maps need {needed / 1e6:,.0f} MB in {cache.folder}, which has {free / 1e6:,.0f} MB free; "
+            "make room, set PCACAM_CACHE to another folder, or store them as float16."
         )
+    advance(0, "checking the images")
+    (split if len(rows) == len(split) else split.take(rows)).check()
