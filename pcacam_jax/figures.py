@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pcacam_jax import plots
+from pcacam_jax.checks import InputError
 from pcacam_jax.explain import Explanation, explain
 from pcacam_jax.fit import Fitted
 from pcacam_jax.run import FIGURES
@@ -14,6 +15,7 @@ from pcacam_jax.targets import PREDICTED
 GRID_ROWS = (6, 10)
 """Fewest and most rows of the grid, which has one for each class where that lies between."""
 MOST_POINTS = 2000
+MOST_CARDS = 5
 TITLES = {"cnn": "Grad-CAM", "svm_linear": "Lin-SVM", "svm_rbf": "RBF-SVM"}
 
 
@@ -26,6 +28,7 @@ def draw_figures(fitted: Fitted, folder: Path) -> list[str]:
         "contribution_ratios": contribution_ratios(fitted),
         "feature_space": feature_space(fitted),
         "influence": influence(fitted),
+        "component_cards": component_cards(fitted),
     }
     for name, figure in figures.items():
         plots.save(figure, folder / FIGURES / f"{name}.png")
@@ -109,6 +112,42 @@ def influence(fitted: Fitted) -> Figure:
 def spread(count: int, most: int) -> np.ndarray:
     """Return all of ``count`` rows, or ``most`` of them evenly spread, since rows often come sorted by class."""
     return np.arange(count) if count <= most else np.linspace(0, count - 1, most).round().astype(int)
+
+
+def component_cards(fitted: Fitted, count: int = 4) -> Figure:
+    """Return a card for each component: the training images of the largest and of the smallest v_r, with their maps.
+
+    Args:
+        fitted: a fitted run; of more than five components the first five are drawn.
+        count: images on either side, at least 1; no image comes on both.
+    """
+    v = fitted.components["train"][:, :MOST_CARDS]
+    if count < 1:
+        raise InputError(f"count must be at least 1 image on either side; got {count}.")
+    rows, places = furthest(v, count)
+    maps = np.array(fitted.maps["train"][rows], np.float32)
+    signed = np.asarray(explain(fitted.head, maps, [f"pca:{r}" for r in range(v.shape[1])]).signed)
+    images = fitted.dataset.train.images(rows, fitted.config.size)
+    names = np.array(fitted.dataset.class_names)[fitted.dataset.train.labels[rows]]
+
+    def side(chosen: np.ndarray, r: int) -> plots.Side:
+        return plots.Side(list(images[chosen]), list(names[chosen]), v[rows[chosen], r], signed[chosen, r])
+
+    cards = [(side(high, r), side(low, r)) for r, (high, low) in enumerate(places)]
+    return plots.component_cards(cards, fitted.pca.explained_variance_ratio_[: v.shape[1]])
+
+
+def furthest(v: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows of (N, D) features that lie furthest on either side of any component, each row once.
+
+    Returns:
+        The rows, and ``places`` (D, 2, n) among them: of the n largest values, then of the n smallest, the furthest
+        first; n is ``count``, or half of N where that is less, so that no row lies on both sides of one component.
+    """
+    order = np.argsort(-v, axis=0, kind="stable")
+    ends = np.stack([order[: min(count, len(v) // 2)], order[::-1][: min(count, len(v) // 2)]])
+    rows, places = np.unique(ends, return_inverse=True)
+    return rows, np.moveaxis(places.reshape(ends.shape), 2, 0)
 
 
 def explanation(image: np.ndarray, explained: Explanation, index: int) -> Figure:

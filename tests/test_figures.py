@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from pcacam_jax import explain, figures
+from pcacam_jax.checks import InputError
 from pcacam_jax.data import ArraySplit, Dataset
-from pcacam_jax.figures import one_of_each, spread, words
+from pcacam_jax.figures import furthest, one_of_each, spread, words
 
 
 def texts(figure):
@@ -92,3 +93,56 @@ def test_the_panel_of_an_image_names_its_targets_in_words(fitted):
     assert f"RBF-SVM predicts {explained.labels[1, 0]}, margin = " in written
     assert "CNN, logit of left = " in written
     assert "PCA, component 2 = " in written
+
+
+def card_values(figure, r, sign):
+    """Return the values written below the images of one side of component ``r``, in their order."""
+    label = f"$v_{{{r}}}$ = "
+    values = [float(text.removeprefix(label)) for text in texts(figure) if text.startswith(label)]
+    return [value for value in values if value * sign > 0]
+
+
+def test_cards_show_the_furthest_training_images(fitted):
+    figure = figures.component_cards(fitted, count=3)
+    for r, v in enumerate(fitted.components["train"].T, start=1):
+        assert card_values(figure, r, 1) == pytest.approx(sorted(v)[:-4:-1], rel=5e-3)
+        assert card_values(figure, r, -1) == pytest.approx(sorted(v)[:3], rel=5e-3)
+    ratio = fitted.pca.explained_variance_ratio_[0]
+    assert f"Component 1 ({100 * ratio:.1f} % of variance)" in texts(figure)
+
+
+def test_cards_hold_each_image_with_its_own_class_and_map(fitted, monkeypatch):
+    held = []
+    monkeypatch.setattr(figures.plots, "component_cards", lambda cards, ratios: held.append((cards, ratios)))
+    halved = {part: own.astype(np.float16) for part, own in fitted.maps.items()}
+    figures.component_cards(dataclasses.replace(fitted, maps=halved), count=2)
+    [(cards, ratios)] = held
+    assert len(cards) == len(ratios) == 3
+    for r, (high, low) in enumerate(cards):
+        v = fitted.components["train"][:, r]
+        for side, order in ((high, np.argsort(-v)), (low, np.argsort(v))):
+            for n, row in enumerate(order[:2]):
+                assert side.names[n] == fitted.dataset.class_names[fitted.dataset.train.labels[row]]
+                assert side.values[n] == v[row]
+                np.testing.assert_array_equal(side.images[n], fitted.dataset.train.images([row], 32)[0])
+                own = explain(fitted.head, np.array(halved["train"][[row]], np.float32), f"pca:{r}").signed[0, 0]
+                np.testing.assert_allclose(side.maps[n], own, rtol=1e-4, atol=1e-7)
+
+
+def test_cards_take_no_image_twice_and_at_most_five_components(fitted, monkeypatch):
+    held = []
+    monkeypatch.setattr(figures.plots, "component_cards", lambda cards, ratios: held.append(cards))
+    figures.component_cards(fitted, count=999)
+    assert [len(side.names) for card in held[0] for side in card] == [30] * 6
+    monkeypatch.setattr(figures, "MOST_CARDS", 2)
+    figures.component_cards(fitted)
+    assert len(held[1]) == 2
+    with pytest.raises(InputError, match="count must be at least 1 image"):
+        figures.component_cards(fitted, count=0)
+
+
+def test_the_furthest_rows_of_two_components():
+    v = np.array([[0.0, 5], [9, 1], [-3, 2], [4, 3], [7, -8]])
+    rows, places = furthest(v, 2)
+    assert rows[places].tolist() == [[[1, 4], [2, 0]], [[0, 3], [4, 1]]]
+    assert furthest(v[:1], 3)[1].shape == (2, 2, 0)

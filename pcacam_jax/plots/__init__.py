@@ -3,6 +3,7 @@
 Nothing here touches pyplot, so the functions work without a display and no figure outlives its last reference.
 """
 
+from pcacam_jax.plots.cards import Side, component_cards, signed_overlay
 from pcacam_jax.plots.curves import component_weights, contribution_ratios, influence_curve, learning_curve
 from pcacam_jax.plots.features import feature_space
 from pcacam_jax.plots.files import save
@@ -10,7 +11,9 @@ from pcacam_jax.plots.maps import colour_bar, image, overlay, overlay_pair
 from pcacam_jax.plots.panels import explanation_panel, paper_grid
 
 __all__ = [
+    "Side",
     "colour_bar",
+    "component_cards",
     "component_weights",
     "contribution_ratios",
     "explanation_panel",
@@ -22,4 +25,5 @@ __all__ = [
     "overlay_pair",
     "paper_grid",
     "save",
+    "signed_overlay",
 ]

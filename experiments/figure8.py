@@ -1,0 +1,102 @@
+"""Claim: where three components count, SVM maps are often like conventional ones, and components differ.
+
+Command: pcacam reproduce figure8 --data-root DIR --scale full
+         (or --scale sample; or python experiments/figure8.py with the same options)
+Paper:   Figure 8, grids for MNIST, Fashion-MNIST, Blood-MNIST and CIFAR-10: SVM maps similar to conventional ones "in
+         many cases", different for Trouser and Neutrophil; focus regions differ between components. No numbers.
+Ours:    OURS
+"""
+
+from pcacam_jax.reproduce.alone import run_alone
+from pcacam_jax.reproduce.claim import Claim, Finding, Outcomes, Table, listed
+from pcacam_jax.reproduce.outcome import Outcome
+from pcacam_jax.reproduce.paper import CLASSIFIERS, MANY_COMPONENTS
+from pcacam_jax.reproduce.said import SVMS, cells, correlation, mean, over_seeds, percent, text, with_cnn
+
+DIFFERENT = {"fashion_mnist": "Trouser", "blood_mnist": "neutrophil"}
+"""Classes for which the paper's conventional and SVM maps differ."""
+
+
+def differing(outcome: Outcome) -> list[float]:
+    """Return for each seed how often two components' maps show different regions, mean over pairs."""
+    return over_seeds(outcome, lambda own: mean([p["differ"] for p in own["pairs"] if p["differ"] is not None]))
+
+
+def measure(outcomes: Outcomes) -> Finding:
+    rows = [
+        (
+            outcome.title,
+            CLASSIFIERS[svm],
+            cells(outcome),
+            text(with_cnn(outcome, svm, "correlation")),
+            text(with_cnn(outcome, svm, "chance")),
+            percent(with_cnn(outcome, svm, "correlation", "alike")),
+            percent(differing(outcome)),
+        )
+        for outcome in outcomes.values()
+        for svm in SVMS
+    ]
+    columns = ("set", "SVM", "map", "like Grad-CAM", "by chance", "images alike", "components differ")
+    return Finding(
+        tables=(Table(columns, tuple(rows), "correlation of SVM maps with conventional Grad-CAM, both after ReLU"),),
+        verdicts=tuple(verdicts(outcomes)),
+        data={
+            name: {
+                "differ": differing(outcome),
+                **{svm: {key: with_cnn(outcome, svm, key) for key in ("correlation", "chance")} for svm in SVMS},
+            }
+            for name, outcome in outcomes.items()
+        },
+    )
+
+
+def verdicts(outcomes: Outcomes) -> list[str]:
+    most = {o.title: mean(with_cnn(o, "svm_rbf", "correlation", "alike")) or 0 for o in outcomes.values()}
+    many = [title for title, share in most.items() if share >= 0.5]
+    apart = {o.title: mean(differing(o)) or 0 for o in outcomes.values()}
+    sentences = [
+        f"RBF-SVM maps are like conventional ones (correlation from 0.8) on at least half of the images in "
+        f"{len(many)} of {len(most)} sets: " + ", ".join(f"{title} {share:.0%}" for title, share in most.items()) + ".",
+        "Two components look at different regions (no side of one like any side of the other) on "
+        + ", ".join(f"{share:.0%} of the images of {title}" for title, share in apart.items())
+        + ".",
+    ]
+    return sentences + [text for name, outcome in outcomes.items() if (text := one_image(name, outcome))]
+
+
+def one_image(name: str, outcome: Outcome) -> str:
+    """Return what the grid's image shows of a class that the paper singles out."""
+    own = DIFFERENT.get(name)
+    if own not in outcome.class_names:
+        return ""
+    arrays = outcome.group("grid")
+    row = list(arrays["labels"]).index(outcome.class_names.index(own))
+    maps = dict(zip(CLASSIFIERS, arrays["classifiers"][row], strict=True))
+    values = {CLASSIFIERS[svm]: correlation(maps["cnn"], maps[svm]) for svm in SVMS}
+    words = listed(
+        [f"{'undefined' if value is None else format(value, '+.2f')} ({svm})" for svm, value in values.items()]
+    )
+    return (
+        f"On the grid's {own} image of {outcome.title}, where the paper sees a difference, the correlation is {words}."
+    )
+
+
+def draw(outcomes: Outcomes) -> dict:
+    from pcacam_jax.reproduce.draw import map_grid
+
+    return {f"figure8_{name}": map_grid(outcome, 3) for name, outcome in outcomes.items()}
+
+
+CLAIM = Claim(
+    name="figure8",
+    title="maps where all three components count",
+    paper="Figure 8",
+    statement="SVM maps are in many cases similar to conventional Grad-CAM, different for Trouser and neutrophil; the "
+    "focus regions differ between components.",
+    sets=MANY_COMPONENTS,
+    measure=measure,
+    draw=draw,
+)
+
+if __name__ == "__main__":
+    run_alone(CLAIM)
