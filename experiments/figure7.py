@@ -83,6 +83,7 @@ def draw(outcomes: Outcomes) -> dict:
     for axes, outcome in panels:
         v, labels, rows = part(outcome, "train")
         plots.feature_space(axes, v[:, :3], labels, outcome.class_names)
+        axes.locator_params(nbins=5)
         of = f"{len(rows):,} of " if len(rows) < outcome.record["images"]["train"] else ""
         axes.set_title(f"{outcome.title}: {of}{outcome.record['images']['train']:,} training images", fontsize=10)
     return {"figure7": figure}

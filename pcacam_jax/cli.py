@@ -181,7 +181,8 @@ def reproduce(
     for section in sections:
         if section.finding is None:
             Progress(quiet=json).say(f"{section.claim.name} was not made: its data could not be had.")
-    Progress(quiet=json).say(f"wrote {out / PAGE}, its figures, and a run of each set to explain images with")
+    runs = f"; explain images with a run in {out / 'runs'}" if report["sets"] else ""
+    Progress(quiet=json).say(f"wrote {out / PAGE}{runs}")
 
 
 def _certificate(run: Path | None, out: Path) -> Certificate:

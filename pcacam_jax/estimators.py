@@ -18,6 +18,8 @@ from pcacam_jax.train import TrainedHead
 PARITY_TOLERANCE = 1e-10
 """Largest relative difference allowed between a float64 stage and scikit-learn's own output."""
 PARITY_ROWS = 1000
+ROUNDING = 1e-5
+"""Relative differences between images that float32 features cannot tell from none."""
 
 
 class Estimators(NamedTuple):
@@ -58,7 +60,7 @@ def fit_pca(x_m: np.ndarray, config: FitConfig) -> PCA:
     """
     if len(x_m) < config.components:
         raise InputError(f"{config.components} components need as many training images; got {len(x_m)}.")
-    if not np.ptp(x_m, axis=0).any():
+    if np.ptp(x_m, axis=0).max() <= ROUNDING * np.abs(x_m).max():
         raise InputError(
             f"layer {config.at} of the trained head gives the same output for every image, so there is no component to "
             "find; train for more epochs, or with another activation or learning rate."
@@ -80,7 +82,9 @@ def checked_parity(pca: PCA, svms: dict[str, SVC], x_m: np.ndarray) -> dict[str,
     with jax.enable_x64(True):
         errors = {"pca": parity(pca, from_sklearn(pca), x_m)}
         errors |= {name: parity(svm, svm_classifier(svm), v) for name, svm in svms.items()}
+    # Where features differ little from their mean, scikit-learn's own subtraction loses digits
+    lost = {"pca": np.finfo(float).eps * x_m.shape[1] * np.abs(x_m).max() / np.abs(v).max()}
     for name, error in errors.items():
-        if not error <= PARITY_TOLERANCE:
+        if not error <= PARITY_TOLERANCE + lost.get(name, 0.0):
             raise RuntimeError(f"the stage of {name} differs from scikit-learn by {error:.1e}; please report this.")
     return errors

@@ -6,7 +6,7 @@ import sys
 import pytest
 from small_runs import in_place, small_config, small_dataset
 
-from pcacam_jax import cli
+from pcacam_jax import cli, plots
 from pcacam_jax.checks import InputError
 from pcacam_jax.progress import Progress
 from pcacam_jax.reproduce import gather, make
@@ -38,7 +38,9 @@ def world(params, cache):
 
 
 @pytest.fixture
-def small_paper(small_params, small_cache):
+def small_paper(small_params, small_cache, monkeypatch):
+    """Draw, but write no pictures, which takes longest; ``made`` has them."""
+    monkeypatch.setattr(plots, "save", lambda figure, path, **options: path)
     with world(small_params, small_cache):
         yield
 

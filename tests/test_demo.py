@@ -58,7 +58,7 @@ def test_the_certificate_holds(demo):
 def test_every_figure_is_a_picture(demo):
     folder, report, _ = demo
     names = {Path(figure).stem for figure in report["figures"]}
-    assert names == {"grid", "learning_curve", "contribution_ratios", "feature_space", "influence"}
+    assert names == {"grid", "learning_curve", "contribution_ratios", "feature_space", "influence", "component_cards"}
     for figure in report["figures"]:
         with Image.open(folder / "out" / figure) as picture:
             assert picture.format == "PNG"

@@ -1,3 +1,4 @@
+import contextlib
 import dataclasses
 
 import jax
@@ -142,6 +143,13 @@ def test_a_stage_that_differs_from_its_estimator_is_an_error(fitted, monkeypatch
 def test_features_that_are_all_the_same_have_no_components():
     with pytest.raises(InputError, match="layer 2 of the trained head gives the same output for every image"):
         fit_pca(np.ones((9, 6)), small_config())
+
+
+@pytest.mark.parametrize(("spread", "told"), [(1e-9, True), (1e-6, True), (1e-3, False)])
+def test_so_have_those_that_differ_by_their_rounding_alone(spread, told):
+    x = 300 * (1 + spread * np.random.default_rng(0).normal(size=(40, 6)))
+    with pytest.raises(InputError, match="gives the same output") if told else contextlib.nullcontext():
+        checked_parity(fit_pca(x, small_config()), {}, x)
 
 
 def test_fewer_images_than_components_are_refused():

@@ -28,6 +28,7 @@ def sheet(
     across = min(PER_ROW, len(outcomes))
     down = -(-len(outcomes) // across)
     figure = Figure(figsize=(panel[0] * across, panel[1] * down), layout="constrained")
+    figure.set_layout_engine("constrained", h_pad=0.12, w_pad=0.08)
     places = (figure.add_subplot(down, across, place + 1, projection=projection) for place in range(len(outcomes)))
     return figure, zip(places, outcomes.values(), strict=True)
 

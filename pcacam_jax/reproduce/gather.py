@@ -13,7 +13,7 @@ from pcacam_jax.fit import fit_seeds
 from pcacam_jax.nets import weights
 from pcacam_jax.progress import Progress
 from pcacam_jax.reproduce.measure import measure
-from pcacam_jax.reproduce.outcome import OUTCOMES, Outcome, outcome_key, read_outcome, write_outcome
+from pcacam_jax.reproduce.outcome import OUTCOMES, RECORD, Outcome, kept_scale, outcome_key, read_outcome, write_outcome
 from pcacam_jax.reproduce.paper import SETS, TABLE3
 from pcacam_jax.reproduce.settings import check_scale, settings_of
 from pcacam_jax.run import CONFIG, save
@@ -63,6 +63,7 @@ class Gathered(NamedTuple):
 def gather(order: Order, sets: Iterable[str], progress: Progress) -> Gathered:
     """Return the outcomes of these sets, in the paper's order; what cannot be had is told, not raised."""
     wanted, gathered = set(sets), Gathered({}, {})
+    check_places(order)
     for name in (name for name in SETS if name in wanted):
         if reason := left_out(order, name):
             gathered.missing[name] = reason
@@ -73,6 +74,26 @@ def gather(order: Order, sets: Iterable[str], progress: Progress) -> Gathered:
             gathered.missing[name] = str(error)
             progress.say(f"{TABLE3[name].title} cannot be had: {error}")
     return gathered
+
+
+def check_places(order: Order) -> None:
+    """Refuse, before the long work, a folder whose content must not be replaced.
+
+    Raises:
+        InputError: it holds outcomes of another scale, or other files where a set's folders go.
+    """
+    for name in SETS:
+        for folder, marker in ((order.out / OUTCOMES / name, RECORD), (order.out / RUNS / name, CONFIG)):
+            if folder.is_dir() and any(folder.iterdir()) and not (folder / marker).is_file():
+                raise InputError(
+                    f"the folder {folder} holds other files (no {marker}); move them, or choose another --out."
+                )
+        scale = kept_scale(order.out / OUTCOMES / name)
+        if scale not in (None, order.scale):
+            raise InputError(
+                f"{order.out} holds a reproduction at the scale {scale}, which one at the scale {order.scale} would "
+                "replace; choose another --out."
+            )
 
 
 def left_out(order: Order, name: str) -> str | None:

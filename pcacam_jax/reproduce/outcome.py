@@ -107,6 +107,15 @@ def read_outcome(folder: Path, key: str) -> Outcome | None:
         return None
 
 
+def kept_scale(folder: Path) -> str | None:
+    """Return the scale of the outcome in a folder, None where there is none that can be read."""
+    try:
+        record = read_json(folder / RECORD)
+    except InputError:
+        return None
+    return record.get("scale") if isinstance(record, dict) else None
+
+
 def read_outcomes(out: Path) -> dict[str, Outcome]:
     """Return every outcome that a reproduction keeps in its folder, in the paper's order.
 

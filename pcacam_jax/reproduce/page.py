@@ -143,7 +143,7 @@ def _section(section: Section, missing: dict[str, str]) -> Iterator[str]:
         if sentences:
             yield "\n".join([words, "", *(f"- {escape(sentence)}" for sentence in sentences)])
     for path in section.figures:
-        yield f"![{escape(claim.paper)}: {escape(claim.title)}]({path})"
+        yield f"`{path}`\n\n![{escape(claim.paper)}: {escape(claim.title)}]({path})"
 
 
 def markdown(table: Table) -> str:

@@ -38,7 +38,7 @@ SCALES = {
     "full": Scale(
         "all images",
         None,
-        {name: {"size": 96} for name in SETS},
+        {name: {"size": 96, "storage": "float16"} for name in SETS},
     ),
 }
 

@@ -27,13 +27,18 @@ def kept(made, tmp_path):
     return dataclasses.replace(order, out=tmp_path / "out")
 
 
+class FittedAgain(Exception):
+    """Raised in place of a fit, which takes long."""
+
+
 @pytest.fixture
 def fits(monkeypatch):
-    """Count the fits."""
-    seen = []
-    real = gather.fit_seeds
-    monkeypatch.setattr(gather, "fit_seeds", lambda *args, **kw: seen.append(args[2]) or real(*args, **kw))
-    return seen
+    """Let every fit be told instead of made."""
+
+    def told(dataset, config, seeds, *, progress):
+        raise FittedAgain(seeds)
+
+    monkeypatch.setattr(gather, "fit_seeds", told)
 
 
 def test_everything_is_written(made):
@@ -48,18 +53,25 @@ def test_everything_is_written(made):
     assert load(order.out / "runs" / "mnist").class_names == small_dataset().class_names
 
 
-def test_what_is_finished_is_not_made_again(kept, small_paper, monkeypatch):
-    monkeypatch.setattr(gather, "fit_seeds", lambda *_, **__: pytest.fail("fitted again"))
+def test_what_is_finished_is_not_made_again(kept, small_paper, fits):
     before = json.loads((kept.out / "reproduction.json").read_text())
     content, _ = make.reproduce(CLAIMS, kept, QUIET)
     assert content["claims"] == before["claims"]
     assert content["sets"] == before["sets"]
 
 
-def test_a_run_that_was_cut_off_goes_on(kept, small_paper, fits, monkeypatch):
-    shutil.rmtree(kept.out / "outcomes" / "cifar10")
+def test_a_run_that_was_cut_off_goes_on(kept, small_paper, monkeypatch):
+    seen, real = [], gather.fit_seeds
+    monkeypatch.setattr(gather, "fit_seeds", lambda *args, **kw: seen.append(args[2]) or real(*args, **kw))
+    folder = kept.out / "outcomes" / "cifar10"
+    before = json.loads((folder / RECORD).read_text())
+    shutil.rmtree(folder)
     make.reproduce(["figure5"], kept, QUIET)
-    assert fits == [(0, 1)]
+    assert seen == [(0, 1)]
+    after = json.loads((folder / RECORD).read_text())
+    assert {name: after[name] for name in ("key", "scores", "curves", "statements")} == {
+        name: before[name] for name in ("key", "scores", "curves", "statements")
+    }
 
 
 @pytest.mark.parametrize("damage", ["no arrays", "cut arrays", "cut record", "no record", "other schema"])
@@ -77,18 +89,24 @@ def test_a_damaged_outcome_is_made_again(kept, small_paper, fits, damage):
         folder.mkdir()
     else:
         (folder / RECORD).write_text(json.dumps({**whole, "key": "0" * 64}))
-    outcome = gather.gather(kept, ["mnist"], QUIET).outcomes["mnist"]
-    assert len(fits) == 1
-    assert outcome.record["scores"] == whole["scores"]
-    assert read_outcome(folder, whole["key"]) is not None
+    with pytest.raises(FittedAgain):
+        gather.gather(kept, ["mnist"], QUIET)
+
+
+def test_what_is_not_to_be_replaced_is_refused_before_the_work(kept, small_paper, fits):
+    with pytest.raises(InputError, match="holds a reproduction at the scale sample, which one at the scale full would"):
+        make.reproduce(["table3"], dataclasses.replace(kept, scale="full"), QUIET)
+    (kept.out / "runs" / "mnist" / "config.json").rename(kept.out / "runs" / "mnist" / "thesis.tex")
+    with pytest.raises(InputError, match=r"mnist holds other files \(no config\.json\); move them"):
+        make.reproduce(["table3"], kept, QUIET)
 
 
 def test_other_seeds_or_settings_are_fitted_anew(kept, small_paper, fits, monkeypatch):
-    gather.gather(dataclasses.replace(kept, seeds=(1,)), ["mnist"], QUIET)
-    assert fits == [(1,)]
+    with pytest.raises(FittedAgain, match=r"\(1,\)"):
+        gather.gather(dataclasses.replace(kept, seeds=(1,)), ["mnist"], QUIET)
     monkeypatch.setattr(gather, "settings_of", lambda scale, name: small_config(epochs=61))
-    gather.gather(kept, ["mnist"], QUIET)
-    assert fits == [(1,), (0, 1)]
+    with pytest.raises(FittedAgain, match=r"\(0, 1\)"):
+        gather.gather(kept, ["mnist"], QUIET)
 
 
 def test_the_key_is_of_all_that_matters():
