@@ -119,12 +119,13 @@ def seed_scores(dataset: Dataset, config: FitConfig, maps: dict[str, np.ndarray]
     halved: dict[str, Any] = {"C": config.cost, "gamma": 0.5}
     svm = SVC(**halved).fit(v["train"], dataset.train.labels)
     found[SIGMA_ONE] = {f"{part}_f1": macro_f1(truth, svm.predict(v[part])) for part, truth in truths.items()}
+    gap = found["svm_rbf"]["train_f1"] - found["svm_rbf"]["test_f1"]
     return {
         **found,
         "validation_accuracy": max(head.validation_accuracy),
         "best_epoch": head.best_epoch,
         "deviation": float(np.sqrt(v["train"].var(axis=0).mean())),
-        "memorises": memorising("svm_rbf", estimators.svms["svm_rbf"], v["train"]) is not None,
+        "memorises": memorising("svm_rbf", estimators.svms["svm_rbf"], v["train"], gap) is not None,
     }
 
 

@@ -38,6 +38,13 @@ def test_features_of_unit_order_are_not(fitted_svm, scale):
     assert scale > 0.01 or svm.n_support_.sum() > 0.9 * len(v)
 
 
+@pytest.mark.parametrize(("gap", "told"), [(0.1, False), (0.3, True)])
+def test_training_images_known_far_better_than_others_are_a_sign(fitted_svm, gap, told):
+    svm, v = fitted_svm(1.5)
+    assert svm.n_support_.sum() < 0.9 * len(v)
+    assert (memorising("svm_rbf", svm, v, gap) is not None) == told
+
+
 def test_the_advised_gamma_cures_it(fitted_svm):
     svm, v = fitted_svm(20.0, gamma=float(1 / (3 * clouds(20.0)[0].var())))
     assert memorising("svm_rbf", svm, v) is None
@@ -56,13 +63,13 @@ class Named:
 
 @pytest.mark.parametrize(("train_f1", "warned"), [(0.2, True), (1 / 3, True), (0.34, False)])
 def test_a_cnn_at_chance_is_told(train_f1, warned):
-    found = warnings_of(Named(), {"cnn": {"train_f1": train_f1}}, clouds(1.0)[0], 3)
+    found = warnings_of(Named(), {"cnn": {"train_f1": train_f1, "test_f1": 0.1}}, clouds(1.0)[0], 3)
     assert [("no better than chance with 3 classes" in sentence) for sentence in found] == [True] * warned
 
 
 def test_a_linear_svm_is_left_alone(fitted_svm):
     linear, v = fitted_svm(20.0, kernel="linear")
     rbf, _ = fitted_svm(20.0)
-    found = warnings_of(Named(one=linear, two=rbf), {"cnn": {"train_f1": 1.0}}, v, 3)
+    found = warnings_of(Named(one=linear, two=rbf), scores, v, 3)
     assert len(found) == 1
     assert found[0].startswith("two memorises")
