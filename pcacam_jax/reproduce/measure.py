@@ -11,7 +11,7 @@ import numpy as np
 
 import pcacam_jax
 from pcacam_jax.explain import explain
-from pcacam_jax.figures import GRID_ROWS, one_of_each
+from pcacam_jax.figures import GRID_ROWS, furthest, one_of_each
 from pcacam_jax.fit import Fitted
 from pcacam_jax.reproduce.outcome import SCHEMA, Outcome, shared_settings
 from pcacam_jax.reproduce.paper import CLASSIFIERS, TABLE3
@@ -122,13 +122,11 @@ def _explained(fitted: Fitted, rows: np.ndarray) -> dict[str, np.ndarray]:
 def _cards(fitted: Fitted) -> dict[str, np.ndarray]:
     """Return the training images at both ends of every component; ``places`` (D, 2, n) says which are where."""
     v = fitted.components["train"]
-    order, count = np.argsort(-v, axis=0, kind="stable"), min(CARD_IMAGES, len(v) // 2)
-    ends = np.stack([order[:count], order[::-1][:count]])
-    rows, places = np.unique(ends, return_inverse=True)
+    rows, places = furthest(v, CARD_IMAGES)
     return {
         "images": fitted.dataset.train.images(rows, fitted.config.size),
         "labels": fitted.dataset.train.labels[rows].astype(np.int64),
         "values": v[rows],
         "maps": np.asarray(explain(fitted.head, np.asarray(fitted.maps["train"][rows], np.float32), "pca").signed),
-        "places": np.moveaxis(places.reshape(ends.shape), 2, 0).astype(np.int64),
+        "places": places.astype(np.int64),
     }

@@ -21,7 +21,7 @@ SCALES = {
     "embedded": Scale(
         "the sample of Fashion-MNIST that comes with the package",
         None,
-        {"fashion_mnist": {"size": 64}},
+        {"fashion_mnist": {"size": 96}},
     ),
     "sample": Scale(
         "at most 400 training and 400 test images of a class",
