@@ -19,9 +19,12 @@ ONE_SIDED = 0.8
 
 
 def upward(signed: np.ndarray) -> np.ndarray:
-    """Return sum L+ / sum (L+ + L-) of maps (N, D, h, w), the share of each that raises the component: (N, D)."""
+    """Return sum L+ / sum (L+ + L-) of maps (N, D, h, w), the share of each that raises the component: (N, D).
+
+    NaN for a map that is zero everywhere.
+    """
     total = np.abs(signed).sum(axis=(2, 3))
-    return np.maximum(signed, 0).sum(axis=(2, 3)) / np.where(total > 0, total, 1)
+    return np.maximum(signed, 0).sum(axis=(2, 3)) / np.where(total > 0, total, np.nan)
 
 
 def measure(outcomes: Outcomes) -> Finding:
@@ -29,7 +32,13 @@ def measure(outcomes: Outcomes) -> Finding:
     arrays = outcome.group("first")
     signed, name = arrays["components"], outcome.class_names[0]
     shares = upward(signed)
-    rows = [(f"({chr(ord('a') + n)}) {name}", *(f"{share:.2f}" for share in own)) for n, own in enumerate(shares)]
+    rows = [
+        (
+            f"({chr(ord('a') + n)}) {name}, seed {outcome.seeds[0]}",
+            *("-" if np.isnan(share) else f"{share:.2f}" for share in own),
+        )
+        for n, own in enumerate(shares)
+    ]
     every = [
         over_seeds(outcome, lambda own, r=r: own["classes"][0]["positive_share"][r]) for r in range(signed.shape[1])
     ]
@@ -38,22 +47,23 @@ def measure(outcomes: Outcomes) -> Finding:
     return Finding(
         tables=(Table(columns, tuple(rows)),),
         verdicts=tuple(verdicts(shares, signed, outcome)),
-        data={"positive_share": shares.tolist(), "positive_share_of_class": every},
+        data={"positive_share": np.where(np.isfinite(shares), shares, None).tolist(), "positive_share_of_class": every},
     )
 
 
 def verdicts(shares: np.ndarray, signed: np.ndarray, outcome: Outcome) -> list[str]:
     sided = np.maximum(shares, 1 - shares) >= ONE_SIDED
-    same = [r for r in range(shares.shape[1]) if len(set(shares[:, r] > 0.5)) == 1]
+    whole = np.isfinite(shares)
+    same = [r for r in range(shares.shape[1]) if whole[:, r].all() and len(set(shares[:, r] > 0.5)) == 1]
     pairs = [(r, s) for s in range(signed.shape[1]) for r in range(s)]
     alike = [c for own in signed for r, s in pairs if (c := correlation(own[r], own[s])) is not None]
     return [
-        f"{sided.sum()} of {sided.size} maps are one-sided, as the paper's L2 is: {ONE_SIDED:.0%} or more on one sign.",
+        f"{sided.sum()} of {whole.sum()} maps that are not zero everywhere are one-sided, as the paper's L2 is: {ONE_SIDED:.0%} or more on one sign.",
         f"The same sign prevails in all {len(shares)} images for {len(same)} of {shares.shape[1]} components"
         + (f" ({', '.join(f'v{r + 1}' for r in same)})" if same else "")
         + "; the paper calls its images almost the same.",
-        f"The signed maps of two components correlate by {np.mean(alike):+.2f}, mean over these images and pairs "
-        "(1 would be the same region)."
+        f"The signed maps of two components correlate by {np.mean(np.abs(alike)):.2f} in magnitude, mean over these "
+        "images and pairs (1 would be the same region; the sign is arbitrary)."
         if alike
         else "The maps are constant.",
         "Signs of components are arbitrary, so L+ and L- may stand the other way round than in the paper.",

@@ -53,7 +53,7 @@ def verdicts(outcomes: Outcomes, ratios: dict, high: dict) -> list[str]:
         if own:
             sentences.append(
                 f"{words} in {len(own) - len(other)} of the {len(own)} sets of which the paper says so"
-                + (f"; here high are others for {listed(other)}." if other else ".")
+                + (f"; here others are high: {listed(other)}." if other else ".")
             )
     return sentences
 

@@ -7,14 +7,28 @@ Paper:   Figure 9, grids for Chest X-ray and Dog vs. Cat with L1+ and L1-: SVM m
 Ours:    OURS
 """
 
+import numpy as np
+
 from pcacam_jax.reproduce.alone import run_alone
 from pcacam_jax.reproduce.claim import Claim, Finding, Outcomes, Table
 from pcacam_jax.reproduce.outcome import Outcome
 from pcacam_jax.reproduce.paper import CLASSIFIERS, ONE_COMPONENT
-from pcacam_jax.reproduce.said import SVMS, cells, mean, of_component, percent, side_read, text
+from pcacam_jax.reproduce.said import (
+    SVMS,
+    cells,
+    likeness_to_side,
+    mean,
+    of_component,
+    percent,
+    share_of,
+    side_read,
+    text,
+)
 
 ENDS = {"chest_xray": ("COVID-19", "pneumonia"), "dog_cat": ("cat", "dog")}
 """The classes at the two ends of the paper's first component."""
+APART = 1.0
+"""Two classes lie apart where their means differ by more than this many standard deviations within classes."""
 
 
 def measure(outcomes: Outcomes) -> Finding:
@@ -47,18 +61,43 @@ def measure(outcomes: Outcomes) -> Finding:
 
 
 def verdicts(name: str, outcome: Outcome) -> list[str]:
-    alike = mean(side_read(outcome, "svm_rbf", 0, "read", "alike")) or 0
-    dominant = mean(of_component(outcome, "svm_rbf", 0, "dominates")) or 0
-    held = "holds" if alike >= 0.5 else "does not hold"
-    ends = [ordered(own["classes"]) for own in outcome.statements()]
-    expected = sum({own[0], own[-1]} == set(ENDS[name]) for own in ends)
-    return [
-        f"{outcome.title}: that SVM maps are highly similar to one side of L1 {held}: RBF-SVM maps correlate by "
-        f"at least 0.8 with it on {alike:.0%} of the images; v1 gives more than half of the decision's map on "
-        f"{dominant:.0%}.",
-        f"{outcome.title}: {ENDS[name][0]} and {ENDS[name][1]} lie at the two ends of v1, as in the paper, in "
-        f"{expected} of {len(ends)} seeds (which end is which is arbitrary).",
-    ]
+    return [*(similar(outcome, svm) for svm in SVMS), ends(outcome, ENDS[name])]
+
+
+def similar(outcome: Outcome, svm: str) -> str:
+    """Return whether an SVM's maps are like the side of L1 that they read."""
+    own, dominant = likeness_to_side(outcome, svm, 0), mean(of_component(outcome, svm, 0, "dominates"))
+    return (
+        f"{outcome.title}: that {CLASSIFIERS[svm]} maps are highly similar to one side of L1 "
+        f"{'holds' if own.holds else 'does not hold'}: {own.words()}; v1 gives more than half of the decision's map on "
+        f"{share_of(dominant)}."
+    )
+
+
+def ends(outcome: Outcome, expected: tuple[str, str]) -> str:
+    """Return whether two classes lie at the two ends of v1; of only two classes, whether they lie apart at all."""
+    distance, pair = separation(outcome, expected), " and ".join(expected)
+    apart = (
+        f"their means differ by {distance:.1f} standard deviations within classes (test images of seed "
+        f"{outcome.seeds[0]})"
+    )
+    if len(outcome.class_names) == 2:
+        held = "lie apart on v1, as in the paper" if distance > APART else "do not lie apart on v1"
+        return f"{outcome.title}: {pair} {held}: {apart}; apart is more than {APART:g}."
+    orders = [ordered(own["classes"]) for own in outcome.statements()]
+    number = sum({own[0], own[-1]} == set(expected) for own in orders)
+    return (
+        f"{outcome.title}: {pair} lie at the two ends of v1, as in the paper, in {number} of {len(orders)} seeds (which "
+        f"end is which is arbitrary); {apart}."
+    )
+
+
+def separation(outcome: Outcome, pair: tuple[str, str]) -> float:
+    """Return how far the means of v1 of two classes lie apart, in standard deviations within them; test images."""
+    test = outcome.group("test")
+    v = np.asarray(test["features"][:, 0], np.float64)
+    first, second = (v[test["labels"] == outcome.class_names.index(name)] for name in pair)
+    return float(abs(first.mean() - second.mean()) / np.sqrt((first.var() + second.var()) / 2))
 
 
 def ordered(classes: list[dict]) -> list[str]:

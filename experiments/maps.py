@@ -11,7 +11,7 @@ from pcacam_jax.reproduce.alone import run_alone
 from pcacam_jax.reproduce.claim import Claim, Finding, Outcomes, Table
 from pcacam_jax.reproduce.outcome import Outcome
 from pcacam_jax.reproduce.paper import CLASSIFIERS, SETS
-from pcacam_jax.reproduce.said import SVMS, depth, mean, of_component, over_seeds, percent, side_read, text
+from pcacam_jax.reproduce.said import SVMS, depth, mean, of_component, over_seeds, percent, share_of, side_read, text
 
 
 def of_svm(outcome: Outcome, svm: str, key: str) -> list[float]:
@@ -56,31 +56,30 @@ def measure(outcomes: Outcomes) -> Finding:
         ),
         verdicts=tuple(verdicts(outcomes)),
         data={
-            name: {svm: outcome.statements()[0]["classifiers"][svm] for svm in SVMS}
+            name: {svm: [own["classifiers"][svm] for own in outcome.statements()] for svm in SVMS}
             for name, outcome in outcomes.items()
         },
     )
 
 
 def verdicts(outcomes: Outcomes) -> list[str]:
-    dominated = {o.title: mean(of_svm(o, "svm_rbf", "dominated")) or 0 for o in outcomes.values()}
-    right = {o.title: mean(of_svm(o, "svm_rbf", "dominant_is_most_alike")) or 0 for o in outcomes.values()}
-    worst = max(
-        (own["mixture_error"] or 0)
-        for o in outcomes.values()
-        for s in o.statements()
-        for own in s["classifiers"].values()
+    dominated, right = (
+        {o.title: mean(of_svm(o, "svm_rbf", key)) for o in outcomes.values()}
+        for key in ("dominated", "dominant_is_most_alike")
     )
+    errors = [error for o in outcomes.values() for svm in SVMS for error in of_svm(o, svm, "mixture_error")]
     return [
         "One component gives more than half of an RBF-SVM decision's map on " + of_images(dominated),
         "The map most like the decision's is that of the component with the largest share on " + of_images(right),
         "So a look at the maps is a hint; the exact shares are the answer.",
-        f"Each SVM map is the sum of the components' maps by their exact weights, to {worst:.0e} of the largest.",
+        f"Each SVM map is the sum of the components' maps by their exact weights, to {max(errors):.0e} of the largest."
+        if errors
+        else "Every SVM map is zero everywhere.",
     ]
 
 
-def of_images(shares: dict[str, float]) -> str:
-    return ", ".join(f"{share:.0%} of the images of {title}" for title, share in shares.items()) + "."
+def of_images(shares: dict[str, float | None]) -> str:
+    return ", ".join(f"{share_of(share)} of {title}" for title, share in shares.items()) + "."
 
 
 def draw(outcomes: Outcomes) -> dict:

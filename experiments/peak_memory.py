@@ -9,6 +9,7 @@ the weights, so random ones do). Training: random feature maps of 224 px images,
 disk), two heads for an epoch, then PCA and both SVMs on their second layers.
 """
 
+import os
 import resource
 import subprocess
 import sys
@@ -39,7 +40,9 @@ def main() -> None:
         return measured({"extraction": extraction, "training": training}[step], Path(folder))
     with tempfile.TemporaryDirectory(dir=".", prefix=".peak_memory_") as folder:
         for step in ("extraction", "training"):
-            subprocess.run([sys.executable, __file__, step, folder], check=True, env={"PCACAM_CACHE": folder})
+            subprocess.run(
+                [sys.executable, __file__, step, folder], check=True, env={**os.environ, "PCACAM_CACHE": folder}
+            )
     return None
 
 

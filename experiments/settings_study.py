@@ -46,8 +46,8 @@ class Study:
         data_root: Folder with a folder for each set.
         out: Folder to write to.
         sets: The sets to study.
-        small: Sizes in pixels for the four sets of small images.
-        large: Sizes in pixels for the two sets of photographs and radiographs.
+        small: Size in pixels for the four sets of small images.
+        large: Size in pixels for the two sets of photographs and radiographs.
         scaling: Preprocessings.
         feature_scale: What features are divided by.
         activation: Activations.
@@ -60,8 +60,8 @@ class Study:
     data_root: Path
     out: Path = Path("study")
     sets: tuple[str, ...] = tuple(TABLE3)
-    small: tuple[int, ...] = (64,)
-    large: tuple[int, ...] = (96,)
+    small: int = 96
+    large: int = 224
     scaling: tuple[str, ...] = ("caffe", "unit")
     feature_scale: tuple[str, ...] = ("none", "rms")
     activation: tuple[str, ...] = ("relu", "sigmoid")
@@ -74,9 +74,9 @@ class Study:
         """Yield every set with every configuration, the sizes in turn."""
         axes = itertools.product(self.scaling, self.feature_scale, self.activation, self.learning_rate)
         for values, name in itertools.product(axes, self.sets):
-            for size in self.large if name in ("chest_xray", "dog_cat") else self.small:
-                options: dict[str, Any] = dict(zip(AXES, values, strict=True))
-                yield name, FitConfig(size=size, epochs=self.epochs, **options)
+            options: dict[str, Any] = dict(zip(AXES, values, strict=True))
+            size = self.large if name in ("chest_xray", "dog_cat") else self.small
+            yield name, FitConfig(size=size, epochs=self.epochs, **options)
 
 
 def main(study: Study) -> None:
@@ -89,25 +89,30 @@ def main(study: Study) -> None:
     cells = list(study.cells())
     for number, (name, config) in enumerate(cells, start=1):
         path = study.out / "cells" / f"{name}_{config.size}_{'_'.join(str(getattr(config, own)) for own in AXES)}.json"
-        if not path.is_file():
+        asked = {"settings": settings_of(config), "seeds": list(study.seeds), "limit": study.limit_per_class}
+        if not path.is_file() or any(read_json(path).get(key) != value for key, value in asked.items()):
             progress.say(f"cell {number} of {len(cells)}: {path.stem}")
-            write_json(path, measure(datasets[name], name, config, study.seeds, progress))
+            write_json(path, {"set": name, **asked, **measure(datasets[name], config, study.seeds, progress)})
         rows.append(read_json(path))
-    report(rows, study.out)
+    report(rows, study)
     progress.say(f"wrote {study.out / 'study.md'}")
 
 
-def measure(dataset: Dataset, name: str, config: FitConfig, seeds: tuple[int, ...], progress: Progress) -> dict:
-    """Return the cell's settings, and its scores for every seed or why there are none."""
-    settings = {"size": config.size, **{axis: getattr(config, axis) for axis in AXES}, "epochs": config.epochs}
+def settings_of(config: FitConfig) -> dict[str, Any]:
+    """Return what tells a cell from others of its set."""
+    return {"size": config.size, **{axis: getattr(config, axis) for axis in AXES}, "epochs": config.epochs}
+
+
+def measure(dataset: Dataset, config: FitConfig, seeds: tuple[int, ...], progress: Progress) -> dict[str, Any]:
+    """Return a cell's scores for every seed, or why there are none."""
     configs = [dataclasses.replace(config, seed=seed) for seed in seeds]
     digest, maps = features_of(dataset, config, progress)
     try:
         heads = train_on(maps["train"], dataset, configs, digest, progress)
         found = [seed_scores(dataset, own, maps, head) for own, head in zip(configs, heads, strict=True)]
     except InputError as error:
-        return {"set": name, "settings": settings, "seeds": list(seeds), "failed": str(error)}
-    return {"set": name, "settings": settings, "seeds": list(seeds), "scores": found}
+        return {"failed": str(error)}
+    return {"scores": found}
 
 
 def seed_scores(dataset: Dataset, config: FitConfig, maps: dict[str, np.ndarray], head: Any) -> dict[str, Any]:
@@ -129,21 +134,23 @@ def seed_scores(dataset: Dataset, config: FitConfig, maps: dict[str, np.ndarray]
     }
 
 
-def report(rows: list[dict], out: Path) -> None:
+def report(rows: list[dict], study: Study) -> None:
     """Write study.json, and study.md with the settings in order of their distance to Table 3."""
     settings: dict[str, list[dict]] = {}
     for row in rows:
-        label = ", ".join(f"{row['settings'][axis]}" for axis in AXES)
+        label = ", ".join(str(row["settings"][axis]) for axis in AXES)
         settings.setdefault(label, []).append(row)
     ranking = sorted(
         ({"settings": label, **summary(own)} for label, own in settings.items()), key=lambda row: row["distance"]
     )
-    write_json(out / "study.json", {"axes": AXES, "ranking": ranking, "cells": rows})
+    write_json(study.out / "study.json", {"axes": AXES, "ranking": ranking, "cells": rows})
     lines = [
         "# Which settings explain Table 3?",
         "",
         "Distance: mean of |ours - paper| over the sets and the six scores of Table 3, a cell that failed counting as",
-        "scores of 0. The F1 of the three classifiers is on test images, its mean taken over the sets.",
+        "scores of 0. The F1 of the three classifiers is on test images, its mean taken over the sets. Sets:",
+        f"{', '.join(study.sets)}; {study.small} px for small images, {study.large} px for the others; {study.epochs} "
+        f"epochs; seeds {', '.join(map(str, study.seeds))}.",
         "",
         f"| {', '.join(AXES)} | distance | validation accuracy | CNN | Lin-SVM | RBF-SVM | RBF memorises | failed |",
         "|---|---|---|---|---|---|---|---|",
@@ -154,7 +161,7 @@ def report(rows: list[dict], out: Path) -> None:
             f"| {row['settings']} | {row['distance']:.3f} | {row['validation_accuracy']:.3f} | {scores} | "
             f"{row['memorises']} of {row['cells']} | {row['failed']} |"
         )
-    with written_whole(out / "study.md") as temporary:
+    with written_whole(study.out / "study.md") as temporary:
         temporary.write_text("\n".join(lines) + "\n")
 
 

@@ -54,7 +54,7 @@ class Source:
         """(1, h, w, K): what a head reads for one image."""
         self.row_bytes = 4 * math.prod(self.example.shape)
         fits = len(maps) * self.row_bytes <= resident_bytes()
-        self.resident = jnp.asarray(self.rows(slice(None))) if fits else None
+        self.resident = self._all() if fits else None
 
     def rows(self, chosen: slice | np.ndarray) -> np.ndarray:
         """Return the chosen rows as a head reads them."""
@@ -62,6 +62,12 @@ class Source:
         maps = maps if self.pool is None else np.array(self.pool(maps))
         maps /= self.scale
         return maps
+
+    def _all(self) -> Array:
+        """Return all rows on the device, where they go block by block."""
+        size = max(BLOCK_BYTES // self.row_bytes, 1)
+        parts = [jnp.asarray(self.rows(slice(start, start + size))) for start in range(0, len(self.maps), size)]
+        return jnp.concatenate(parts)
 
     def blocks(
         self, rows: Int[np.ndarray, "n S B"], weights: Float[np.ndarray, "n B"], labels: Int[np.ndarray, " N"]

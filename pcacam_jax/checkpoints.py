@@ -1,5 +1,6 @@
 """Training kept on disk now and then, so that what was cut off goes on where it was, to the same bits."""
 
+import contextlib
 import time
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +14,7 @@ from pcacam_jax.checks import InputError
 from pcacam_jax.files import writable_folder
 
 SECONDS_BETWEEN = 15.0
+TORN_SECONDS = 3600.0
 
 State = TypeVar("State")
 
@@ -25,6 +27,7 @@ class Checkpoints:
         self.kept = time.monotonic()
         if path is not None:
             writable_folder(path.parent)
+            _remove_torn(path)
 
     def latest(self, fresh: State) -> State:
         """Return the kept state, or ``fresh`` where there is none, or none that is whole and of the same structure."""
@@ -36,7 +39,9 @@ class Checkpoints:
             return fresh
         leaves, structure = jax.tree.flatten_with_path(fresh)
         names = [jax.tree_util.keystr(path) for path, _ in leaves]
-        if set(names) != set(arrays):
+        if set(names) != set(arrays) or not all(
+            _fits(arrays[name], leaf) for name, (_, leaf) in zip(names, leaves, strict=True)
+        ):
             return fresh
         kept = [_like(arrays[name], leaf) for name, (_, leaf) in zip(names, leaves, strict=True)]
         return jax.tree.unflatten(structure, kept)
@@ -48,6 +53,19 @@ class Checkpoints:
         leaves, _ = jax.tree.flatten_with_path(state)
         store.write_arrays(self.path, {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves})
         self.kept = time.monotonic()
+
+
+def _remove_torn(path: Path) -> None:
+    """Remove what a killed process left beside ``path`` unfinished; what is younger may belong to a living one."""
+    for torn in path.parent.glob(f".{path.stem}.*{path.suffix}"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - torn.stat().st_mtime > TORN_SECONDS:
+                torn.unlink()
+
+
+def _fits(array: np.ndarray, leaf: Any) -> bool:
+    """Say whether an array can stand for a leaf; what is no JAX array may have grown."""
+    return array.dtype == leaf.dtype and (array.shape == leaf.shape or not isinstance(leaf, jax.Array))
 
 
 def _like(array: np.ndarray, leaf: Any) -> Any:

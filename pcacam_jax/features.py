@@ -21,7 +21,7 @@ CHUNK_BATCHES = 8
 """Batches in a chunk of the cache: what a kill can lose, a few seconds of work."""
 
 STORAGES = ("float32", "float16")
-FORMAT = 2
+FORMAT = 3
 """Part of the cache key: raise it when the same key would mean other numbers."""
 
 
@@ -45,7 +45,7 @@ def cached_features(
 ) -> np.ndarray:
     """Return the (N, h, w, K) maps of a split, memory-mapped from the cache, where those that are absent are put first.
 
-    The cache is named by the data's content, the weights' digest, tap, size, scaling, compute and storage dtype. It
+    The cache is named by the data's content, the weights' digest, tap, size, scaling, both dtypes and the backend. It
     grows by chunks: a run that was killed goes on where it was, and of two runs one waits for the other.
 
     Args:
@@ -71,6 +71,7 @@ def cached_features(
         "size": size,
         **options,
         "storage": check_choice("storage", storage, STORAGES),
+        "backend": jax.default_backend(),  # an accelerator rounds otherwise: no file may have some of each
     }
     shape = (len(split), *vgg16.maps_shape((size, size), tap))
     batch = batch_size()

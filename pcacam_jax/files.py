@@ -125,8 +125,8 @@ def digest(arrays: Mapping[str, np.ndarray]) -> str:
     """Return the SHA-256 of named arrays: of every name, dtype, shape and little-endian bytes, in order of name."""
     total = hashlib.sha256()
     for name in sorted(arrays):
-        array = np.asarray(arrays[name], order="C")
+        array = np.ascontiguousarray(arrays[name]).reshape(np.shape(arrays[name]))
         array = array.astype(array.dtype.newbyteorder("<"), copy=False)
         total.update(f"{name}|{array.dtype.str}|{array.shape}|".encode())
-        total.update(array.tobytes())
+        total.update(array.reshape(-1).view(np.uint8).data)
     return total.hexdigest()

@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def fit(dataset: Dataset, config: FitConfig, *, progress: Progress | None = None
 def fit_seeds(
     dataset: Dataset, config: FitConfig, seeds: Sequence[int], *, progress: Progress | None = None
 ) -> list[Fitted]:
-    """Return what :func:`fit` returns for each seed; the features are shared and the heads train together.
+    """Return what :func:`fit` returns for each seed, up to rounding; features are shared, heads train together.
 
     Raises:
         InputError: no seeds, or the same one twice; else as :func:`fit`.
@@ -170,7 +171,8 @@ def _checkpoint(dataset: Dataset, configs: Sequence[FitConfig], weights_digest: 
         "labels": digest_of({"labels": dataset.train.labels}),
         "classes": len(dataset.class_names),
         "settings": settings,
-        "versions": [jax.__version__, jax.default_backend()],
+        "backend": jax.default_backend(),
+        "versions": [version(library) for library in ("jax", "flax", "optax", "scikit-learn")],
     }
     name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
     return cache_folder() / "training" / f"{name}.safetensors"

@@ -89,7 +89,7 @@ def _sides(classes: list[dict[str, Any]], r: int) -> str:
     below = [f"{name} ({mean:+.2g})" for mean, name in reversed(means) if mean <= 0]
     sides = {"positive": above, "negative": below}
     told = [f"{sign} on average for {_list(names)}" for sign, names in sides.items() if names]
-    return f"Component {r + 1} is {'; '.join(told)}."
+    return f"Component {r + 1} is {'; '.join(told)}." if told else ""
 
 
 def _each(components: list[dict[str, Any]], key: str) -> str:
@@ -102,7 +102,7 @@ def _list(parts: Any) -> str:
 
 
 def _percent(share: float | None) -> str:
-    return "no part" if share is None else f"{100 * share:.0f} %"
+    return "an undefined share" if share is None else f"{100 * share:.0f} %"
 
 
 def _number(value: float | None) -> str:

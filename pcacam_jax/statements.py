@@ -11,8 +11,9 @@ each remark is a share of images or a mean:
 - Opposed are two maps whose cosine before ReLU is negative: what raises the one value lowers the other.
 - Chance is the same correlation with the map of another image: objects in the middle make all maps a little alike.
 
-What has no value (the map of a vanished gradient correlates with nothing) is left out, and every summary says of how
-many images it is; a mean of none is None.
+What has no value is left out of means and shares alike, and a mean of none is None: a map that is zero everywhere
+correlates with nothing, so it is neither alike nor different, and a vanished gradient has no shares. Every summary says
+of how many images it is; ``zero_maps`` and ``zero_weights`` count what an SVM's shares leave out.
 """
 
 from typing import Any, NamedTuple
@@ -121,7 +122,8 @@ def _classifier(own: Decisions, cnn: Decisions, components: Components) -> dict[
     share = np.asarray(_shares(own.weights, components.signed))
     read = _read_sides(own.weights, components)
     likeness = np.stack([np.asarray(_correlations(own.positive, side)) for side in np.moveaxis(read, 1, 0)], axis=1)
-    alike = likeness >= ALIKE
+    alike, compared = likeness >= ALIKE, ~np.isnan(likeness)
+    shared = ~np.isnan(share).any(axis=1)
     same = own.labels == cnn.labels
     with_cnn = np.asarray(_correlations(own.positive, cnn.positive))
     cosines = np.asarray(_cosines(own.signed, cnn.signed))
@@ -145,15 +147,15 @@ def _classifier(own: Decisions, cnn: Decisions, components: Components) -> dict[
                 "weight_magnitude": _mean(np.abs(own.weights[:, r])),
                 "weight_positive": _mean(own.weights[:, r] > 0),
                 "share": _mean(share[:, r]),
-                "dominates": _mean(share[:, r] > DOMINANT),
-                "dominates_where_alike": _mean(share[alike[:, r], r] > DOMINANT),
-                "alike_where_dominating": _mean(alike[share[:, r] > DOMINANT, r]),
+                "dominates": _mean(share[shared, r] > DOMINANT),
+                "dominates_where_alike": _mean(share[alike[:, r] & shared, r] > DOMINANT),
+                "alike_where_dominating": _mean(alike[(share[:, r] > DOMINANT) & compared[:, r], r]),
             }
             for r in range(share.shape[1])
         ],
-        "dominated": _mean((share > DOMINANT).any(axis=1)),
-        "alike_a_component": _mean(alike.any(axis=1)),
-        "alike_several": _mean(alike.sum(axis=1) > 1),
+        "dominated": _mean((share[shared] > DOMINANT).any(axis=1)),
+        "alike_a_component": _mean(alike[compared.any(axis=1)].any(axis=1)),
+        "alike_several": _mean(alike[compared.any(axis=1)].sum(axis=1) > 1),
         "dominant_is_most_alike": _largest_is_most_alike(share, likeness),
         "zero_weights": int((own.weights == 0).all(axis=1).sum()),
         "zero_maps": int((own.positive == 0).all(axis=(1, 2)).sum()),
@@ -181,7 +183,7 @@ def _sign(components: Components, r: int) -> dict[str, Any]:
     total, value = components.signed[:, r].sum(axis=(1, 2)), components.values[:, r]
     return {
         "component": r + 1,
-        "disagree": _mean(np.sign(total) != np.sign(value)),
+        "disagree": _mean((np.sign(total) != np.sign(value))[total != 0]),
         "raised": int((total > 0).sum()),
         "not_positive_where_raised": _mean(value[total > 0] <= 0),
         "lowered": int((total < 0).sum()),
@@ -191,12 +193,15 @@ def _sign(components: Components, r: int) -> dict[str, Any]:
 
 def _pair(components: Components, r: int, s: int) -> dict[str, Any]:
     """Return how alike the maps of two components are; they differ where no side of one is alike any of the other."""
-    both = [_correlations(components.sides[:, r, a], components.sides[:, s, b]) for a in (0, 1) for b in (0, 1)]
+    both = np.stack(
+        [_correlations(components.sides[:, r, a], components.sides[:, s, b]) for a in (0, 1) for b in (0, 1)], axis=1
+    )
+    compared = ~np.isnan(both).all(axis=1)
     return {
         "components": [r + 1, s + 1],
         "correlation": summary(_correlations(components.signed[:, r], components.signed[:, s])),
         "cosine": summary(_cosines(components.signed[:, r], components.signed[:, s])),
-        "differ": _mean(~(np.stack(both) >= ALIKE).any(axis=0)),
+        "differ": _mean(~(both[compared] >= ALIKE).any(axis=1)),
     }
 
 

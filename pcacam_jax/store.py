@@ -74,11 +74,18 @@ def restore(path: Path) -> Any:
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
-    """Write ``arrays`` to the safetensors file ``path`` with ``metadata`` and their digest; whole or not at all."""
+    """Write ``arrays`` to the safetensors file ``path`` with ``metadata`` and their digest; whole or not at all.
+
+    Raises:
+        InputError: the disk is full, or the folder cannot be written to.
+    """
     arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     header = {**(metadata or {}), "digest": _signature(arrays, metadata or {})}
     with written_whole(path) as temporary:
-        safetensors.numpy.save_file(arrays, temporary, metadata=header)
+        try:
+            safetensors.numpy.save_file(arrays, temporary, metadata=header)
+        except safetensors.SafetensorError as error:  # what it makes of a full disk
+            raise InputError(f"{path} cannot be written ({error}); make room there and start again.") from error
 
 
 def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:

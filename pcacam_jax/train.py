@@ -23,7 +23,7 @@ from pcacam_jax.blocks import Source
 from pcacam_jax.checkpoints import Checkpoints
 from pcacam_jax.checks import InputError
 from pcacam_jax.nets.dense_head import DenseHead, layers
-from pcacam_jax.progress import Advance, unseen
+from pcacam_jax.progress import KEPT, Advance, unseen
 
 VALIDATION_BATCH = 256
 
@@ -110,7 +110,8 @@ def train_heads(
     fresh = jax.vmap(lambda key: model.init(key, source.example)["params"])(keys[:, 0])
     checkpoints = Checkpoints(checkpoint)
     state = checkpoints.latest(State(fresh, fresh, np.empty((len(members), 0, 3))))
-    advance(done := state.history.shape[1])
+    if done := state.history.shape[1]:
+        advance(done, KEPT)
     for epoch in range(done, epochs):
         order = _orders(keys[:, 1], epoch, training.shape[1])
         params, losses, correct = state.params, [], 0

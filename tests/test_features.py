@@ -96,6 +96,14 @@ def test_whatever_changes_them_makes_a_new_folder(cache, extracted, digest, seed
     assert len(list(cache.iterdir())) == 2
 
 
+def test_an_accelerator_has_its_own_folder(cache, extracted, monkeypatch):
+    """It rounds otherwise, so an extraction begun on one must not go on on the other."""
+    cached_features({}, "w", split(), **OPTIONS)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    cached_features({}, "w", split(), **OPTIONS)
+    assert len(list(cache.iterdir())) == 2
+
+
 def test_labels_do_not_enter_the_key(cache, extracted):
     images, labels = pictures(7, 0)
     cached_features({}, "w", ArraySplit(images, labels), **OPTIONS)

@@ -1,3 +1,8 @@
+import os
+import resource
+import signal
+import time
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -6,6 +11,7 @@ import pytest
 from pcacam_jax import blocks, checkpoints, train
 from pcacam_jax.checks import InputError
 from pcacam_jax.nets.dense_head import DenseHead, layers
+from pcacam_jax.progress import KEPT
 from pcacam_jax.train import Member, divide, train_heads
 
 OPTIONS = {
@@ -149,8 +155,8 @@ def test_parameters_that_overflow_in_the_last_step_are_told(data):
 
 def test_progress_is_told(data):
     steps = []
-    trained(data, epochs=5, advance=steps.append)
-    assert steps == [0] + [1] * 5
+    trained(data, epochs=5, advance=lambda *told: steps.append(told))
+    assert steps == [(1,)] * 5
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -243,15 +249,15 @@ def test_training_that_was_cut_off_goes_on_to_the_same_bits(data, tmp_path, monk
     with pytest.raises(Killed):
         train_heads(*data, SEEDS, **OPTIONS, checkpoint=kept, advance=cut_off(after))
     steps = []
-    resumed = train_heads(*data, SEEDS, **OPTIONS, checkpoint=kept, advance=steps.append)
-    assert steps == [after] + [1] * (8 - after)
+    resumed = train_heads(*data, SEEDS, **OPTIONS, checkpoint=kept, advance=lambda *told: steps.append(told))
+    assert steps == [(after, KEPT)] + [(1,)] * (8 - after)
     for own, reference in zip(resumed, expected, strict=True):
         assert same(own, reference)
         assert own.loss == reference.loss
         assert own.best_epoch == reference.best_epoch
     steps.clear()
-    again = train_heads(*data, SEEDS, **OPTIONS, checkpoint=kept, advance=steps.append)
-    assert steps == [8]
+    again = train_heads(*data, SEEDS, **OPTIONS, checkpoint=kept, advance=lambda *told: steps.append(told))
+    assert steps == [(8, KEPT)]
     assert all(same(own, reference) for own, reference in zip(again, expected, strict=True))
 
 
@@ -261,5 +267,38 @@ def test_a_damaged_checkpoint_is_not_taken_up(data, tmp_path, damage):
     expected = trained(data, checkpoint=kept)
     kept.write_bytes(damage(kept.read_bytes()))
     steps = []
-    assert same(trained(data, checkpoint=kept, advance=steps.append), expected)
-    assert steps == [0] + [1] * 8
+    assert same(trained(data, checkpoint=kept, advance=lambda *told: steps.append(told)), expected)
+    assert steps == [(1,)] * 8
+
+
+@pytest.mark.parametrize(("age", "removed"), [(10, False), (7200, True)])
+def test_what_a_killed_process_left_unfinished_is_removed_in_time(data, tmp_path, age, removed):
+    torn = tmp_path / ".training.0a1b2c3d.safetensors"
+    torn.write_bytes(b"torn")
+    os.utime(torn, (time.time() - age,) * 2)
+    trained(data, checkpoint=tmp_path / "training.safetensors")
+    assert torn.exists() != removed
+
+
+def test_a_checkpoint_of_another_training_is_not_taken_up(data, tmp_path):
+    kept = tmp_path / "training.safetensors"
+    trained(data, checkpoint=kept, sizes=(5, 3))
+    assert same(trained(data, checkpoint=kept), trained(data))
+
+
+def test_a_full_disk_is_told_and_what_was_kept_stays(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN", 0)
+    kept = tmp_path / "training.safetensors"
+    with pytest.raises(Killed):
+        train_heads(*data, SEEDS, **OPTIONS, checkpoint=kept, advance=cut_off(2))
+    before, limit = kept.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, limit[1]))
+        with pytest.raises(InputError, match=r"training.safetensors cannot be written \(.*\); make room there"):
+            train_heads(*data, SEEDS, **OPTIONS, checkpoint=kept)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert kept.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == [kept.name]

@@ -33,11 +33,13 @@ def train_in_a_child(folder, *, pause=0.0):
     import pytest
     import safetensors.numpy
 
-    from pcacam_jax import checkpoints
+    from pcacam_jax import blocks, checkpoints
     from pcacam_jax.train import Member, train_heads
 
     folder, patch = Path(folder), pytest.MonkeyPatch()
     patch.setattr(checkpoints, "SECONDS_BETWEEN", 0.0)
+    patch.setattr(blocks, "RESIDENT_BYTES", 0)
+    patch.setattr(blocks, "BLOCK_BYTES", 4 * 20 * 16 * 3 * 2)  # two batches of three heads
     save_file = safetensors.numpy.save_file
 
     def slowly(*arguments, **options):
@@ -55,10 +57,13 @@ def train_in_a_child(folder, *, pause=0.0):
             file.write(f"{done} begin {done}\n")
         time.sleep(pause)
 
-    heads = train_heads(
-        *data(), [Member(0, 0.3), Member(1, 0.3), Member(2, 0.1)], **OPTIONS, checkpoint=folder / "kept.safetensors",
-        advance=advance,
-    )  # fmt: skip
+    features, labels = data()
+    if not (folder / "maps.npy").exists():
+        np.save(folder / "maps.npy", features)
+    maps = np.load(folder / "maps.npy", mmap_mode="r")
+    members = [Member(0, 0.3), Member(1, 0.3), Member(2, 0.1)]
+    kept = folder / "kept.safetensors"
+    heads = train_heads(maps, labels, members, **OPTIONS, checkpoint=kept, advance=advance)
     arrays = [np.asarray(leaf) for head in heads for layer in head.layers for leaf in layer]
     np.savez(folder / "heads.npz", *arrays, *[np.array(head.loss) for head in heads])
 

@@ -62,7 +62,13 @@ def read_npz_pair(folder: Path) -> Stored:
     paths = [require(folder / f"{part}.npz", Path.is_file) for part in PARTS]
     train, test = (read_npz(path, ONE_PART) for path in paths)
     parts = [Part(str(path), held["images"], held["labels"]) for path, held in zip(paths, (train, test), strict=True)]
-    return parts, _stored_names(paths[0], train)
+    names, others = (_stored_names(path, held) for path, held in zip(paths, (train, test), strict=True))
+    if None not in (names, others) and names != others:
+        raise InputError(
+            f"{paths[0]} and {paths[1].name} must name the same classes in the same order, but they have "
+            f"{', '.join(names or ())} and {', '.join(others or ())}; renumber one of them."
+        )
+    return parts, names or others
 
 
 def is_idx(path: Path) -> bool:

@@ -41,7 +41,7 @@ def find_claims(names: Iterable[str] = ()) -> list[Claim]:
     folder = next((place for place in PLACES if (place / f"{NAMES[0]}.py").is_file()), None)
     if folder is None:
         raise InputError(
-            f"the claims are files of the folder experiments, which is neither in the package nor beside it "
+            "the claims are files of the folder experiments, which is neither in the package nor beside it "
             f"({PACKAGE.parent}); install the package again, or run from a clone."
         )
     return [_load(folder / f"{name}.py") for name in NAMES if name in wanted]

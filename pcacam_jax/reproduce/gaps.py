@@ -6,10 +6,6 @@ from pcacam_jax.reproduce.paper import CLASSIFIERS, TABLE3
 
 LARGE = 0.05
 """Differences in test F1 beyond this, up or down, are listed."""
-MEMORISED = 0.9
-"""A share of support vectors among the training images from which on an SVM keeps its data rather than a boundary."""
-EXPLANATIONS: dict[tuple[str, str, str], str] = {}
-"""Words for a gap by (scale, set, classifier), for what the facts alone do not say."""
 
 
 def gap(outcome: Outcome, name: str, classifier: str) -> float:
@@ -22,7 +18,7 @@ def large_gaps(name: str, outcome: Outcome) -> list[str]:
     return [
         f"{outcome.title}, {title}: test F1 {_number(outcome, classifier)} against the paper's "
         f"{TABLE3[name].scores(classifier)['test']:.3f} ({gap(outcome, name, classifier):+.3f}). "
-        + " ".join(_facts(outcome, name, classifier) + _words(outcome.record["scale"], name, classifier))
+        + " ".join(_facts(outcome, name, classifier))
         for classifier, title in CLASSIFIERS.items()
         if abs(gap(outcome, name, classifier)) > LARGE
     ]
@@ -32,15 +28,10 @@ def _number(outcome: Outcome, classifier: str) -> str:
     return f"{mean_and_spread(outcome.scores(classifier, 'test'))[0]:.3f}"
 
 
-def _words(scale: str, name: str, classifier: str) -> list[str]:
-    text = EXPLANATIONS.get((scale, name, classifier))
-    return [text] if text else []
-
-
 def _facts(outcome: Outcome, name: str, classifier: str) -> list[str]:
     images, paper = outcome.record["images"]["train"], TABLE3[name]
     facts = []
-    if images != paper.train:
+    if images < paper.train:
         facts.append(
             f"Trained on {images:,} images, the paper on {paper.train:,}, {paper.train / images:.1f} times as many."
         )
@@ -50,6 +41,6 @@ def _facts(outcome: Outcome, name: str, classifier: str) -> list[str]:
     if classifier in outcome.record["support_vectors"]:
         share = mean_and_spread(outcome.record["support_vectors"][classifier])[0] / images
         facts.append(f"{share:.0%} of the training images are support vectors.")
-        if share > MEMORISED:
-            facts.append("So the SVM has memorised them: gamma is too large for features of this scale.")
+    if any(warning.startswith(f"{classifier} memorises") for warning in outcome.record["warnings"]):
+        facts.append("It has memorised them: gamma is too large for features of this scale.")
     return facts

@@ -61,18 +61,28 @@ class Gathered(NamedTuple):
 
 
 def gather(order: Order, sets: Iterable[str], progress: Progress) -> Gathered:
-    """Return the outcomes of these sets, in the paper's order; what cannot be had is told, not raised."""
+    """Return the outcomes of these sets, in the paper's order; data that cannot be had are told, not raised.
+
+    Raises:
+        InputError: VGG16's weights cannot be had, a fit is refused or cannot be kept, a set named in ``order.sets``
+            cannot be had, or the folder holds what must not be replaced.
+    """
     wanted, gathered = set(sets), Gathered({}, {})
     check_places(order)
+    digest = weights.weights_digest(weights.load()) if wanted else ""
     for name in (name for name in SETS if name in wanted):
         if reason := left_out(order, name):
             gathered.missing[name] = reason
             continue
         try:
-            gathered.outcomes[name] = outcome_of(order, name, progress)
+            dataset = _read(order, name)
         except InputError as error:
+            if name in order.sets:
+                raise
             gathered.missing[name] = str(error)
             progress.say(f"{TABLE3[name].title} cannot be had: {error}")
+        else:
+            gathered.outcomes[name] = outcome_of(order, name, dataset, digest, progress)
     return gathered
 
 
@@ -105,18 +115,17 @@ def left_out(order: Order, name: str) -> str | None:
     return None
 
 
-def outcome_of(order: Order, name: str, progress: Progress) -> Outcome:
+def outcome_of(order: Order, name: str, dataset: Dataset, weights_digest: str, progress: Progress) -> Outcome:
     """Return the outcome of one set: the one that is kept, if data, settings, seeds and weights are still the same.
 
     Otherwise every seed is fitted, and the first seed's run is saved beside, so that it can explain images.
 
     Raises:
-        InputError: the set, the weights or the fit cannot be had.
+        InputError: the fit is refused, or there is no place for what comes of it.
     """
     title, folder = TABLE3[name].title, order.out / OUTCOMES / name
-    dataset = _read(order, name)
     config = settings_of(order.scale, name)
-    key = outcome_key(dataset, config, order.seeds, weights.weights_digest(weights.load(config.weights)))
+    key = outcome_key(dataset, config, order.seeds, weights_digest)
     if kept := read_outcome(folder, key):
         progress.say(f"{title}: kept from an earlier run")
         return kept

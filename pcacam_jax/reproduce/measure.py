@@ -54,7 +54,7 @@ def measure(fitted: list[Fitted], *, key: str, scale: str, name: str) -> Outcome
             "comparisons": sum(len(own.certificate.comparisons) for own in fitted),
             **{dtype: _worst([own.certificate.max_relative_error(dtype) for own in fitted]) for dtype in DTYPES},
         },
-        "warnings": list(dict.fromkeys(warning for own in fitted for warning in own.metrics["warnings"])),
+        "warnings": _warnings([own.metrics["warnings"] for own in fitted]),
         "timings": first.timings,
         **where_and_when(),
     }
@@ -87,6 +87,21 @@ def _scores(fitted: list[Fitted]) -> dict[str, dict[str, list[float]]]:
         }
         for classifier in CLASSIFIERS
     }
+
+
+def _warnings(warnings: list[list[str]]) -> list[str]:
+    """Return of every seed's warnings the first about each classifier, with the number of seeds that have it.
+
+    Two seeds' sentences differ in their numbers only, and open with the classifier that they are about.
+    """
+    kinds: dict[str, list[str]] = {}
+    for sentence in (sentence for own in warnings for sentence in own):
+        kinds.setdefault(" ".join(sentence.split()[:2]), []).append(sentence)
+    return [
+        own[0]
+        + (f" So in {len(own)} of {len(warnings)} seeds; the numbers are of the first." if len(warnings) > 1 else "")
+        for own in kinds.values()
+    ]
 
 
 def _worst(errors: list[float]) -> float | None:

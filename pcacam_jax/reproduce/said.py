@@ -1,7 +1,7 @@
 """What the maps of several seeds say, picked out of an outcome's statements and put into words."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -10,6 +10,32 @@ from pcacam_jax.reproduce.outcome import Outcome
 from pcacam_jax.reproduce.paper import CLASSIFIERS
 
 SVMS = tuple(name for name in CLASSIFIERS if name != "cnn")
+OFTEN = 0.5
+"""The paper's "similar" is said to hold where maps are alike on this share of the images or more ..."""
+ABOVE_CHANCE = 0.2
+"""... and their mean correlation lies above that with another image's map by this much or more."""
+
+
+class Likeness(NamedTuple):
+    """How alike two kinds of maps are, means over seeds; None where no seed has the number."""
+
+    alike: float | None
+    """Share of images on which the two correlate by 0.8 or more."""
+    correlation: float | None
+    chance: float | None
+    """The correlation with the map of another image."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether the maps are similar: often enough alike, and clearly more than by chance."""
+        if self.alike is None or self.correlation is None or self.chance is None:
+            return False
+        return self.alike >= OFTEN and self.correlation - self.chance >= ABOVE_CHANCE
+
+    def words(self) -> str:
+        """Return the numbers that :attr:`holds` looks at."""
+        numbers = ("undefined" if own is None else f"{own:.2f}" for own in (self.correlation, self.chance))
+        return "alike on {}, correlation {}, by chance {}".format(share_of(self.alike), *numbers)
 
 
 def over_seeds(outcome: Outcome, pick: Callable[[dict[str, Any]], float | None]) -> list[float]:
@@ -32,6 +58,11 @@ def percent(values: list[float]) -> str:
     return f"{100 * mean_and_spread(values)[0]:.0f} %" if values else "-"
 
 
+def share_of(share: float | None) -> str:
+    """Return "81% of the images"."""
+    return "an undefined share of the images" if share is None else f"{share:.0%} of the images"
+
+
 def with_cnn(outcome: Outcome, svm: str, key: str, measure: str = "mean") -> list[float]:
     """Return how an SVM's maps compare with the conventional ones; ``key``: correlation, chance."""
     return over_seeds(outcome, lambda own: own["classifiers"][svm]["cnn"][key][measure])
@@ -45,6 +76,18 @@ def of_component(outcome: Outcome, svm: str, r: int, key: str) -> list[float]:
 def side_read(outcome: Outcome, svm: str, r: int, key: str = "read", measure: str = "mean") -> list[float]:
     """Return how an SVM's maps compare with the side of component ``r`` that it reads; ``key``: read, chance."""
     return over_seeds(outcome, lambda own: own["classifiers"][svm]["components"][r][key][measure])
+
+
+def likeness_to_cnn(outcome: Outcome, svm: str) -> Likeness:
+    """Return how alike an SVM's maps are to the conventional ones."""
+    keys = (("correlation", "alike"), ("correlation", "mean"), ("chance", "mean"))
+    return Likeness(*(mean(with_cnn(outcome, svm, *pair)) for pair in keys))
+
+
+def likeness_to_side(outcome: Outcome, svm: str, r: int) -> Likeness:
+    """Return how alike an SVM's maps are to the side of component ``r`` that it reads."""
+    keys = (("read", "alike"), ("read", "mean"), ("chance", "mean"))
+    return Likeness(*(mean(side_read(outcome, svm, r, *pair)) for pair in keys))
 
 
 def depth(outcome: Outcome) -> int:

@@ -191,3 +191,14 @@ def test_classes_that_differ_between_the_parts_are_refused(tmp_path):
 def test_one_class_is_refused(tmp_path):
     refused(r"at least 2 classes .* 1 \(0\)", write_npz(tmp_path / "x.npz", labels=CODES * 0))
     refused(r"at least 2 classes .* 0 \(none\)", write_npz(tmp_path / "y.npz", PIXELS[:0], CODES[:0]))
+
+
+@pytest.mark.parametrize(("other", "refusal"), [(("a", "b"), None), (("b", "a"), "b, a"), (None, None)])
+def test_both_files_of_a_pair_must_name_the_same_classes(tmp_path, other, refusal):
+    for part, names in (("train", ("a", "b")), ("test", other)):
+        arrays = {} if names is None else {"class_names": np.array(names)}
+        np.savez(tmp_path / f"{part}.npz", images=np.zeros((4, 8, 8), np.uint8), labels=np.arange(4) % 2, **arrays)
+    if refusal:
+        refused(rf"train.npz and test.npz must name the same classes .* a, b and {refusal}", tmp_path)
+    else:
+        assert read_dataset(tmp_path).class_names == ("a", "b")
