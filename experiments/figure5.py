@@ -66,7 +66,11 @@ def draw(outcomes: Outcomes) -> dict:
     axes = [validation_curves(*panel) for panel in panels]
     seeds = len(next(iter(outcomes.values())).seeds)
     several = f"mean of {seeds} seeds" if seeds > 1 else "one seed"
-    names = (f"training, {several}", f"validation, {several}" + (" and their range" if seeds > 1 else ""), "kept epoch")
+    names = (
+        f"training, {several}",
+        f"validation, {several}" + (" and their range" if seeds > 1 else ""),
+        "kept epoch of each",
+    )
     shared_legend(figure, axes[0], names=names)
     return {"figure5": figure}
 

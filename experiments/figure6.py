@@ -70,8 +70,12 @@ def draw(outcomes: Outcomes) -> dict:
         axes.axhline(
             LEAST_EXPLAINED, color="black", linewidth=0.8, linestyle=":", zorder=0, label="the paper's least sum"
         )
+        for number in axes.texts:  # lines may run through them
+            number.set_bbox({"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5})
         axes.set_title(outcome.title)
     shared_legend(figure, drawn[0])
+    seeds = len(next(iter(outcomes.values())).record["explained_variance_ratio"])
+    figure.suptitle("Contribution ratios" + (f", mean of {seeds} seeds" if seeds > 1 else ""), fontsize=12)
     return {"figure6": figure}
 
 

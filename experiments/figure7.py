@@ -79,13 +79,14 @@ def draw(outcomes: Outcomes) -> dict:
     from pcacam_jax.reproduce.draw import sheet
 
     three = next(iter(outcomes.values())).arrays["train.features"].shape[1] >= 3
-    figure, panels = sheet(outcomes, (5.6, 4.4), projection="3d" if three else None)
+    figure, panels = sheet(outcomes, (6.4, 3.8), projection="3d" if three else None)
     for axes, outcome in panels:
         v, labels, rows = part(outcome, "train")
         plots.feature_space(axes, v[:, :3], labels, outcome.class_names)
         axes.locator_params(nbins=5)
         of = f"{len(rows):,} of " if len(rows) < outcome.record["images"]["train"] else ""
-        axes.set_title(f"{outcome.title}: {of}{outcome.record['images']['train']:,} training images", fontsize=10)
+        images = f"{of}{outcome.record['images']['train']:,} training images"
+        axes.set_title(f"{outcome.title}: {images}, seed {outcome.seeds[0]}", fontsize=10)
     return {"figure7": figure}
 
 
@@ -98,6 +99,7 @@ CLAIM = Claim(
     sets=SETS,
     measure=measure,
     draw=draw,
+    first_seed=True,
 )
 
 if __name__ == "__main__":

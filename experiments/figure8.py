@@ -117,6 +117,7 @@ CLAIM = Claim(
     sets=MANY_COMPONENTS,
     measure=measure,
     draw=draw,
+    first_seed=True,
 )
 
 if __name__ == "__main__":

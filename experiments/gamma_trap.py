@@ -86,8 +86,8 @@ def verdicts(outcomes: Outcomes, found: dict[str, dict]) -> list[str]:
             rising.append(outcomes[name].title)
     return [
         f"With features brought to a standard deviation of 30, test F1 lies more than {TRAPPED} below its best in "
-        f"{len(at_30)} of {len(found)} sets; training F1 is higher there than where test F1 is best in {len(rising)} of "
-        f"{len(found)}.",
+        f"{len(at_30)} of {len(found)} sets; training F1 is higher there than where test F1 is best in {len(rising)} "
+        f"of {len(found)}.",
         f"At the scale of our own features test F1 lies so far below its best for {listed(at_ours)}.",
     ]
 
@@ -106,10 +106,18 @@ def draw(outcomes: Outcomes) -> dict:
         ):
             axes.plot(own["scales"], own[key], color=colour, marker="o", markersize=3, label=label)
         axes.axvline(own["deviation"], color="black", linestyle=":", linewidth=1, label="our features")
-        axes.set(xscale="log", xlabel="standard deviation of the features", ylim=(0, 1.03), title=outcome.title)
+        axes.set(
+            xscale="log",
+            xlabel="standard deviation of the features",
+            ylabel="macro F1, share",
+            ylim=(0, 1.03),
+            title=outcome.title,
+        )
         axes.grid(alpha=0.3)
         drawn.append(axes)
     shared_legend(figure, drawn[0])
+    first = next(iter(outcomes.values()))
+    figure.suptitle(f"RBF-SVM with $\\gamma$ = {first.settings['gamma']:g}, seed {first.seeds[0]}", fontsize=12)
     return {"gamma_trap": figure}
 
 
@@ -121,6 +129,7 @@ CLAIM = Claim(
     sets=SETS,
     measure=measure,
     draw=draw,
+    first_seed=True,
 )
 
 if __name__ == "__main__":

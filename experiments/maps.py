@@ -96,6 +96,7 @@ CLAIM = Claim(
     sets=SETS,
     measure=measure,
     draw=draw,
+    first_seed=True,
 )
 
 if __name__ == "__main__":

@@ -55,6 +55,7 @@ class Study:
         seeds: Seeds of every cell.
         epochs: Epochs of every cell.
         limit_per_class: Most images of a class.
+        storage: Dtype of the cached features; float16 is that of `pcacam reproduce --scale full`.
     """
 
     data_root: Path
@@ -69,6 +70,7 @@ class Study:
     seeds: tuple[int, ...] = (0, 1)
     epochs: int = 150
     limit_per_class: int = 400
+    storage: str = "float32"
 
     def cells(self) -> Iterator[tuple[str, FitConfig]]:
         """Yield every set with every configuration, the sizes in turn."""
@@ -76,7 +78,7 @@ class Study:
         for values, name in itertools.product(axes, self.sets):
             options: dict[str, Any] = dict(zip(AXES, values, strict=True))
             size = self.large if name in ("chest_xray", "dog_cat") else self.small
-            yield name, FitConfig(size=size, epochs=self.epochs, **options)
+            yield name, FitConfig(size=size, epochs=self.epochs, storage=self.storage, **options)
 
 
 def main(study: Study) -> None:

@@ -154,7 +154,8 @@ def reproduce(
 ) -> None:
     """Measure the paper's claims, its tables and figures; ends with one page, OUT/reproduction.md, and its .json.
 
-    What is finished is kept in OUT, so a run that was cut off goes on where it was.
+    What is finished is kept in OUT, so a run that was cut off goes on where it was. A page of some claims only is named
+    after them, such as OUT/reproduction_table3_figure6.md, and leaves the whole page as it is.
 
     Args:
         claims: Such as table3 figure6; all of them by default.
@@ -164,10 +165,10 @@ def reproduce(
         out: Folder for the page, its figures, a run of each set and what was measured.
         seeds: Seeds of the fits, over which the numbers are averaged.
         sets: Only these sets.
-        json: Print reproduction.json instead of tables.
+        json: Print the page's JSON instead of tables.
     """
     from pcacam_jax.reproduce.gather import Order
-    from pcacam_jax.reproduce.make import PAGE
+    from pcacam_jax.reproduce.make import page_name
     from pcacam_jax.reproduce.make import reproduce as make
     from pcacam_jax.reproduce.printed import section_tables
 
@@ -182,7 +183,8 @@ def reproduce(
         if section.finding is None:
             Progress(quiet=json).say(f"{section.claim.name} was not made: its data could not be had.")
     runs = f"; explain images with a run in {out / 'runs'}" if report["sets"] else ""
-    Progress(quiet=json).say(f"wrote {out / PAGE}{runs}")
+    page = page_name([section.claim for section in sections])
+    Progress(quiet=json).say(f"wrote {out / page}.md{runs}")
 
 
 def _certificate(run: Path | None, out: Path) -> Certificate:

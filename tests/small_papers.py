@@ -33,6 +33,7 @@ def world(params, cache):
         patch.setattr(gather, "read_paper_set", read)
         patch.setattr(gather, "settings_of", lambda scale, name: small_config())
         patch.setattr(gather, "draw_figures", lambda *_: [])
+        patch.setattr(make, "NAMES", CLAIMS)
         patch.setattr(fit, "verify", lambda *_, **__: Certificate(()))
         yield
 

@@ -87,6 +87,7 @@ def loops(images, t, r):
         found["dominates"] += sizes[r] > sum(sizes) / 2
         found["alike"] += lists["read"][-1] >= ALIKE
         found["both"] += lists["read"][-1] >= ALIKE and sizes[r] > sum(sizes) / 2
+        found["comparable"] += np.isfinite(lists["read"][-1]) and sizes[r] > sum(sizes) / 2
     return lists, found
 
 
@@ -106,7 +107,7 @@ def test_components_are_measured_as_defined(said, images, name, t, r):
     assert own["weight_positive"] == pytest.approx(np.mean(np.array(lists["weight"]) > 0))
     assert own["dominates"] == pytest.approx(found["dominates"] / COUNT)
     assert own["read"]["alike"] == pytest.approx(found["alike"] / own["read"]["images"])
-    for key, whole in (("dominates_where_alike", "alike"), ("alike_where_dominating", "dominates")):
+    for key, whole in (("dominates_where_alike", "alike"), ("alike_where_dominating", "comparable")):
         assert own[key] == (pytest.approx(found["both"] / found[whole]) if found[whole] else None)
 
 
@@ -190,12 +191,34 @@ def test_a_vanished_gradient_has_no_likeness_and_is_counted():
     own = map_statements(run, count=9)["classifiers"]["svm_rbf"]
     assert own["zero_weights"] == own["zero_maps"] == 9
     assert own["mixture_error"] is None
-    assert own["dominated"] == 0
-    assert own["dominant_is_most_alike"] is own["components"][0]["share"] is None
+    assert {own[key] for key in ("dominated", "alike_a_component", "alike_several", "dominant_is_most_alike")} == {None}
+    assert {own["components"][0][key] for key in ("share", "dominates", "alike_where_dominating")} == {None}
     assert own["cnn"]["correlation"] == {**dict.fromkeys(own["cnn"]["correlation"]), "images": 0}
     written = " ".join(sentences(map_statements(run, count=9)))
     assert "The RBF-SVM's map is zero everywhere on 9 images, on 9 of them because its gradient vanished." in written
+    assert "one component gives more than all others together on an undefined share of the images" in written
     assert "nan" not in written.lower()
+
+
+def test_images_without_maps_change_no_share(run):
+    """Where tanh saturates, every gradient is zero, and so is every map."""
+    rows = np.arange(90)
+    flat = rows % 3 == 0
+    plain, mixed = world(), world()
+    mixed.maps = {"test": np.where(flat[:, None, None, None], 1e5, 1) * mixed.maps["test"]}
+    plain.maps = {"test": plain.maps["test"][~flat]}
+    test = plain.dataset.test.take(rows[~flat])
+    plain.dataset = dataclasses.replace(plain.dataset, test=test)
+    expected, said = map_statements(plain), map_statements(mixed)
+    for name, own in said["classifiers"].items():
+        assert own["zero_maps"] == 30 + expected["classifiers"][name]["zero_maps"]
+        for key in ("dominated", "alike_a_component", "alike_several", "dominant_is_most_alike"):
+            assert own[key] == pytest.approx(expected["classifiers"][name][key]), key
+        for part, reference in zip(own["components"], expected["classifiers"][name]["components"], strict=True):
+            for key in ("share", "dominates", "dominates_where_alike", "alike_where_dominating"):
+                assert part[key] == pytest.approx(reference[key]), key
+    for part, key in (("pairs", "differ"), ("components", "disagree")):
+        assert [own[key] for own in said[part]] == pytest.approx([own[key] for own in expected[part]])
 
 
 def test_maps_of_one_value_and_half_precision_are_no_obstacle(fitted):
@@ -252,7 +275,10 @@ def test_sentences_tell_the_numbers(said):
     told["components"][0]["disagree"], told["pairs"][2]["differ"] = 0.25, 0.801
     for kind, mean in zip(told["classes"], (1.2, -0.5, -2.0), strict=True):
         kind["mean"][0] = mean
+    for kind in told["classes"]:
+        kind["mean"][1] = None
     written = sentences(told)
+    assert not any(line.startswith("Component 2 is") for line in written)
     assert written[0].startswith("Measured on 40 test images of beasts, on maps of 3 x 4 values")
     assert (
         "The RBF-SVM's map correlates 0.93 on average with the CNN's Grad-CAM (0.10 with that of another image) and is "

@@ -55,6 +55,8 @@ class Claim:
     measure: Callable[[Outcomes], Finding]
     draw: "Callable[[Outcomes], dict[str, Figure]]" = no_figures
     """Figures by the name of their file without suffix."""
+    first_seed: bool = False
+    """Whether the figures, and what is measured on their images, are of the first seed only."""
 
     def of(self, outcomes: Outcomes) -> Outcomes:
         """Return the outcomes that this claim speaks of."""

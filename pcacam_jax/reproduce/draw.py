@@ -13,6 +13,8 @@ from pcacam_jax.reproduce.outcome import Outcome
 
 BLUE, ORANGE, GREY = "#3f90da", "#e76300", "#717581"
 PER_ROW = 3
+ROOM = 1.2
+"""Inches of a sheet's height for a title and a legend, which would else be taken from the panels."""
 
 
 def sheet(
@@ -27,7 +29,7 @@ def sheet(
     """
     across = min(PER_ROW, len(outcomes))
     down = -(-len(outcomes) // across)
-    figure = Figure(figsize=(panel[0] * across, panel[1] * down), layout="constrained")
+    figure = Figure(figsize=(panel[0] * across, panel[1] * down + ROOM), layout="constrained")
     figure.set_layout_engine("constrained", h_pad=0.12, w_pad=0.08)
     places = (figure.add_subplot(down, across, place + 1, projection=projection) for place in range(len(outcomes)))
     return figure, zip(places, outcomes.values(), strict=True)
@@ -77,7 +79,10 @@ def component_grid(outcome: Outcome, group: str) -> Figure:
     signs = [f"$L_{{{r + 1}}}^{sign}$" for r in range(signed.shape[1]) for sign in "+-"]
     for axes, title in zip(panels[0], ["image", *signs], strict=True):
         axes.set_title(title, fontsize=9)
-    note = "$L_r^+$, $L_r^-$: where component $r$ is locally pushed up, down. The two maps of a pair share one scale."
+    note = (
+        "$L_r^+$, $L_r^-$: where component $r$ is locally pushed up, down. The two maps of a pair share one scale. "
+        f"Seed {outcome.seeds[0]}."
+    )
     figure.supxlabel(note, x=0.01, ha="left", fontsize=7)
     return figure
 
@@ -95,7 +100,7 @@ def map_grid(outcome: Outcome, components: int) -> Figure:
             title: [outcome.class_names[kind] for kind in arrays["predicted"][:, t]] for t, title in enumerate(titles)
         },
     )
-    figure.suptitle(f"{outcome.title}, test images", fontsize=12)
+    figure.suptitle(f"{outcome.title}, test images, seed {outcome.seeds[0]}", fontsize=12)
     return figure
 
 
@@ -110,4 +115,6 @@ def cards(outcome: Outcome) -> Figure:
         )
 
     sides = [(side(own[0], r), side(own[1], r)) for r, own in enumerate(arrays["places"][:MOST_CARDS])]
-    return plots.component_cards(sides, outcome.record["explained_variance_ratio"][0][: len(sides)])
+    figure = plots.component_cards(sides, outcome.record["explained_variance_ratio"][0][: len(sides)])
+    figure.suptitle(f"{outcome.title}, training images, seed {outcome.seeds[0]}", fontsize=12)
+    return figure

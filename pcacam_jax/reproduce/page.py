@@ -60,7 +60,7 @@ def _claim_record(section: Section) -> dict[str, Any]:
 
 def page(content: dict[str, Any], sections: Sequence[Section]) -> str:
     """Return the page as Markdown."""
-    blocks = [*_header(content), *(block for section in sections for block in _section(section, content["missing"]))]
+    blocks = [*_header(content), *(block for section in sections for block in _section(section, content))]
     if content["missing"]:
         blocks += ["## Sets that could not be had"]
         blocks += ["\n".join(f"- {TABLE3[name].title}: {escape(why)}" for name, why in content["missing"].items())]
@@ -127,8 +127,8 @@ def _value(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _section(section: Section, missing: dict[str, str]) -> Iterator[str]:
-    claim, finding = section.claim, section.finding
+def _section(section: Section, content: dict[str, Any]) -> Iterator[str]:
+    claim, finding, missing = section.claim, section.finding, content["missing"]
     yield f"## {claim.paper}: {claim.title}"
     yield f"The paper: {claim.statement}"
     absent = [TABLE3[name].title for name in claim.sets if name in missing]
@@ -142,6 +142,8 @@ def _section(section: Section, missing: dict[str, str]) -> Iterator[str]:
     for words, sentences in (("Large differences:", finding.gaps), ("What this shows:", finding.verdicts)):
         if sentences:
             yield "\n".join([words, "", *(f"- {escape(sentence)}" for sentence in sentences)])
+    if section.figures and claim.first_seed and len(content["seeds"]) > 1:
+        yield f"The figures are of the first seed, {content['seeds'][0]}."
     for path in section.figures:
         yield f"`{path}`\n\n![{escape(claim.paper)}: {escape(claim.title)}]({path})"
 
