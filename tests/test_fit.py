@@ -152,6 +152,20 @@ def test_so_have_those_that_differ_by_their_rounding_alone(spread, told):
         checked_parity(fit_pca(x, small_config()), {}, x)
 
 
+@pytest.mark.parametrize(
+    ("kernel", "scale"), [("linear", 1e-6), ("linear", 1.0), ("rbf", 1e-6), ("rbf", 1e-4), ("rbf", 1.0), ("rbf", 300.0)]
+)
+def test_an_svm_whose_values_nearly_cancel_is_no_fault(kernel, scale):
+    random = np.random.default_rng(0)
+    x, labels = scale * random.normal(size=(200, 6)), random.integers(0, 3, 200)
+    pca = PCA(3).fit(x)
+    svms = {"svm": SVC(kernel=kernel, gamma=1.0).fit(pca.transform(x), labels)}
+    checked_parity(pca, svms, x)
+    svms["svm"].intercept_ += 1e-3  # scikit-learn predicts by private copies of what is exported
+    with pytest.raises(RuntimeError, match="the stage of svm differs"):
+        checked_parity(pca, svms, x)
+
+
 def test_fewer_images_than_components_are_refused():
     with pytest.raises(InputError, match="3 components need as many training images; got 2"):
         fit_pca(np.eye(6)[:2], small_config())

@@ -2,6 +2,6 @@
 
 from pcacam_jax.scikit.estimators import BUILDERS, from_sklearn, svm_classifier
 from pcacam_jax.scikit.hybrid import hybrid_head
-from pcacam_jax.scikit.parity import parity
+from pcacam_jax.scikit.parity import pair_values, parity
 
-__all__ = ["BUILDERS", "from_sklearn", "hybrid_head", "parity", "svm_classifier"]
+__all__ = ["BUILDERS", "from_sklearn", "hybrid_head", "pair_values", "parity", "svm_classifier"]

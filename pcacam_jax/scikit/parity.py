@@ -23,7 +23,7 @@ def parity(estimator: Estimator, stage: Stage, examples: np.ndarray) -> float:
         svc = estimator[-1] if isinstance(estimator, Pipeline) else estimator
         before = estimator[:-1].transform(examples) if isinstance(estimator, Pipeline) else examples
         own = _mapped(stage.pairs, examples)
-        expected = _pair_values(svc, before)
+        expected = pair_values(svc, before)
         predicted = svc.classes_[_mapped(stage.predict, examples)]
         decided = np.abs(expected).min(axis=1) > 1e-3 * np.abs(expected).max()
         if (predicted != svc.predict(before))[decided].any():
@@ -39,7 +39,7 @@ def _mapped(function: Callable, examples: np.ndarray) -> np.ndarray:
     return np.asarray(jax.jit(lambda x: jax.lax.map(function, x, batch_size=16))(jnp.asarray(examples)))
 
 
-def _pair_values(svc: Estimator, examples: np.ndarray) -> np.ndarray:
+def pair_values(svc: Estimator, examples: np.ndarray) -> np.ndarray:
     """The value of every machine, by scikit-learn: an "ovo" copy that shares the fitted attributes."""
     of_pairs = copy.copy(svc).set_params(decision_function_shape="ovo")
     return of_pairs.decision_function(examples).reshape(len(examples), -1)
