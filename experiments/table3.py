@@ -9,7 +9,13 @@ Paper:   Table 3, macro F1 train/test.
            CIFAR-10       CNN .899/.767   Lin-SVM .789/.735   RBF-SVM .892/.794
            Chest X-ray    CNN .966/.956   Lin-SVM .998/.975   RBF-SVM .998/.975
            Dog vs. Cat    CNN .967/.931   Lin-SVM .995/.930   RBF-SVM .995/.931
-Ours:    OURS
+Ours:    on samples of 250 to 400 training images a class, test F1 (five seeds), 13 of 18 within .05 of the paper.
+           MNIST          CNN .957   Lin-SVM .950   RBF-SVM .949
+           Fashion-MNIST  CNN .865   Lin-SVM .869   RBF-SVM .867
+           Blood-MNIST    CNN .782   Lin-SVM .784   RBF-SVM .782
+           CIFAR-10       CNN .733   Lin-SVM .723   RBF-SVM .726
+           Chest X-ray    CNN .961   Lin-SVM .965   RBF-SVM .966
+           Dog vs. Cat    CNN .972   Lin-SVM .980   RBF-SVM .980
 """
 
 from pcacam_jax.reproduce.alone import run_alone

@@ -17,6 +17,8 @@ from pcacam_jax.checks import InputError
 from pcacam_jax.nets import weights
 from pcacam_jax.run import load
 
+pytestmark = pytest.mark.filterwarnings("ignore:the CNN's macro F1")  # after the three epochs of QUICK
+
 
 @pytest.mark.parametrize(
     ("arguments", "pattern"),
@@ -145,7 +147,6 @@ INTERRUPTED = (KeyboardInterrupt, 130, "pcacam: interrupted; nothing was left ha
         ((figures, "grid"), InputError("it failed."), 2, "pcacam: it failed.\n"),
     ],
 )
-@pytest.mark.filterwarnings("ignore:the CNN's macro F1")  # after so few epochs
 def test_whenever_it_ends_early_nothing_is_left(
     pcacam, data, tmp_path, small_params, monkeypatch, place, error, code, sentence
 ):

@@ -33,6 +33,7 @@ def test_a_file_opens_with_its_claim(name):
         "Ours",
     ]
     assert told.startswith("Claim")
+    assert re.search(r"\nOurs: .*\d", told)
     assert f"pcacam reproduce {name}" in told
     assert f"experiments/{name}.py" in told
 
