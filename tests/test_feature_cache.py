@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 
+import jax
 import numpy as np
 import pytest
 from extracting import CHUNK, CHUNKS, OPTIONS, cheap, small_chunks, split
@@ -57,6 +58,7 @@ def test_a_person_can_read_what_they_are(made):
     key = json.loads((made[1] / "key.json").read_text())
     assert key == {"format": features.FORMAT, "data": split().fingerprint(), "weights": "w", **OPTIONS} | {
         "storage": "float32",
+        "backend": jax.default_backend(),
         "chunk": CHUNK,
     }
     assert len((made[1] / "done").read_text().splitlines()) == CHUNKS
