@@ -172,13 +172,14 @@ def test_whenever_it_ends_early_nothing_is_left(
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_during_the_extraction_leaves_nothing(data, tmp_path, number, code):
     script = (
-        "import os, sys\n"
+        "import os, sys, time\n"
         f"sys.path.insert(0, {str(Path(small_runs.__file__).parent)!r})\n"
         "import numpy as np\n"
         "from pcacam_jax import cli, features\n"
         "from pcacam_jax.nets import weights\n"
         "weights.load = lambda path=None: {'layer': {'kernel': np.zeros(1, np.float32)}}\n"
-        f"features.extract = lambda *_, **__: os.kill(os.getpid(), {int(number)})\n"
+        # another thread may take the signal in, and then this one goes on for a moment
+        f"features.extract = lambda *_, **__: (os.kill(os.getpid(), {int(number)}), time.sleep(60))\n"
         "cli.main()\n"
     )
     environment = {**os.environ, "PCACAM_CACHE": str(tmp_path / "cache")}
