@@ -33,6 +33,8 @@ def test_the_report_is_written_and_printed(demo):
     folder, report, told = demo
     assert json.loads((folder / "out" / "report.json").read_text()) == report
     assert {"features", "training", "estimators", "figures", "total"} <= report["timings"].keys()
+    assert min(report["timings"].values()) > 0
+    assert report["timings"]["total"] >= report["timings"]["features"] + report["timings"]["training"]
     assert "Warning" not in told
 
 
