@@ -39,6 +39,10 @@ def texts_of(axes):
     return [text.get_text() for text in axes.texts]
 
 
+def texts(figure):
+    return [text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text"))]
+
+
 def grid(count=2, depth=3, titles=CLASSES, **changes):
     arguments = {
         "images": [PICTURE] * count,
@@ -56,6 +60,18 @@ def panel(count, scale=1.0):
     signed = RNG.normal(size=(count, 4, 5)) * scale
     names = [f"pca:{r}" for r in range(count)]
     return plots.explanation_panel(PICTURE, names, np.maximum(signed, 0), np.maximum(-signed, 0), np.arange(count))
+
+
+def test_a_map_whose_gradient_underflowed_is_not_drawn():
+    zero = np.zeros((2, 4, 5))
+    figure = plots.explanation_panel(PICTURE, ["a", "b"], zero + 1, zero, [1, 2], vanished=[False, True])
+    written = texts(figure)
+    assert written.count("gradient\nunderflowed") == 2
+    assert any("no map is drawn" in text for text in written)
+    assert "gradient\nunderflowed" not in texts(panel(2))
+    figure = grid(vanished={"Grad-CAM": [True, False]})
+    assert texts(figure).count("gradient\nunderflowed") == 1
+    assert not any("no map is drawn" in text for text in texts(grid(vanished={"Grad-CAM": [False, False]})))
 
 
 # pictures and heatmaps
@@ -258,6 +274,8 @@ BAD = {
     "grid predictions": (lambda: grid(predictions={"KNN": ["a", "b"]}), "must be one of Grad-CAM, Lin-SVM, RBF-SVM"),
     "grid map": (lambda: grid(classifiers={"A": ZERO}), r"A must have shape \(2, h, w\)"),
     "no images": (lambda: grid(0), "images must hold at least one"),
+    "vanished title": (lambda: grid(vanished={"PCA": [True, True]}), "vanished must be one of"),
+    "vanished count": (lambda: grid(vanished={"Grad-CAM": [True]}), r"vanished\['Grad-CAM'\] must have one entry"),
     "panel names": (lambda: plots.explanation_panel(PICTURE, [], ZERO[None], ZERO[None], [1]), "one entry per target"),
     "panel values": (lambda: plots.explanation_panel(PICTURE, ["a"], ZERO[None], ZERO[None], 1), r"shape \(1,\)"),
     "percent": (lambda: plots.learning_curve(axes_of(), [50, 90]), "divide percentages by 100"),

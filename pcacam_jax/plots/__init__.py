@@ -7,7 +7,7 @@ from pcacam_jax.plots.cards import Side, component_cards, signed_overlay
 from pcacam_jax.plots.curves import component_weights, contribution_ratios, influence_curve, learning_curve
 from pcacam_jax.plots.features import feature_space
 from pcacam_jax.plots.files import save
-from pcacam_jax.plots.maps import colour_bar, image, overlay, overlay_pair
+from pcacam_jax.plots.maps import colour_bar, image, overlay, overlay_pair, unknown
 from pcacam_jax.plots.panels import explanation_panel, paper_grid
 
 __all__ = [
@@ -26,4 +26,5 @@ __all__ = [
     "paper_grid",
     "save",
     "signed_overlay",
+    "unknown",
 ]

@@ -62,11 +62,26 @@ def overlay(
         heat, cmap=COLOUR_MAP, vmin=0, vmax=top or 1, alpha=alpha, extent=extent, interpolation="bilinear"
     )
     if not heat.any():
-        box = {"facecolor": "black", "alpha": 0.6, "edgecolor": "none", "boxstyle": "round,pad=0.3"}
-        place = {"transform": axes.transAxes, "ha": "center", "va": "center"}
-        axes.text(0.5, 0.5, "zero\neverywhere", color="white", fontsize=SMALL, bbox=box, **place)
+        _written_over(axes, "zero\neverywhere")
     _framed(axes, title)
     return drawn
+
+
+def unknown(axes: Axes, image: ArrayLike, title: str = "") -> Axes:
+    """Draw a picture in grey and say that its map is unknown, because the gradient underflowed.
+
+    Raises:
+        InputError: the image has another shape or dtype.
+    """
+    axes.imshow(picture(image) @ LUMINANCE, cmap="gray", vmin=0, vmax=255)
+    _written_over(axes, "gradient\nunderflowed")
+    return _framed(axes, title)
+
+
+def _written_over(axes: Axes, text: str) -> None:
+    box = {"facecolor": "black", "alpha": 0.6, "edgecolor": "none", "boxstyle": "round,pad=0.3"}
+    place = {"transform": axes.transAxes, "ha": "center", "va": "center"}
+    axes.text(0.5, 0.5, text, color="white", fontsize=SMALL, bbox=box, **place)
 
 
 def overlay_pair(

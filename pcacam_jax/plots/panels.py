@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from pcacam_jax.checks import InputError, check_choice
 from pcacam_jax.plots.inputs import check_count, numbers
-from pcacam_jax.plots.maps import SMALL, colour_bar, overlay, overlay_pair
+from pcacam_jax.plots.maps import SMALL, colour_bar, overlay, overlay_pair, unknown
 from pcacam_jax.plots.maps import image as draw_image
 
 CELL = 1.35  # inches per panel
@@ -24,6 +24,7 @@ GRID_NOTE = (
     "Columns of classifiers: where the score of the explained class is locally pushed up. "
     f"$L_r^+$, $L_r^-$: where component $r$ is pushed up, down.\n{SCALE_NOTE}"
 )
+GONE_NOTE = "\nGradient underflowed: it is too small to be computed, so no map is drawn."
 PANEL_NOTE = f"raises, lowers: where the target's value is locally pushed up, down.\n{SCALE_NOTE}"
 
 
@@ -34,6 +35,7 @@ def paper_grid(
     *,
     truth: Sequence[str],
     predictions: Mapping[str, Sequence[str]] | None = None,
+    vanished: Mapping[str, ArrayLike] | None = None,
 ) -> Figure:
     """Return the paper's Figures 8 and 9: a row per image, its heatmap per classifier, L+ and L- per component.
 
@@ -46,6 +48,7 @@ def paper_grid(
         truth: the true class of each image.
         predictions: column title -> the class that this classifier predicts for each image, written below its map;
             in red where it is not the true one.
+        vanished: column title -> N booleans, true where the gradient underflowed; no map is drawn there.
 
     Raises:
         InputError: counts or shapes disagree, or values are not finite.
@@ -60,13 +63,16 @@ def paper_grid(
     for title, classes in predictions.items():
         check_choice("predictions", title, heat)
         check_count(f"predictions[{title!r}]", classes, count, "image")
+    for title in vanished or {}:
+        check_choice("vanished", title, heat)
+    gone = {title: _flags(f"vanished[{title!r}]", (vanished or {}).get(title), count, "image") for title in heat}
     columns = 1 + len(heat) + 2 * signed.shape[1]
     figure = Figure(figsize=(CELL * columns, CELL * count + 0.3), layout="compressed")
     panels = figure.subplots(count, columns, squeeze=False)
     for row, axes in enumerate(panels):
         _text(draw_image(axes[0], images[row]).set_ylabel, truth[row], 16, SMALL + 2)
         for place, (title, maps) in zip(axes[1:], heat.items(), strict=False):
-            _own_scale(place, images[row], maps[row])
+            _own_scale(place, images[row], maps[row], gone=gone[title][row])
             if title in predictions:
                 _prediction(place, predictions[title][row], truth[row])
         for pair, component in zip(axes[1 + len(heat) :].reshape(-1, 2), signed[row], strict=True):
@@ -75,11 +81,17 @@ def paper_grid(
     for axes, title in zip(panels[0], ["image", *heat, *signs], strict=True):
         axes.set_title(title, fontsize=SMALL + 2)
     wrong = "\nRed: not the true class." if predictions else ""
-    return _noted(figure, GRID_NOTE + wrong)
+    return _noted(figure, GRID_NOTE + wrong + (GONE_NOTE if np.any(list(gone.values())) else ""))
 
 
 def explanation_panel(
-    image: ArrayLike, names: Sequence[str], positive: ArrayLike, negative: ArrayLike, values: ArrayLike
+    image: ArrayLike,
+    names: Sequence[str],
+    positive: ArrayLike,
+    negative: ArrayLike,
+    values: ArrayLike,
+    *,
+    vanished: ArrayLike | None = None,
 ) -> Figure:
     """Return a figure that explains one image: the image, then the maps that raise and lower each target.
 
@@ -89,6 +101,7 @@ def explanation_panel(
         positive: L+ of each target, (T, h, w), values >= 0.
         negative: L- of each target, of the same shape.
         values: (T,), what each target is at this image.
+        vanished: (T,) booleans, true where a target's gradient underflowed; its maps are not drawn.
 
     Raises:
         InputError: counts or shapes disagree, or values are negative or not finite.
@@ -97,6 +110,7 @@ def explanation_panel(
     negative = numbers("negative", negative, positive.shape, lowest=0)
     values = numbers("values", values, (len(positive),))
     check_count("names", names, len(positive), "target")
+    gone = _flags("vanished", vanished, len(positive), "target")
     across = 1 if len(names) <= 3 else 2
     down = -(-len(names) // across)
     figure = Figure(figsize=(1.7 * (1 + 2 * across) + 0.4, 2.05 * down + 0.2), layout="compressed")
@@ -106,13 +120,17 @@ def explanation_panel(
     draw_image(panels[0, 0], image).set_axis_on()
     panels[0, 0].set_title("image", loc="left", fontsize=SMALL + 2)
     pairs = panels[:, 1:].reshape(-1, 2)
-    for pair, name, up, low, value in zip(pairs, names, positive, negative, values, strict=False):
-        overlay_pair(pair[0], pair[1], image, up, low)
-        _text(pair[0].set_title, f"{name} = {value:.3g}", 44, SMALL + 2, loc="left")
+    for t, (pair, name) in enumerate(zip(pairs, names, strict=False)):
+        if gone[t]:
+            for axes in pair:
+                unknown(axes, image)
+        else:
+            overlay_pair(pair[0], pair[1], image, positive[t], negative[t])
+        _text(pair[0].set_title, f"{name} = {values[t]:.3g}", 44, SMALL + 2, loc="left")
         for axes, effect in zip(pair, ("raises", "lowers"), strict=True):
             axes.set_axis_on()
             axes.set_xlabel(effect, fontsize=SMALL)
-    return _noted(figure, PANEL_NOTE)
+    return _noted(figure, PANEL_NOTE + (GONE_NOTE if gone.any() else ""))
 
 
 def _noted(figure: Figure, note: str) -> Figure:
@@ -120,7 +138,16 @@ def _noted(figure: Figure, note: str) -> Figure:
     return figure
 
 
-def _own_scale(axes: Axes, image: ArrayLike, heatmap: np.ndarray) -> None:
+def _flags(name: str, flags: ArrayLike | None, count: int, each: str) -> np.ndarray:
+    flags = np.zeros(count, bool) if flags is None else np.asarray(flags, bool)
+    check_count(name, flags, count, each)
+    return flags
+
+
+def _own_scale(axes: Axes, image: ArrayLike, heatmap: np.ndarray, *, gone: bool) -> None:
+    if gone:
+        unknown(axes, image)
+        return
     drawn = overlay(axes, image, heatmap, maximum=float(heatmap.max()))
     if heatmap.any():
         colour_bar(axes, drawn)
