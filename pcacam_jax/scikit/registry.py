@@ -1,5 +1,6 @@
 """The table of estimators: what each one is as stages, entered by the rooms beside this one."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -29,6 +30,8 @@ class Entry(NamedTuple):
     limits: str
     outputs: Callable[[Any], Outputs]
     """Fitted estimator -> the outputs that this one has, with leaves in NumPy's float64."""
+    spaces: tuple[str, ...] = ()
+    """Every output that some estimator of this kind has, the usual default first."""
 
 
 ENTRIES: dict[type, Entry] = {}
@@ -88,3 +91,11 @@ def steps_of(estimator: Estimator) -> list[Estimator]:
 def as_dense(matrix: Any) -> np.ndarray:
     """Return a dense or sparse matrix as a dense array of float64."""
     return np.asarray(matrix.toarray() if hasattr(matrix, "toarray") else matrix, np.float64)
+
+
+def own_values(method: Callable[[np.ndarray], Any], points: np.ndarray) -> np.ndarray:
+    """Return what a public method gives at ``points``, for numbers that no public attribute holds."""
+    with warnings.catch_warnings():
+        # Fitted on a table it warns that an array has no column names; of a warning about NaN the caller takes care.
+        warnings.simplefilter("ignore", UserWarning)
+        return np.asarray(method(points), np.float64)
