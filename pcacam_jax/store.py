@@ -19,21 +19,31 @@ from pcacam_jax.chain import Chain
 from pcacam_jax.checks import InputError
 from pcacam_jax.files import digest, written_whole
 from pcacam_jax.head import HybridHead
+from pcacam_jax.parallel import Parallel
 
 SCHEMA = "1"
 _PARTS = (
     stages.Affine,
     Chain,
+    stages.Classifier,
     stages.Dense,
+    stages.DiagonalQuadratic,
     stages.Elementwise,
     stages.Flatten,
+    stages.GlobalAverage,
     HybridHead,
     stages.KernelExpansion,
     stages.MaxPool,
+    stages.Normalise,
     stages.OvrDecision,
     stages.PairwiseMargins,
+    Parallel,
+    stages.Power,
+    stages.Quadratic,
     stages.SVMClassifier,
     stages.Scaling,
+    stages.Softmax,
+    stages.Take,
 )
 PARTS = {part.__name__: part for part in _PARTS}
 """Every part that a file may hold, by the name it has there."""

@@ -13,7 +13,7 @@ HOUSE = Path(pcacam_jax.__file__).parent
 FLOORS = (
     {"types", "numerics", "pytree", "checks", "files"},
     {"stages"},
-    {"chain", "head", "jacobian", "verify"},
+    {"chain", "head", "jacobian", "parallel", "verify"},
     {"cam", "metrics", "targets", "batches", "explain"},
 )
 DOORS = {

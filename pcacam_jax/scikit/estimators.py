@@ -17,7 +17,8 @@ from sklearn.utils.validation import check_is_fitted
 from pcacam_jax.chain import Chain
 from pcacam_jax.checks import InputError, check_choice
 from pcacam_jax.stages.affine import Affine, Scaling
-from pcacam_jax.stages.svm import KernelExpansion, OvrDecision, PairwiseMargins, SVMClassifier
+from pcacam_jax.stages.expansion import KernelExpansion
+from pcacam_jax.stages.svm import OvrDecision, PairwiseMargins, SVMClassifier
 from pcacam_jax.types import Stage
 
 Estimator = Any

@@ -2,26 +2,47 @@
 
 from pcacam_jax.stages.activation import ACTIVATIONS, Activation, Elementwise
 from pcacam_jax.stages.affine import Affine, Scaling
+from pcacam_jax.stages.classifier import Classifier
 from pcacam_jax.stages.dense import Dense
-from pcacam_jax.stages.flatten import Flatten, MaxPool
+from pcacam_jax.stages.expansion import KernelExpansion, has_exponential_kernel, relative_kernels
+from pcacam_jax.stages.flatten import Flatten, GlobalAverage, MaxPool
 from pcacam_jax.stages.kernel import KERNELS, Kernel, critical_distance, influence
-from pcacam_jax.stages.svm import KernelExpansion, OvrDecision, PairwiseMargins, SVMClassifier
+from pcacam_jax.stages.normalise import NORMS, Norm, Normalise
+from pcacam_jax.stages.power import POWER_METHODS, Power, PowerMethod
+from pcacam_jax.stages.quadratic import DiagonalQuadratic, Quadratic
+from pcacam_jax.stages.selection import Take
+from pcacam_jax.stages.softmax import Softmax
+from pcacam_jax.stages.svm import OvrDecision, PairwiseMargins, SVMClassifier
 
 __all__ = [
     "ACTIVATIONS",
     "KERNELS",
+    "NORMS",
+    "POWER_METHODS",
     "Activation",
     "Affine",
+    "Classifier",
     "Dense",
+    "DiagonalQuadratic",
     "Elementwise",
     "Flatten",
+    "GlobalAverage",
     "Kernel",
     "KernelExpansion",
     "MaxPool",
+    "Norm",
+    "Normalise",
     "OvrDecision",
     "PairwiseMargins",
+    "Power",
+    "PowerMethod",
+    "Quadratic",
     "SVMClassifier",
     "Scaling",
+    "Softmax",
+    "Take",
     "critical_distance",
+    "has_exponential_kernel",
     "influence",
+    "relative_kernels",
 ]

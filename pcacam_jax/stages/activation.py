@@ -53,6 +53,10 @@ ACTIVATIONS: dict[str, Activation] = {
     "tanh": Activation(jnp.tanh, tanh_derivative),
     "softplus": Activation(jax.nn.softplus, jax.nn.sigmoid),
     "gelu": Activation(gelu, gelu_derivative),
+    "cosine": Activation(jnp.cos, lambda u: -jnp.sin(u)),
+    "exp": Activation(jnp.exp, jnp.exp),
+    "log": Activation(jnp.log, lambda u: 1 / u),
+    "log_sigmoid": Activation(jax.nn.log_sigmoid, lambda u: jax.nn.sigmoid(-u)),
 }
 """Every activation by name."""
 

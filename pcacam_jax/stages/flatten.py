@@ -1,4 +1,4 @@
-"""From maps to a vector: the one room that knows memory order, and the routing of a 2 x 2 max-pool before it.
+"""From maps to a vector: the one room that knows memory order; 2 x 2 max-pool and global average pool of the maps.
 
 Maps are (h, w, K), channels last, flattened row by row: entry (i, j, k) becomes entry (i w + j) K + k (Eq. 1-2; the
 paper stacks map after map, a permutation only).
@@ -43,6 +43,37 @@ class Flatten:
     def jacobian(self, x_0: Vector) -> Float[Array, "hwK h w K"]:
         """Return the identity, laid out as (h w K, h, w, K)."""
         return self.pull_back(x_0, jnp.eye(len(x_0), dtype=x_0.dtype))
+
+
+@pytree
+class GlobalAverage:
+    """(h, w, K) -> (K,), the mean of every map over its positions; every entry of a map has derivative 1 / (h w)."""
+
+    shape: tuple[int, int, int] = static()
+
+    @property
+    def in_shape(self) -> tuple[int, ...]:
+        """(h, w, K)."""
+        return self.shape
+
+    def __call__(self, maps: Maps) -> Vector:
+        """Return the means."""
+        check_shape("maps", maps.shape, self.in_shape)
+        return jnp.mean(maps, axis=(0, 1))
+
+    def forward(self, maps: Maps) -> tuple[Vector, Vector]:
+        """Return the means twice; the derivative needs their dtype only."""
+        means = self(maps)
+        return means, means
+
+    def pull_back(self, means: Vector, rows: Rows) -> Rows:
+        """Return every row's entries over h w, at every position of their map: (T, K) -> (T, h, w, K)."""
+        height, width, _ = self.shape
+        return jnp.broadcast_to(rows[:, None, None] / (height * width), (len(rows), *self.shape))
+
+    def jacobian(self, means: Vector) -> Float[Array, "K h w K"]:
+        """Return 1 / (h w) where a mean reads its own map, 0 elsewhere."""
+        return self.pull_back(means, jnp.eye(len(means), dtype=means.dtype))
 
 
 @pytree

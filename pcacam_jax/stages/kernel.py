@@ -6,9 +6,17 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pcacam_jax.checks import check_choice
+from pcacam_jax.checks import InputError, check_choice
 from pcacam_jax.numerics import matmul
+from pcacam_jax.stages.activation import tanh_derivative
 from pcacam_jax.types import Scalar, Vector
+
+
+class Exponent(NamedTuple):
+    """The exponent e of a kernel k = exp(e) and its gradient in v, for one pair (s, v)."""
+
+    value: Callable[..., Scalar]
+    gradient: Callable[..., Vector]
 
 
 class Kernel(NamedTuple):
@@ -17,6 +25,8 @@ class Kernel(NamedTuple):
     value: Callable[..., Scalar]
     gradient: Callable[..., Vector]
     parameters: tuple[str, ...]
+    exponent: Exponent | None = None
+    """For an exponential kernel, its exponent."""
 
 
 def linear(s: Vector, v: Vector) -> Scalar:
@@ -29,21 +39,55 @@ def linear_gradient(s: Vector, v: Vector) -> Vector:
     return s
 
 
-def rbf(s: Vector, v: Vector, gamma: Scalar) -> Scalar:
-    """k(s, v) = exp(-gamma ||s - v||^2), Eq. 7."""
+def rbf_exponent(s: Vector, v: Vector, gamma: Scalar) -> Scalar:
+    """Return e = -gamma ||s - v||^2."""
     difference = s - v
     # A sum of squares, not a squared norm: the norm has no derivative at s = v.
-    return jnp.exp(-gamma * jnp.sum(difference * difference))
+    return -gamma * jnp.sum(difference * difference)
+
+
+def rbf_exponent_gradient(s: Vector, v: Vector, gamma: Scalar) -> Vector:
+    """Return de/dv = 2 gamma (s - v)^T."""
+    return 2 * gamma * (s - v)
+
+
+def rbf(s: Vector, v: Vector, gamma: Scalar) -> Scalar:
+    """k(s, v) = exp(-gamma ||s - v||^2), Eq. 7."""
+    return jnp.exp(rbf_exponent(s, v, gamma))
 
 
 def rbf_gradient(s: Vector, v: Vector, gamma: Scalar) -> Vector:
     """dk/dv = 2 gamma k(s, v) (s - v)^T, Eq. 26."""
-    return 2 * gamma * rbf(s, v, gamma) * (s - v)
+    return rbf(s, v, gamma) * rbf_exponent_gradient(s, v, gamma)
+
+
+def poly(s: Vector, v: Vector, gamma: Scalar, coef0: Scalar, degree: Scalar) -> Scalar:
+    """k(s, v) = (gamma s^T v + coef0)^degree; NaN for a negative base and a degree that is not whole."""
+    return jnp.power(gamma * matmul(s, v) + coef0, degree)
+
+
+def poly_gradient(s: Vector, v: Vector, gamma: Scalar, coef0: Scalar, degree: Scalar) -> Vector:
+    """dk/dv = degree gamma (gamma s^T v + coef0)^(degree - 1) s^T."""
+    # At degree 0 and base 0 the power would be infinite, and 0 times it NaN.
+    slope = degree * jnp.power(gamma * matmul(s, v) + coef0, jnp.where(degree == 0, 0, degree - 1))
+    return gamma * slope * s
+
+
+def sigmoid(s: Vector, v: Vector, gamma: Scalar, coef0: Scalar) -> Scalar:
+    """k(s, v) = tanh(gamma s^T v + coef0)."""
+    return jnp.tanh(gamma * matmul(s, v) + coef0)
+
+
+def sigmoid_gradient(s: Vector, v: Vector, gamma: Scalar, coef0: Scalar) -> Vector:
+    """dk/dv = gamma (1 - k(s, v)^2) s^T."""
+    return gamma * tanh_derivative(gamma * matmul(s, v) + coef0) * s
 
 
 KERNELS: dict[str, Kernel] = {
     "linear": Kernel(linear, linear_gradient, ()),
-    "rbf": Kernel(rbf, rbf_gradient, ("gamma",)),
+    "rbf": Kernel(rbf, rbf_gradient, ("gamma",), Exponent(rbf_exponent, rbf_exponent_gradient)),
+    "poly": Kernel(poly, poly_gradient, ("gamma", "coef0", "degree")),
+    "sigmoid": Kernel(sigmoid, sigmoid_gradient, ("gamma", "coef0")),
 }
 """Every kernel by scikit-learn's name."""
 
@@ -51,6 +95,14 @@ KERNELS: dict[str, Kernel] = {
 def kernel_named(name: str) -> Kernel:
     """Return the kernel; an unknown name is refused with the list of those there are."""
     return KERNELS[check_choice("kernel", name, KERNELS)]
+
+
+def exponent_named(name: str) -> Exponent:
+    """Return the exponent of an exponential kernel; any other kernel is refused."""
+    exponent = kernel_named(name).exponent
+    if exponent is None:
+        raise InputError(f"a relative derivative needs an exponential kernel, such as rbf; got {name!r}.")
+    return exponent
 
 
 def influence(distance: Float[Array, "..."], gamma: float) -> Float[Array, "..."]:

@@ -1,4 +1,4 @@
-"""Support vector machines: g(v) = sum_i alpha_i t_i k(s_i, v) + b (Eq. 6, 24), pairs of classes, margins and votes.
+"""Support vector machines over kernel expansions: pairs of classes, margins and votes.
 
 scikit-learn trains one machine for every pair of classes i < j; g_ij > 0 is a vote for i. With two classes it reports
 the one machine with the other sign: g > 0 is a vote for class 1. Both conventions are kept, so that every value
@@ -7,7 +7,6 @@ equals scikit-learn's own.
 
 import itertools
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
@@ -15,49 +14,7 @@ from jaxtyping import Array, Bool, Float, Int
 from pcacam_jax.checks import check_shape
 from pcacam_jax.numerics import matmul
 from pcacam_jax.pytree import pytree, static
-from pcacam_jax.stages.kernel import kernel_named
 from pcacam_jax.types import Rows, Stage, Vector
-
-
-@pytree
-class KernelExpansion:
-    """v -> sum_i c_pi k(s_i, v) + b_p: (D,) -> (P,), P machines over one set of support vectors (Eq. 6)."""
-
-    support: Float[Array, "n D"]
-    """s_i."""
-    coefficients: Float[Array, "P n"]
-    """alpha_i t_i, zero where machine p does not use support vector i."""
-    intercept: Float[Array, " P"]
-    """b."""
-    parameters: dict[str, Float[Array, ""]]
-    """Parameters of the kernel by name, such as gamma."""
-    kernel: str = static()
-    """A name in :data:`~pcacam_jax.stages.kernel.KERNELS`."""
-
-    @property
-    def in_shape(self) -> tuple[int, ...]:
-        """(D,)."""
-        return (self.support.shape[1],)
-
-    def __call__(self, v: Vector) -> Float[Array, " P"]:
-        """Return g(v)."""
-        check_shape("v", v.shape, self.in_shape)
-        value = kernel_named(self.kernel).value
-        kernel_values = jax.vmap(lambda s: value(s, v, **self.parameters))(self.support)
-        return matmul(self.coefficients, kernel_values) + self.intercept
-
-    def forward(self, v: Vector) -> tuple[Float[Array, " P"], Float[Array, "n D"]]:
-        """Return g(v) and the gradients dk(s_i, v)/dv."""
-        gradient = kernel_named(self.kernel).gradient
-        return self(v), jax.vmap(lambda s: gradient(s, v, **self.parameters))(self.support)
-
-    def pull_back(self, gradients: Float[Array, "n D"], rows: Rows) -> Rows:
-        """Return rows dg/dv: (T, P) -> (T, D)."""
-        return matmul(matmul(rows, self.coefficients), gradients)
-
-    def jacobian(self, gradients: Float[Array, "n D"]) -> Float[Array, "P D"]:
-        """Return dg/dv = sum_i alpha_i t_i dk(s_i, v)/dv, Eq. 24."""
-        return matmul(self.coefficients, gradients)
 
 
 def pair_signs(classes: int) -> np.ndarray:

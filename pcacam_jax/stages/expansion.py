@@ -1,0 +1,124 @@
+"""Kernel expansions, v -> sum_i c_i k(s_i, v) + b (Eq. 6, 24), and their derivative where the kernel underflows.
+
+Far from every s_i, an exponential kernel k = exp(e) and its gradient are zero in floating point (Theorem 1 at work),
+though the gradient still has a direction. Divided by the largest of the exponentials it keeps that direction.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from pcacam_jax.checks import InputError, check_shape
+from pcacam_jax.numerics import matmul
+from pcacam_jax.pytree import pytree, static
+from pcacam_jax.stages.kernel import exponent_named, kernel_named
+from pcacam_jax.types import Rows, Vector
+
+
+@pytree
+class KernelExpansion:
+    """v -> sum_i c_pi k(s_i, v) + b_p: (D,) -> (P,), P machines over one set of support vectors (Eq. 6)."""
+
+    support: Float[Array, "n D"]
+    """s_i."""
+    coefficients: Float[Array, "P n"]
+    """alpha_i t_i, zero where machine p does not use support vector i."""
+    intercept: Float[Array, " P"]
+    """b."""
+    parameters: dict[str, Float[Array, ""]]
+    """Parameters of the kernel by name, such as gamma."""
+    kernel: str = static()
+    """A name in :data:`~pcacam_jax.stages.kernel.KERNELS`."""
+    relative: bool = static(default=False)
+    """Whether ``forward``, ``pull_back`` and ``jacobian`` give a positive multiple of every derivative that does not
+    underflow: its terms are weighted by exp(e_i - max_i e_i), the maximum over the terms that are not zero. The value
+    stays as it is, and autodiff, which differentiates the value, gives the plain derivative."""
+
+    @property
+    def in_shape(self) -> tuple[int, ...]:
+        """(D,)."""
+        return (self.support.shape[1],)
+
+    def __call__(self, v: Vector) -> Float[Array, " P"]:
+        """Return g(v)."""
+        check_shape("v", v.shape, self.in_shape)
+        return matmul(self.coefficients, self._each(kernel_named(self.kernel).value, v)) + self.intercept
+
+    def forward(self, v: Vector) -> tuple[Float[Array, " P"], Any]:
+        """Return g(v) and the gradients dk(s_i, v)/dv, (n, D); if relative, e_i (n,) and de_i/dv (n, D)."""
+        if not self.relative:
+            return self(v), self._each(kernel_named(self.kernel).gradient, v)
+        exponent = exponent_named(self.kernel)
+        return self(v), (self._each(exponent.value, v), self._each(exponent.gradient, v))
+
+    def pull_back(self, saved: Any, rows: Rows) -> Rows:
+        """Return rows dg/dv: (T, P) -> (T, D)."""
+        weights = matmul(rows, self.coefficients)
+        if not self.relative:
+            return matmul(weights, saved)
+        exponents, gradients = saved
+        counts = (weights != 0) & jnp.any(gradients != 0, axis=1)[None]
+        lowest = jnp.finfo(exponents.dtype).min
+        differences = exponents[None] - jnp.max(jnp.where(counts, exponents[None], lowest), axis=1, keepdims=True)
+        return matmul(jnp.where(counts, weights * jnp.exp(jnp.minimum(differences, 0)), 0), gradients)
+
+    def jacobian(self, saved: Any) -> Float[Array, "P D"]:
+        """Return dg/dv = sum_i alpha_i t_i dk(s_i, v)/dv, Eq. 24."""
+        if not self.relative:
+            return matmul(self.coefficients, saved)
+        return self.pull_back(saved, jnp.eye(len(self.intercept), dtype=self.coefficients.dtype))
+
+    def _each(self, function: Any, v: Vector) -> Array:
+        return jax.vmap(lambda s: function(s, v, **self.parameters))(self.support)
+
+
+def has_exponential_kernel(stage: Any) -> bool:
+    """Return whether ``stage`` or a part of it is an expansion in an exponential kernel, whose gradient underflows."""
+    return any(map(_is_exponential, _parts(stage)))
+
+
+def relative_kernels(stage: Any) -> Any:
+    """Return ``stage`` with :attr:`KernelExpansion.relative` set in its expansion in an exponential kernel.
+
+    Every derivative of the result is a positive multiple of the stage's own, one multiple for every row.
+
+    Raises:
+        InputError: several such expansions, or one beside another stage, whose derivatives would be added up although
+            their multiples differ.
+    """
+    found = sum(map(_is_exponential, _parts(stage)))
+    if found > 1:
+        raise InputError(
+            f"a derivative free of scale needs a single expansion in an exponential kernel, but there are {found}, "
+            f"whose scales differ; take the plain derivative."
+        )
+    branching = filter(_branches, jax.tree.leaves(stage, is_leaf=_branches))
+    if any(map(has_exponential_kernel, branching)):
+        raise InputError(
+            "a derivative free of scale needs an exponential kernel that stands alone, but here it stands beside "
+            "other stages, whose scales differ; take the plain derivative."
+        )
+    return jax.tree.map(
+        lambda part: dataclasses.replace(part, relative=True) if _is_exponential(part) else part,
+        stage,
+        is_leaf=_is_expansion,
+    )
+
+
+def _parts(stage: Any) -> list[Any]:
+    return jax.tree.leaves(stage, is_leaf=_is_expansion)
+
+
+def _is_expansion(part: Any) -> bool:
+    return isinstance(part, KernelExpansion)
+
+
+def _is_exponential(part: Any) -> bool:
+    return _is_expansion(part) and kernel_named(part.kernel).exponent is not None
+
+
+def _branches(part: Any) -> bool:
+    return getattr(part, "branches", False)
