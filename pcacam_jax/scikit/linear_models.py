@@ -1,0 +1,118 @@
+"""Linear decisions and regressions: x -> W x + b, and the probabilities that follow from them."""
+
+import numpy as np
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.linear_model import LogisticRegression, Perceptron, Ridge, RidgeClassifier, SGDClassifier
+from sklearn.svm import LinearSVC, LinearSVR
+
+from pcacam_jax.chain import Chain
+from pcacam_jax.scikit.affine import affine
+from pcacam_jax.scikit.registry import Entry, Estimator, Outputs, register
+from pcacam_jax.stages.activation import Elementwise
+from pcacam_jax.stages.affine import Affine
+from pcacam_jax.stages.softmax import Softmax
+from pcacam_jax.types import Stage
+
+
+def linear(estimator: Estimator) -> Affine:
+    """Return x -> W x + b; two classes have the one row of ``classes_[1]``."""
+    return affine(estimator.coef_, offset=estimator.intercept_)
+
+
+def softmax_of_scores(scores: Affine) -> Outputs:
+    """Return probabilities as softmax of the scores; of two classes the first has score 0, as in a sigmoid."""
+    if len(scores.matrix) == 1:
+        zeros = np.zeros_like(scores.matrix), np.zeros_like(scores.offset)
+        scores = Affine(np.vstack([zeros[0], scores.matrix]), scores.center, np.append(zeros[1], scores.offset))
+    return softmaxes(scores, size=len(scores.matrix))
+
+
+def softmaxes(*stages: Stage, size: int) -> Outputs:
+    """Return the outputs log_proba and proba of stages that give ``size`` class scores."""
+    return {
+        "log_proba": lambda: Chain((*stages, Softmax(size, log=True))),
+        "proba": lambda: Chain((*stages, Softmax(size))),
+    }
+
+
+def _probabilities(scores: Affine, *, one_vs_rest: bool) -> Outputs:
+    """Softmax, or sigmoids divided by their sum, which is the softmax of log-sigmoids."""
+    size = len(scores.matrix)
+    if one_vs_rest and size > 1:
+        return softmaxes(scores, Elementwise("log_sigmoid", size), size=size)
+    return softmax_of_scores(scores)
+
+
+def _decision(estimator: Estimator) -> Outputs:
+    return {"decision": lambda: linear(estimator)}
+
+
+def _prediction(estimator: Estimator) -> Outputs:
+    return {"predict": lambda: linear(estimator)}
+
+
+def _logistic_regression(estimator: Estimator) -> Outputs:
+    # Versions before 1.8 have other ways than softmax, by an option that later ones do not know.
+    way = getattr(estimator, "multi_class", "auto")
+    if way == "multinomial" and len(estimator.classes_) == 2:
+        return _decision(estimator)
+    one_vs_rest = way == "ovr" or estimator.solver == "liblinear"
+    return _decision(estimator) | _probabilities(linear(estimator), one_vs_rest=one_vs_rest)
+
+
+def _sgd_classifier(estimator: Estimator) -> Outputs:
+    if estimator.loss != "log_loss":
+        return _decision(estimator)
+    return _decision(estimator) | _probabilities(linear(estimator), one_vs_rest=True)
+
+
+def _discriminant(estimator: Estimator) -> Outputs:
+    outputs = _decision(estimator) | softmax_of_scores(linear(estimator))
+    if estimator.solver == "lsqr":
+        return outputs
+    return outputs | {"transform": lambda: _discriminant_axes(estimator)}
+
+
+def _discriminant_axes(estimator: Estimator) -> Affine:
+    axes = estimator.n_components
+    if axes is None:
+        axes = min(len(estimator.classes_) - 1, estimator.n_features_in_)
+    return affine(estimator.scalings_[:, :axes].T, center=estimator.xbar_ if estimator.solver == "svd" else None)
+
+
+PROBABILITIES = ("decision", "log_proba", "proba")
+
+for _kind in (LinearSVC, RidgeClassifier, Perceptron):
+    register(Entry(_kind, "affine", "W x + b", "", _decision, ("decision",)))
+for _kind in (LinearSVR, Ridge):
+    register(Entry(_kind, "affine", "W x + b", "", _prediction, ("predict",)))
+register(
+    Entry(
+        LogisticRegression,
+        "affine",
+        "W x + b; proba softmax(W x + b), with two classes sigmoid",
+        "",
+        _logistic_regression,
+        PROBABILITIES,
+    )
+)
+register(
+    Entry(
+        SGDClassifier,
+        "affine",
+        "W x + b; proba sigmoid(W x + b) divided by its sum",
+        'probabilities of `loss="log_loss"` only',
+        _sgd_classifier,
+        PROBABILITIES,
+    )
+)
+register(
+    Entry(
+        LinearDiscriminantAnalysis,
+        "affine",
+        "W x + b; proba softmax(W x + b), with two classes sigmoid; transform S^T (x - mean)",
+        'no transform of `solver="lsqr"`; inside a pipeline it transforms, at the end it decides',
+        _discriminant,
+        (*PROBABILITIES, "transform"),
+    )
+)
