@@ -12,7 +12,9 @@ from sklearn.decomposition import PCA
 from pcacam_jax.chain import Chain
 from pcacam_jax.checks import InputError, check_choice, check_finite
 from pcacam_jax.head import HybridHead, dense_stages, spatial_chain
-from pcacam_jax.scikit.estimators import Estimator, check_fitted, from_sklearn, steps_of, svm_classifier
+from pcacam_jax.scikit.convert import from_sklearn
+from pcacam_jax.scikit.registry import Estimator, check_fitted, steps_of
+from pcacam_jax.scikit.svm import svm_classifier
 from pcacam_jax.stages.activation import ACTIVATIONS, Elementwise
 from pcacam_jax.stages.svm import SVMClassifier
 from pcacam_jax.types import Stage

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from sklearn.pipeline import Pipeline
 
-from pcacam_jax.scikit.estimators import Estimator
+from pcacam_jax.scikit.registry import Estimator
 from pcacam_jax.stages.svm import SVMClassifier
 from pcacam_jax.types import Stage
 

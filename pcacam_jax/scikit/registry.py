@@ -35,7 +35,7 @@ class Entry(NamedTuple):
 
 
 ENTRIES: dict[type, Entry] = {}
-"""Every supported estimator; complete once :mod:`pcacam_jax.scikit.table` is imported."""
+"""Every supported estimator; complete once :mod:`pcacam_jax.scikit.table` is imported, as the package does."""
 
 
 def register(entry: Entry) -> None:

@@ -1,0 +1,37 @@
+"""Fitted estimators and pipelines become stages, from their public fitted attributes."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from pcacam_jax.scikit.registry import Estimator, build, outputs
+from pcacam_jax.types import Stage
+
+
+def from_sklearn(estimator: Estimator, *, output: str | None = None, dtype: Any = None) -> Stage:
+    """Return the stage of a fitted estimator or pipeline: stage(x): (d,) -> (out,) for one example.
+
+    Args:
+        estimator: any estimator of the README's table, fitted.
+        output: what the stage equals, one of :func:`outputs_of`; the first of them by default. ``"decision"`` is the
+            estimator's own ``decision_function`` (one value with two classes, positive for the second), ``"pairs"`` a
+            value per pair of classes i < j, positive for i, ``"margin"`` signed sums of pairs, one smooth value a
+            class, ``"log_proba"``, ``"proba"`` and ``"transform"`` the methods of those names, and ``"predict"`` a
+            regressor's values.
+        dtype: dtype of the parameters; by default the widest that JAX is set to.
+
+    Raises:
+        InputError: not fitted, not supported, or an output that the estimator does not have.
+    """
+    dtype = jax.dtypes.canonicalize_dtype(float) if dtype is None else dtype
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), build(estimator, output))
+
+
+def outputs_of(estimator: Estimator) -> tuple[str, ...]:
+    """Return the names of a fitted estimator's outputs, the default first.
+
+    Raises:
+        InputError: not fitted, or not supported.
+    """
+    return tuple(outputs(estimator))
