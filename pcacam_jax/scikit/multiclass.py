@@ -1,0 +1,105 @@
+"""Classifiers made of two-class ones: one against the rest, one against one, and frozen ones."""
+
+import importlib.util
+
+import numpy as np
+from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
+
+from pcacam_jax.chain import Chain
+from pcacam_jax.checks import InputError
+from pcacam_jax.parallel import Parallel
+from pcacam_jax.scikit.affine import affine
+from pcacam_jax.scikit.probability import of_second
+from pcacam_jax.scikit.registry import Entry, Estimator, Outputs, build, outputs, register
+from pcacam_jax.stages import Normalise, OvrDecision, Take
+from pcacam_jax.types import Stage
+
+
+def _beside(stages: list[Stage]) -> Stage:
+    return stages[0] if len(stages) == 1 else Parallel(tuple(stages))
+
+
+def _rest_outputs(estimator: Estimator) -> Outputs:
+    if estimator.multilabel_:
+        raise InputError(
+            "OneVsRestClassifier was fitted on several labels an example; convert its estimators_ one by one."
+        )
+    machines = estimator.estimators_
+    known: Outputs = {}
+    if hasattr(estimator, "decision_function"):
+        known["decision"] = lambda: _beside([build(machine, "decision") for machine in machines])
+    if hasattr(estimator, "predict_proba") and all("proba" in outputs(machine) for machine in machines):
+        known["proba"] = lambda: _rest_probabilities(machines)
+    if not known:
+        raise InputError(
+            f"OneVsRestClassifier takes classifiers with decision_function or predict_proba; "
+            f"got {type(machines[0]).__name__}, so convert its estimators_ one by one."
+        )
+    return known
+
+
+def _rest_probabilities(machines: list[Estimator]) -> Stage:
+    """Probabilities of every class against its rest, divided by their sum; with two classes the machine's own."""
+    if len(machines) == 1:
+        return build(machines[0], "proba")
+    each = [of_second(build(machine, "proba"), 2) for machine in machines]
+    return Chain((Parallel(tuple(each)), Normalise("l1", len(each))))
+
+
+def _pair_outputs(estimator: Estimator) -> Outputs:
+    machines = estimator.estimators_
+    if not hasattr(machines[0], "decision_function"):
+        raise InputError(
+            f"OneVsOneClassifier takes classifiers with decision_function, whose sign is their vote; "
+            f"got {type(machines[0]).__name__}, so convert its estimators_ one by one."
+        )
+    classes = len(estimator.classes_)
+
+    def toward_first() -> tuple[Stage, Stage]:
+        # A machine of i < j is positive for j, and votes for i at 0.
+        return _beside([build(machine, "decision") for machine in machines]), affine(-np.eye(len(machines)))
+
+    def pairs() -> Stage:
+        return toward_first()[0] if classes == 2 else Chain(toward_first())
+
+    def decision() -> Chain:
+        # The one pair of two classes is read as the second's here, so that turned around the second comes first.
+        second = (Take((0,), 2),) if classes == 2 else ()
+        return Chain((*toward_first(), OvrDecision(classes), *second))
+
+    return {"decision": decision, "pairs": pairs}
+
+
+register(
+    Entry(
+        OneVsRestClassifier,
+        "composition",
+        "the machines' decisions side by side; proba: their p_c divided by the sum over classes",
+        "one label an example; classifiers with decision_function or predict_proba that are supported",
+        _rest_outputs,
+        ("decision", "proba"),
+    )
+)
+register(
+    Entry(
+        OneVsOneClassifier,
+        "composition",
+        "votes + s / (3 (|s| + 1)), s_c = sum of the machines' decisions signed toward c",
+        "supported classifiers with decision_function; votes are piecewise constant",
+        _pair_outputs,
+        ("decision", "pairs"),
+    )
+)
+if importlib.util.find_spec("sklearn.frozen"):
+    from sklearn.frozen import FrozenEstimator
+
+    register(
+        Entry(
+            FrozenEstimator,
+            "composition",
+            "its estimator's",
+            "",
+            lambda frozen: outputs(frozen.estimator),
+            ("those of its estimator",),
+        )
+    )
