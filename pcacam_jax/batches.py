@@ -79,3 +79,12 @@ def columns_of(head: HybridHead, maps: Maps, targets: tuple[Target, ...]) -> Int
     return columns.at[np.array(moving)].set(
         jnp.stack([predicted[targets[t].output] for t in moving]).astype(columns.dtype)
     )
+
+
+def batched(function: Callable[[Array], Any], maps: Any, size: int, dtype: Any) -> Any:
+    """Apply a batched function to checked maps, ``size`` examples at a time, and join what it returns."""
+    parts = []
+    for start in range(0, len(maps), size):
+        batch = checked_batch(maps[start : start + size], dtype, start)
+        parts.append(function(filled(batch, size)))
+    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves)[: len(maps)], *parts)
