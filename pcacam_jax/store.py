@@ -3,84 +3,69 @@
 No pickle anywhere, so a file from a stranger can do no harm.
 """
 
-import dataclasses
+import contextlib
+import importlib.metadata
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import safetensors
 import safetensors.numpy
 
-from pcacam_jax import stages
-from pcacam_jax.chain import Chain
 from pcacam_jax.checks import InputError
 from pcacam_jax.files import digest, written_whole
-from pcacam_jax.head import HybridHead
-from pcacam_jax.parallel import Parallel
+from pcacam_jax.parts import plain
+from pcacam_jax.structure import decode, encode
 
-SCHEMA = "1"
-_PARTS = (
-    stages.Affine,
-    Chain,
-    stages.Classifier,
-    stages.Dense,
-    stages.DiagonalQuadratic,
-    stages.Elementwise,
-    stages.Flatten,
-    stages.GlobalAverage,
-    HybridHead,
-    stages.KernelExpansion,
-    stages.MaxPool,
-    stages.Normalise,
-    stages.OvrDecision,
-    stages.PairwiseMargins,
-    Parallel,
-    stages.Power,
-    stages.Quadratic,
-    stages.SVMClassifier,
-    stages.Scaling,
-    stages.Softmax,
-    stages.Take,
-)
-PARTS = {part.__name__: part for part in _PARTS}
-"""Every part that a file may hold, by the name it has there."""
+SCHEMA = "2"
+EARLIER = ("1",)
+"""Schema versions that are read too; in them, fields that have a default may be absent."""
+LIBRARIES = ("pcacam_jax", "jax", "numpy", "scikit-learn")
+"""Those whose versions a file names."""
 
 
-def save(path: Path, stage: Any) -> None:
+def save(path: str | Path, stage: Any) -> None:
     """Write a stage or a head to the safetensors file ``path``; whole or not at all.
 
+    The same stage gives the same bytes under the same library versions. What could not be read back is not written.
+
     Raises:
-        InputError: ``stage`` or a part of it is not in :data:`PARTS`, or the folder cannot be written to.
+        InputError: a part of ``stage`` is not in :data:`pcacam_jax.parts.PARTS`, holds NaN or infinity, or does not
+            fit the others; or the folder cannot be written to.
     """
-    if type(stage) not in _PARTS:
-        raise InputError(f"expected a stage or a head; got {type(stage).__name__}.")
-    arrays: dict[str, np.ndarray] = {}
-    structure = _encode(stage, "", arrays)
-    write_arrays(path, arrays, {"schema": SCHEMA, "structure": json.dumps(structure)})
+    structure, arrays = encode(stage)
+    decode(structure, arrays)
+    versions = json.dumps({name: _version(name) for name in LIBRARIES})
+    write_arrays(Path(path), arrays, {"schema": SCHEMA, "structure": structure, "versions": versions})
 
 
-def restore(path: Path) -> Any:
+def restore(path: str | Path, *, dtype: Any = None) -> Any:
     """Read what :func:`save` wrote; needs neither scikit-learn nor Flax.
 
+    Args:
+        path: the file.
+        dtype: of the stage that comes back, such as "float32"; by default each array's own. As everywhere in JAX,
+            float64 stays float64 only where x64 is switched on.
+
     Raises:
-        InputError: absent, truncated, altered, of another schema version, or not a stage at all.
+        InputError: absent, truncated, altered, of a schema version that is not known, or not a stage at all.
     """
-    arrays, metadata = read_arrays(path)
+    if dtype is not None and not _is_floating(dtype):
+        raise InputError(f"dtype must be a floating-point dtype such as 'float32'; got {plain(repr(dtype), 40)}.")
+    arrays, metadata = read_arrays(Path(path))
     schema = metadata.get("schema")
-    if schema != SCHEMA:
-        raise InputError(
-            f"{path} has schema version {schema}, but this version reads {SCHEMA}; write it again with it."
-        )
+    if schema not in (SCHEMA, *EARLIER):
+        raise InputError(_other_schema(path, schema, metadata))
     try:
-        stage = _decode(json.loads(metadata["structure"]), arrays)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{path} does not hold a stage that this version knows ({error}); write it again.") from error
-    if type(stage) not in _PARTS:
-        raise InputError(f"{path} holds {type(stage).__name__}, expected a stage or a head; write it with save.")
-    return stage
+        return decode(metadata.get("structure", ""), arrays, dtype=dtype, absent=schema in EARLIER)
+    except InputError as error:
+        raise InputError(
+            f"{path} does not hold a stage that this version knows ({plain(error, 400)}); write it again with save."
+        ) from error
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
@@ -94,8 +79,9 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping
     with written_whole(path) as temporary:
         try:
             safetensors.numpy.save_file(arrays, temporary, metadata=header)
+            _sort_metadata(temporary)
         except safetensors.SafetensorError as error:  # what it makes of a full disk
-            raise InputError(f"{path} cannot be written ({error}); make room there and start again.") from error
+            raise InputError(f"{path} cannot be written ({plain(error)}); make room there and start again.") from error
 
 
 def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -112,7 +98,9 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
             metadata = dict(file.metadata() or {})
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no __iter__)
     except (safetensors.SafetensorError, OSError, ValueError, TypeError) as error:
-        raise InputError(f"{path} is not a readable safetensors file ({error}); write or fetch it again.") from error
+        raise InputError(
+            f"{path} is not a readable safetensors file ({plain(error)}); write or fetch it again."
+        ) from error
     expected = metadata.pop("digest", None)
     if expected is None:
         raise InputError(f"{path} carries no digest, so pcacam_jax did not write it; convert it by the documented way.")
@@ -126,37 +114,37 @@ def _signature(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) ->
     return digest({**arrays, "": header})
 
 
-def _encode(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
-    """Return ``value`` as JSON; arrays go to ``arrays`` under their path and are referred to by it."""
-    if type(value) in _PARTS:
-        fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-        return {"part": type(value).__name__, "fields": _encode_named(fields, name, arrays)}
-    if isinstance(value, dict):
-        return {"dict": _encode_named(value, name, arrays)}
-    if isinstance(value, tuple):
-        return {"tuple": list(_encode_named(dict(enumerate(value)), name, arrays).values())}
-    if value is None or isinstance(value, str | bool | int):
-        return value
-    arrays[name] = np.asarray(value)
-    if not np.issubdtype(arrays[name].dtype, np.number):
-        raise InputError(
-            f"{name} cannot be stored: {type(value).__name__} is neither numbers nor one of {', '.join(PARTS)}."
-        )
-    return {"array": name}
+def _sort_metadata(path: Path) -> None:
+    """Bring the metadata of a safetensors file in order of name; the library writes them in the order of a hash map."""
+    with path.open("r+b") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        file.seek(8)
+        file.write(text.ljust(length))
 
 
-def _encode_named(values: Mapping[Any, Any], name: str, arrays: dict[str, np.ndarray]) -> dict[Any, Any]:
-    prefix = f"{name}." if name else ""
-    return {key: _encode(value, f"{prefix}{key}", arrays) for key, value in values.items()}
+def _other_schema(path: str | Path, schema: str | None, metadata: Mapping[str, str]) -> str:
+    known = ", ".join((*EARLIER, SCHEMA))
+    came = f"{path} has schema version {plain(schema, 20)}, but this version of pcacam_jax reads {known}"
+    if not (schema or "").isdecimal() or int(schema or 0) < int(SCHEMA):
+        return f"{came}; write it again with save."
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        writer = plain(json.loads(metadata["versions"])["pcacam_jax"], 20)
+        return f"{came}; it was written by pcacam_jax {writer}, so install that version or a later one."
+    return f"{came}; install a later version of pcacam_jax."
 
 
-def _decode(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
-    if not isinstance(value, dict):
-        return value
-    if "part" in value:
-        return PARTS[value["part"]](**{key: _decode(own, arrays) for key, own in value["fields"].items()})
-    if "dict" in value:
-        return {key: _decode(own, arrays) for key, own in value["dict"].items()}
-    if "tuple" in value:
-        return tuple(_decode(own, arrays) for own in value["tuple"])
-    return jnp.asarray(arrays[value["array"]])
+def _version(library: str) -> str:
+    try:
+        return importlib.metadata.version(library)
+    except importlib.metadata.PackageNotFoundError:  # run from a folder of sources
+        return "unknown"
+
+
+def _is_floating(dtype: Any) -> bool:
+    try:
+        return jnp.issubdtype(jax.dtypes.canonicalize_dtype(dtype), jnp.floating)
+    except TypeError:
+        return False

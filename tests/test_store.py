@@ -1,6 +1,9 @@
 """Stages on disk: bit for bit there and back, and nothing but a whole, own, unaltered file is read."""
 
+import dataclasses
+import functools
 import json
+import os
 import subprocess
 import sys
 
@@ -12,7 +15,8 @@ import pytest
 import safetensors.numpy
 
 import pcacam_jax
-from pcacam_jax import InputError, store
+from pcacam_jax import InputError, parts
+from pcacam_jax.pytree import pytree, static
 from pcacam_jax.store import read_arrays, restore, save, write_arrays
 
 
@@ -39,6 +43,7 @@ def test_a_head_there_and_back(components, dtype, tmp_path):
     assert_same(again, head)
     assert again.outputs == head.outputs
     assert again.svms["svm_rbf"].pairs.parameters["gamma"].shape == ()
+    assert restore(tmp_path / "head.safetensors", dtype="float16").dtype == jnp.float16
     maps = jnp.asarray(network.maps[0], dtype)
     for name, value in jax.jit(lambda head, maps: head(maps))(again, maps).items():
         np.testing.assert_allclose(value, head(maps)[name], rtol=1e-4, atol=1e-5)
@@ -95,23 +100,120 @@ def rewritten(path, **changes):
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"schema": "2"}, "has schema version 2, but this version reads 1"),
+        (
+            {"schema": "3", "versions": '{"pcacam_jax": "7.1"}'},
+            r"version 3, but .* reads 1, 2; .* by pcacam_jax 7\.1, so",
+        ),
+        ({"schema": "3", "versions": "{"}, r"has schema version 3, .* install a later version of pcacam_jax\."),
+        ({"schema": "10", "versions": "[]"}, r"install a later version of pcacam_jax\."),
+        ({"schema": "0"}, r"has schema version 0, .* write it again with save\."),
+        ({"schema": "two"}, r"has schema version two, .* write it again with save\."),
         ({"schema": None}, "has schema version None"),
         ({"structure": None}, "does not hold a stage"),
-        ({"structure": "{"}, "does not hold a stage"),
-        ({"structure": '{"part": "Popen", "fields": {}}'}, "does not hold a stage.*Popen"),
-        ({"structure": '{"part": "Dense", "fields": {"wings": 2}}'}, "does not hold a stage"),
-        ({"structure": '{"part": "Dense", "fields": {"kernel": {"array": "nowhere"}}}'}, "nowhere"),
-        ({"structure": '"a word"'}, "holds str, expected a stage"),
-        ({"structure": "{}"}, "does not hold a stage"),
-        ({"structure": "[1]"}, "holds list, expected a stage"),
     ],
 )
-def test_a_file_that_holds_no_stage_is_refused(whole, changes, sentence):
+def test_another_schema_gets_a_sentence_that_says_what_to_do(whole, changes, sentence):
     path, _ = whole
     rewritten(path, **changes)
     with pytest.raises(InputError, match=sentence):
         restore(path)
+
+
+def test_a_file_names_the_libraries_that_wrote_it(whole):
+    _, metadata = read_arrays(whole[0])
+    versions = json.loads(metadata["versions"])
+    assert versions["jax"] == jax.__version__
+    assert set(versions) == {"pcacam_jax", "jax", "numpy", "scikit-learn"}
+
+
+def test_the_same_stage_gives_the_same_bytes(whole):
+    path, content = whole
+    script = f"""
+from pcacam_jax import store
+store.save({str(path)!r}, store.restore({str(path)!r}))
+"""
+    for seed in ("1", "2"):
+        subprocess.run([sys.executable, "-c", script], check=True, env={**os.environ, "PYTHONHASHSEED": seed})
+        assert path.read_bytes() == content
+
+
+def as_schema_1(stage):
+    """A stage as version 0.1.0 wrote it: the arrays and the structure, without the fields that came later."""
+    arrays = {}
+
+    def encode(value, name):
+        inner = lambda key: f"{name}.{key}" if name else str(key)  # noqa: E731
+        if dataclasses.is_dataclass(value):
+            fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.name not in LATER}
+            return {"part": type(value).__name__, "fields": {key: encode(v, inner(key)) for key, v in fields.items()}}
+        if isinstance(value, dict):
+            return {"dict": {key: encode(v, inner(key)) for key, v in value.items()}}
+        if isinstance(value, tuple):
+            return {"tuple": [encode(v, inner(i)) for i, v in enumerate(value)]}
+        if value is None or isinstance(value, str | bool | int):
+            return value
+        arrays[name] = np.asarray(value)
+        return {"array": name}
+
+    return arrays, {"structure": json.dumps(encode(stage, "")), "schema": "1"}
+
+
+LATER = ("relative", "spaces")
+
+
+@pytest.mark.parametrize("name", ["head", "classifier, rbf", "trunk", "decision"])
+def test_a_file_of_the_first_schema_is_read(name, tmp_path):
+    stage = cases.network().head if name == "head" else cases.case(name, "float32")[0]
+    arrays, metadata = as_schema_1(stage)
+    write_arrays(tmp_path / "old.safetensors", arrays, metadata)
+    assert_same(restore(tmp_path / "old.safetensors"), stage)
+
+
+def test_fields_may_be_absent_in_the_first_schema_only(tmp_path):
+    arrays, metadata = as_schema_1(cases.case("classifier, rbf", "float32")[0])
+    write_arrays(tmp_path / "old.safetensors", arrays, metadata | {"schema": "2"})
+    with pytest.raises(InputError, match="KernelExpansion, lacks its field 'relative'"):
+        restore(tmp_path / "old.safetensors")
+
+
+def test_floats_are_static_fields_too(tmp_path, monkeypatch):
+    @pytree
+    class Shrink:
+        factor: float = static()
+
+        in_shape = (2,)
+
+        def __call__(self, x):
+            return self.factor * x
+
+        def forward(self, x):
+            return self(x), None
+
+        def pull_back(self, saved, rows):
+            return self.factor * rows
+
+    monkeypatch.setitem(parts.PARTS, "Shrink", Shrink)
+    save(tmp_path / "a.safetensors", Shrink(0.1 + 0.2))
+    assert restore(tmp_path / "a.safetensors") == Shrink(0.1 + 0.2)
+    save(tmp_path / "a.safetensors", Shrink(np.float64(0.5)))
+    assert restore(tmp_path / "a.safetensors") == Shrink(0.5)
+    for wrong in (float("nan"), float("inf")):
+        with pytest.raises(InputError, match=r"is NaN or infinite; give it a finite number\.$"):
+            save(tmp_path / "b.safetensors", Shrink(wrong))
+    with pytest.raises(InputError, match=r"Shrink\.factor must be float.* got 1"):
+        save(tmp_path / "b.safetensors", Shrink(1))
+    assert not (tmp_path / "b.safetensors").exists()
+
+
+def test_the_dtype_of_what_comes_back_is_checked(whole):
+    path, _ = whole
+    for wrong in ("int32", "floaty", np.complex64, 7):
+        with pytest.raises(InputError, match="dtype must be a floating-point dtype"):
+            restore(path, dtype=wrong)
+    large = pcacam_jax.Scaling(np.full(2, 1e9, np.float32), np.ones(2, np.float32))
+    save(path, large)
+    with pytest.raises(InputError, match="scale, of float32 and read as float16, must be finite"):
+        restore(path, dtype="float16")
 
 
 def test_a_foreign_or_missing_file_is_refused(tmp_path):
@@ -137,15 +239,56 @@ class Own:
     in_shape = (1,)
 
 
-def test_what_cannot_be_stored_is_refused(tmp_path):
-    for stage in (Own(), np.ones(3), {"a": 1}):
-        with pytest.raises(InputError, match="expected a stage or a head; got"):
-            save(tmp_path / "a.safetensors", stage)
-    with pytest.raises(
-        InputError, match=r"stages\.1 cannot be stored: Own is neither numbers nor one of Affine, Chain"
-    ):
-        save(tmp_path / "a.safetensors", pcacam_jax.Chain((pcacam_jax.Flatten((1, 1, 1)), Own())))
+def chain_of(depth):
+    stage = pcacam_jax.Elementwise("tanh", 2)
+    for _ in range(depth):
+        stage = pcacam_jax.Chain((stage,))
+    return stage
+
+
+ones = functools.partial(np.ones, dtype=np.float32)
+
+
+@pytest.mark.parametrize(
+    ("stage", "sentence"),
+    [
+        (Own(), "cannot be stored: Own is neither floats .* nor one of Affine, "),
+        (ones(3), "expected a stage or a head"),
+        ({"a": 1}, "a cannot be stored: the dtype int64"),
+        (pcacam_jax.Chain((pcacam_jax.Flatten((1, 1, 1)), Own())), r"stages\.1 cannot be stored: Own is neither"),
+        (pcacam_jax.Chain(()), "do not fit together"),
+        (chain_of(200), "nested more than"),
+        (chain_of(5000), "nested more than"),
+        (pcacam_jax.Scaling(ones(2), np.array([1, np.nan])), "center must be finite"),
+        (
+            pcacam_jax.Scaling(ones(2), ones(3)),
+            r"Scaling\.center must be Float.* got ArrayImpl of float32 and shape \(3,\)",
+        ),
+        (pcacam_jax.Scaling(ones(2), ones(1)), r"Scaling\.center must be"),
+        (pcacam_jax.Scaling(ones(2), np.arange(2)), "center cannot be stored: the dtype int64 is neither floats"),
+        (pcacam_jax.Dense(ones((2, 3)), ones(3), "wave"), "activation must be one of"),
+        (
+            pcacam_jax.Chain((pcacam_jax.Elementwise("tanh", 2), pcacam_jax.Elementwise("tanh", 3))),
+            "do not fit together",
+        ),
+        (pcacam_jax.Flatten((2, 3)), r"Flatten\.shape must be tuple"),
+        (pcacam_jax.PairwiseMargins(1), "classes must be 2 to"),
+    ],
+)
+def test_what_cannot_be_stored_is_refused(stage, sentence, tmp_path):
+    with pytest.raises(InputError, match=sentence) as error:
+        save(tmp_path / "a.safetensors", stage)
+    assert "\n" not in str(error.value)
+    assert str(error.value).endswith(".")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_two_arrays_of_one_name_are_refused(tmp_path):
+    head = cases.network().head
+    machine = head.svms["svm_rbf"].pairs
+    clash = dataclasses.replace(head, svms={**head.svms, "svm_rbf.pairs": machine})
+    with pytest.raises(InputError, match=r"would both be named svms\.svm_rbf\.pairs\..*; rename one"):
+        save(tmp_path / "a.safetensors", clash)
 
 
 def test_a_writer_that_fails_midway_leaves_the_old_file(whole, monkeypatch):
@@ -179,5 +322,7 @@ assert not loaded, loaded
     subprocess.run([sys.executable, "-W", "error", "-c", script], check=True, cwd=tmp_path)
 
 
-def test_parts_are_named_by_their_class():
-    assert {name: part.__name__ for name, part in store.PARTS.items()} == {name: name for name in store.PARTS}
+def test_parts_are_all_the_stages_by_the_names_of_their_classes():
+    assert {name: part.__name__ for name, part in parts.PARTS.items()} == {name: name for name in parts.PARTS}
+    assert {"Affine", "Chain", "Dense", "HybridHead", "KernelExpansion", "Parallel", "Take"} <= set(parts.PARTS)
+    assert {type(cases.case(name, "float32")[0]) for name in cases.NAMES} <= set(parts.PARTS.values())
