@@ -94,6 +94,7 @@ def explain(
     out: Path | None = None,
     method: str = "gradcam",
     backend: str = "closed_form",
+    scale_free: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
     json: Json = False,
 ) -> None:
     """Explain image files: for each a picture, an .npz of raw maps and a .json of values per target.
@@ -105,6 +106,8 @@ def explain(
         out: Folder to write to; RUN/explanations if left out.
         method: CAM method.
         backend: Where derivatives come from: closed_form, reverse, forward or finite_difference.
+        scale_free: Divide the gradients of RBF machines by their largest kernel value, so that maps far from all
+            support vectors are not lost; maps are then exact up to a positive factor.
         json: Print the values as JSON.
     """
     from pcacam_jax.explanations import explain_files
@@ -112,7 +115,7 @@ def explain(
     if not images:
         raise InputError("give at least one image file to explain.")
     out = run / "explanations" if out is None else out
-    values = explain_files(run, images, targets, out, method=method, backend=backend)
+    values = explain_files(run, images, targets, out, method=method, backend=backend, scale_free=scale_free)
     _print(json, values, *(_values_table(own) for own in values))
     Progress(quiet=json).say(f"wrote {len(values)} x (.png, .npz, .json) to {out}")
 
@@ -225,7 +228,8 @@ def _values_table(values: dict[str, Any]) -> Table:
     for row in values["targets"]:
         parts = enumerate(values["mixture"].get(row["target"], []), start=1)
         mixture = " ".join(f"{weight:+.3g} L{r}" for r, weight in parts)
-        table.add_row(escape(row["target"]), escape(row["label"]), f"{row['value']:.4g}", mixture)
+        value = f"{row['value']:.4g}" + (" (gradient underflowed)" if row["vanished"] else "")
+        table.add_row(escape(row["target"]), escape(row["label"]), value, mixture)
     return table
 
 

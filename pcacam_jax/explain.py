@@ -4,19 +4,26 @@ import contextlib
 import dataclasses
 import functools
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from pcacam_jax.batches import checked_batch, checked_batch_size, checked_maps, columns_of, filled, in_dtype
 from pcacam_jax.cam import METHODS, Selection
-from pcacam_jax.checks import check_choice
+from pcacam_jax.cam.vanished import vanished
+from pcacam_jax.checks import InputError, check_choice
 from pcacam_jax.head import HybridHead
 from pcacam_jax.jacobian import BACKENDS, jacobian
+from pcacam_jax.stages.expansion import has_exponential_kernel, relative_kernels
 from pcacam_jax.targets import Target, parse_targets
 from pcacam_jax.types import Maps, Vector
+
+LARGEST_BATCH = 256
+MOST_NUMBERS = 2**26
+"""Numbers that the gradients of one kernel expansion may fill for a batch: 256 MiB in float32."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +37,7 @@ class Explanation:
     negative: Float[Array, "B T h w"]
     """Evidence against the target, >= 0 (L-)."""
     values: Float[Array, "B T"]
-    """The explained numbers: logits, components, class margins."""
+    """The explained numbers: logits, components, class margins or what else ``spaces`` says."""
     columns: Int[Array, "B T"]
     """The entry of its output that each target meant: the component, or the class, predicted or named."""
     labels: np.ndarray
@@ -40,8 +47,14 @@ class Explanation:
 
     Empty without a PCA.
     """
+    spaces: tuple[str, ...]
+    """What the values of each target are: "logit", "component", "margin", "decision", "log_proba", ..."""
+    vanished: Bool[np.ndarray, "B T"]
+    """Whether a target's gradient underflowed, so that its map says nothing; ``scale_free`` brings RBF maps back."""
     method: str
     backend: str
+    scale_free: bool
+    """Whether maps (and ``mixture``) of RBF machines are known up to a positive factor of their own only."""
 
     @property
     def signed(self) -> Float[Array, "B T h w"]:
@@ -57,6 +70,7 @@ def explain(
     method: str = "gradcam",
     backend: str = "closed_form",
     batch_size: int | None = None,
+    scale_free: bool = False,
 ) -> Explanation:
     """Return the heatmaps of ``targets`` on a batch of feature maps.
 
@@ -67,10 +81,13 @@ def explain(
             ``"svm_rbf:<class name>"``, or a list of them.
         method: a name in :data:`pcacam_jax.cam.METHODS`.
         backend: where derivatives come from, a name in :data:`pcacam_jax.jacobian.BACKENDS`.
-        batch_size: examples taken at a time, which bounds memory; by default 256, or 4 for the other backends.
+        batch_size: examples taken at a time, which bounds memory; by default up to 256, or 4 for the other backends.
+        scale_free: divide the gradients of RBF machines by their largest kernel value, so that they never underflow.
+            Their maps then differ from the exact ones by a positive factor, another for every example.
 
     Raises:
-        InputError: maps of another shape, NaN or infinite maps, an unknown target, method or backend.
+        InputError: maps of another shape, NaN or infinite maps, an unknown target, method or backend, or a machine that
+            has no scale-free form.
     """
     if not isinstance(head, HybridHead):
         raise TypeError(f"head must be a HybridHead, from pcacam_jax.hybrid_head; got {type(head).__name__}.")
@@ -78,37 +95,87 @@ def explain(
     check_choice("backend", backend, BACKENDS)
     parsed = parse_targets(head, targets)
     maps = checked_maps(head, maps)
-    # The other backends hold whole Jacobians, or a block of directions, for every example of a batch.
-    size = checked_batch_size(batch_size, len(maps), 256 if backend == "closed_form" else 4)
+    size = checked_batch_size(batch_size, len(maps), _default_batch_size(head, backend))
+    explained = scale_free_head(head, parsed, backend) if scale_free else head
     # Central differences in float32 say little, so they are taken in float64 whatever the head computes in.
     with jax.enable_x64(True) if backend == "finite_difference" else contextlib.nullcontext():
         dtype = jax.dtypes.canonicalize_dtype("float64" if backend == "finite_difference" else head.dtype)
-        computing = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), head)
+        computing = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), explained)
         parts = []
         for start in range(0, len(maps), size):
             batch = checked_batch(maps[start : start + size], dtype, start)
             parts.append(_explain_batch(computing, filled(batch, size), parsed, method, backend))
         stacked = jax.tree.map(lambda *leaves: jnp.concatenate(leaves)[: len(maps)], *parts)
-    positive, negative, values, columns, mixture = jax.tree.map(in_dtype(head.dtype), stacked)
+    found = jax.tree.map(in_dtype(head.dtype), stacked)
     entries = [np.array(head.outputs[target.output]) for target in parsed]
-    labels = np.stack([own[np.asarray(columns[:, t])] for t, own in enumerate(entries)], axis=1)
-    names = tuple(target.name for target in parsed)
-    return Explanation(names, positive, negative, values, columns, labels, mixture, method, backend)
+    return Explanation(
+        targets=tuple(target.name for target in parsed),
+        positive=found.positive,
+        negative=found.negative,
+        values=found.values,
+        columns=found.columns,
+        labels=np.stack([own[np.asarray(found.columns[:, t])] for t, own in enumerate(entries)], axis=1),
+        mixture=found.mixture,
+        spaces=tuple(head.space(target.output) for target in parsed),
+        vanished=np.asarray(found.vanished),
+        method=method,
+        backend=backend,
+        scale_free=scale_free,
+    )
+
+
+def _default_batch_size(head: HybridHead, backend: str) -> int:
+    if backend != "closed_form":
+        return 4  # whole Jacobians, or a block of directions, for every example of a batch
+    largest = max((leaf.size for leaf in jax.tree.leaves((head.pca, head.svms))), default=1)
+    return max(1, min(LARGEST_BATCH, MOST_NUMBERS // largest))
+
+
+def scale_free_head(head: HybridHead, targets: tuple[Target, ...], backend: str) -> HybridHead:
+    """Return the head with scale-free RBF machines, for the targets whose outputs have any.
+
+    Raises:
+        InputError: another backend than the closed form, or a machine that has no scale-free form.
+    """
+    if backend != "closed_form":
+        raise InputError(
+            f"scale_free needs backend='closed_form', since the other backends derive the values; got {backend!r}."
+        )
+    wanted = {target.output for target in targets}
+    relative = {
+        name: relative_kernels(stage) if name in wanted and has_exponential_kernel(stage) else stage
+        for name, stage in head.svms.items()
+    }
+    return dataclasses.replace(head, svms=relative)
+
+
+class Explained(NamedTuple):
+    """What is found for one example, or for a batch."""
+
+    positive: Float[Array, "*B T h w"]
+    negative: Float[Array, "*B T h w"]
+    values: Float[Array, "*B T"]
+    columns: Int[Array, "*B T"]
+    mixture: dict[str, Float[Array, "*B D"]]
+    vanished: Bool[Array, "*B T"]
 
 
 @functools.partial(jax.jit, static_argnames=("targets", "method", "backend"))
-def _explain_batch(head: HybridHead, maps: Array, targets: tuple[Target, ...], method: str, backend: str):
+def _explain_batch(head: HybridHead, maps: Array, targets: tuple[Target, ...], method: str, backend: str) -> Explained:
     one = functools.partial(explain_example, head, targets=targets, method=method, backend=backend)
     return jax.vmap(one)(maps)
 
 
-def explain_example(head: HybridHead, maps: Maps, *, targets: tuple[Target, ...], method: str, backend: str) -> tuple:
-    """Return L+, L-, values, columns and mixture of one example, for use under the caller's own jit and vmap."""
+def explain_example(
+    head: HybridHead, maps: Maps, *, targets: tuple[Target, ...], method: str, backend: str
+) -> Explained:
+    """Return what is found for one example, for use under the caller's own jit and vmap."""
     selection = Selection(columns_of(head, maps, targets), tuple(target.output for target in targets))
     positive, negative = METHODS[method](head, maps, selection, backend)
     values = head(maps)
     mixture = {} if head.pca is None else _mixture(head, values["pca"], targets, selection.columns, backend)
-    return positive, negative, selection.values(values), selection.columns, mixture
+    gone = vanished(head, maps, selection)
+    return Explained(positive, negative, selection.values(values), selection.columns, mixture, gone)
 
 
 def _mixture(head: HybridHead, v: Vector, targets: tuple[Target, ...], columns: Array, backend: str) -> dict:

@@ -9,7 +9,7 @@ import numpy as np
 from pcacam_jax import figures, plots
 from pcacam_jax.cam import METHODS
 from pcacam_jax.checks import InputError, check_choice
-from pcacam_jax.explain import Explanation
+from pcacam_jax.explain import Explanation, scale_free_head
 from pcacam_jax.features import BATCH
 from pcacam_jax.files import writable_folder, write_json, written_whole
 from pcacam_jax.jacobian import BACKENDS
@@ -25,10 +25,11 @@ def explain_files(
     *,
     method: str = "gradcam",
     backend: str = "closed_form",
+    scale_free: bool = False,
 ) -> list[dict[str, Any]]:
     """Write NAME.png, NAME.npz and NAME.json to ``out`` for every image file; return what the .json files hold.
 
-    The .npz holds ``positive``, ``negative`` (T, h, w), ``values`` (T,), ``targets`` and ``labels`` (T,).
+    The .npz holds ``positive``, ``negative`` (T, h, w), ``values``, ``targets``, ``labels`` and ``vanished`` (T,).
 
     Raises:
         InputError: not a run, an unreadable image, an unknown target, method or backend, two images of one name, or no
@@ -36,9 +37,11 @@ def explain_files(
     """
     run = load(run_folder)
     targets = targets or default_targets(run)
-    parse_targets(run.head, targets)
+    parsed = parse_targets(run.head, targets)
     check_choice("method", method, METHODS)
     check_choice("backend", backend, BACKENDS)
+    if scale_free:
+        scale_free_head(run.head, parsed, backend)
     _check_names(paths)
     images = run.load_images(paths)
     _ = run.params  # what can fail has failed before anything is written
@@ -46,7 +49,7 @@ def explain_files(
     reports = []
     for start in range(0, len(paths), BATCH):
         part = slice(start, start + BATCH)
-        explained = run.explain(images[part], targets, method=method, backend=backend)
+        explained = run.explain(images[part], targets, method=method, backend=backend, scale_free=scale_free)
         for index, (path, image) in enumerate(zip(paths[part], images[part], strict=True)):
             reports.append(_write(path, image, explained, index, out))
     return reports
@@ -69,17 +72,27 @@ def default_targets(run: Run) -> list[str]:
 
 
 def _write(path: Path, image: np.ndarray, explained: Explanation, index: int, out: Path) -> dict[str, Any]:
-    rows = zip(explained.targets, explained.labels[index], explained.values[index], strict=True)
     report = {
         "image": str(path),
         "method": explained.method,
         "backend": explained.backend,
-        "targets": [{"target": name, "label": str(label), "value": float(value)} for name, label, value in rows],
+        "scale_free": explained.scale_free,
+        "targets": [
+            {
+                "target": name,
+                "label": str(explained.labels[index, t]),
+                "space": explained.spaces[t],
+                "value": float(explained.values[index, t]),
+                "vanished": bool(explained.vanished[index, t]),
+            }
+            for t, name in enumerate(explained.targets)
+        ],
         "mixture": {name: [float(w) for w in weights[index]] for name, weights in explained.mixture.items()},
     }
     plots.save(figures.explanation(image, explained, index), out / f"{path.stem}.png")
     arrays: dict[str, Any] = {
-        name: np.asarray(getattr(explained, name)[index]) for name in ("positive", "negative", "values", "labels")
+        name: np.asarray(getattr(explained, name)[index])
+        for name in ("positive", "negative", "values", "labels", "vanished")
     }
     with written_whole(out / f"{path.stem}.npz") as temporary:
         np.savez_compressed(temporary, targets=np.array(explained.targets), **arrays)

@@ -16,6 +16,15 @@ GRID_ROWS = (6, 10)
 """Fewest and most rows of the grid, which has one for each class where that lies between."""
 MOST_POINTS = 2000
 MOST_CARDS = 5
+QUANTITIES = {
+    "decision": "decision value",
+    "log_proba": "log-probability",
+    "pairs": "decision value",
+    "predict": "predicted value",
+    "proba": "probability",
+    "transform": "value",
+}
+"""Score spaces in words, where they are not their own."""
 TITLES = {"cnn": "Grad-CAM", "svm_linear": "Lin-SVM", "svm_rbf": "RBF-SVM"}
 
 
@@ -48,6 +57,7 @@ def grid(fitted: Fitted) -> Figure:
         explanation.signed[:, len(classifiers) :],
         truth=[fitted.dataset.class_names[label] for label in fitted.dataset.test.labels[rows]],
         predictions={title: list(explanation.labels[:, t]) for t, title in enumerate(titles)},
+        vanished={title: explanation.vanished[:, t] for t, title in enumerate(titles)},
     )
 
 
@@ -152,23 +162,30 @@ def furthest(v: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
 
 def explanation(image: np.ndarray, explained: Explanation, index: int) -> Figure:
     """Return the panel of one explained image, its targets named in words."""
-    names = [words(*pair) for pair in zip(explained.targets, explained.labels[index], strict=True)]
+    named = zip(explained.targets, explained.labels[index], explained.spaces, strict=True)
     return plots.explanation_panel(
-        image, names, explained.positive[index], explained.negative[index], explained.values[index]
+        image,
+        [words(*own) for own in named],
+        explained.positive[index],
+        explained.negative[index],
+        explained.values[index],
+        vanished=explained.vanished[index],
     )
 
 
-def words(target: str, label: str) -> str:
+def words(target: str, label: str, space: str) -> str:
     """Return what the value of a target is, in words: "RBF-SVM predicts Shirt, margin".
 
     Args:
         target: its name, such as "svm_rbf:predicted".
         label: the component or class that it turned out to be.
+        space: what its values are, as in :attr:`~pcacam_jax.Explanation.spaces`.
     """
     output, _, entry = target.partition(":")
-    if output == "pca":
+    quantity = QUANTITIES.get(space, space)
+    if space == "component":
         return f"PCA, component {int(label) + 1}"
-    classifier, quantity = ("CNN", "logit") if output == "cnn" else (TITLES.get(output, output), "margin")
-    return (
-        f"{classifier} predicts {label}, {quantity}" if entry == PREDICTED else f"{classifier}, {quantity} of {label}"
-    )
+    name = "CNN" if output == "cnn" else TITLES.get(output, output)
+    if space in ("predict", "transform"):
+        return f"{name}, {quantity} (output {label})"
+    return f"{name} predicts {label}, {quantity}" if entry == PREDICTED else f"{name}, {quantity} of {label}"

@@ -1,7 +1,8 @@
-"""The hybrid head: a trunk from the maps to x_m, then the outputs "cnn", "pca" and one per SVM (Eq. 3, 5, 6)."""
+"""The hybrid head: a trunk from the maps to x_m, then the outputs "cnn", "pca" and one per classifier (Eq. 3, 5, 6)."""
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
@@ -9,8 +10,7 @@ from pcacam_jax.chain import Chain
 from pcacam_jax.numerics import matmul
 from pcacam_jax.pytree import pytree, static
 from pcacam_jax.stages.dense import Dense
-from pcacam_jax.stages.flatten import Flatten, MaxPool, spatial_mean
-from pcacam_jax.stages.svm import SVMClassifier
+from pcacam_jax.stages.flatten import Flatten, GlobalAverage, MaxPool, spatial_mean
 from pcacam_jax.types import Maps, Rows, Stage, Vector
 
 
@@ -25,21 +25,26 @@ class HeadByProducts(NamedTuple):
 
 @pytree
 class HybridHead:
-    """Maps (h, w, K) -> {"cnn": logits (C,), "pca": components (D,), name: class margins (C,)} for one example.
+    """Maps (h, w, K) -> {"cnn": logits (C,), "pca": components (D,), name: class scores (C,)} for one example.
 
-    Without a PCA there is no "pca" output, and the SVMs read x_m.
+    Without a PCA there is no "pca" output, and the SVMs read x_m; without dense layers there is no "cnn" output, and
+    x_m is the flattened or averaged maps.
     """
 
     spatial: Chain
     """From the maps at the tap to x_0."""
     dense: Chain
-    """Dense layers 1 .. m, from x_0 to x_m."""
-    cnn: Stage
+    """Dense layers 1 .. m, from x_0 to x_m; there may be none."""
+    cnn: Stage | None
     """Dense layers m + 1 .. N, from x_m to the logits."""
     pca: Stage | None
-    svms: dict[str, SVMClassifier]
+    """PCA, or another reducer."""
+    svms: dict[str, Stage]
+    """SVMs, other classifiers (stages with a ``predict``), regressors."""
     names: tuple[tuple[str, tuple[str, ...]], ...] = static()
     """For every output, the names of its entries: components or classes."""
+    spaces: tuple[tuple[str, str], ...] = static(default=())
+    """For outputs of ``svms`` that are not margins: what their scores are, such as "log_proba"."""
 
     @property
     def in_shape(self) -> tuple[int, ...]:
@@ -62,16 +67,19 @@ class HybridHead:
         return tuple(name for name in self.outputs if name in self.svms)
 
     @property
-    def dtype(self) -> jnp.dtype:
-        """The dtype in which the head computes."""
-        return self.first.kernel.dtype
+    def classifiers(self) -> tuple[str, ...]:
+        """The outputs that predict a class, in order."""
+        return tuple(name for name in self.outputs if name == "cnn" or hasattr(self.svms.get(name), "predict"))
 
     @property
-    def first(self) -> Dense:
-        """Dense layer 1, which reads the flattened maps."""
-        layer = self.dense.stages[0]
-        assert isinstance(layer, Dense)
-        return layer
+    def dtype(self) -> jnp.dtype:
+        """The dtype in which the head computes."""
+        leaves = jax.tree.leaves(self)
+        return leaves[0].dtype if leaves else jax.dtypes.canonicalize_dtype(float)
+
+    def space(self, output: str) -> str:
+        """Return what the values of an output are: "logit", "component", "margin", "decision", "log_proba", ..."""
+        return {"cnn": "logit", "pca": "component", **dict(self.spaces)}.get(output, "margin")
 
     def __call__(self, maps: Maps) -> dict[str, Vector]:
         """Return every output's values."""
@@ -82,10 +90,12 @@ class HybridHead:
         return self._components_at(self.trunk(maps))
 
     def predict(self, maps: Maps) -> dict[str, Int[Array, ""]]:
-        """Return each classifier's class index: argmax for the CNN, the estimator's own rule for an SVM."""
+        """Return each classifier's class index: argmax for the CNN, the estimator's own rule for the others."""
         x_m = self.trunk(maps)
         v = self._components_at(x_m)
-        return {"cnn": jnp.argmax(self.cnn(x_m)), **{name: self.svms[name].predict(v) for name in self.svm_names}}
+        own: dict[str, Any] = {name: self.svms[name] for name in self.classifiers if name in self.svms}
+        predicted = {name: stage.predict(v) for name, stage in own.items()}
+        return predicted if self.cnn is None else {"cnn": jnp.argmax(self.cnn(x_m)), **predicted}
 
     def _components_at(self, x_m: Vector) -> Vector:
         return x_m if self.pca is None else self.pca(x_m)
@@ -93,13 +103,13 @@ class HybridHead:
     def forward(self, maps: Maps) -> tuple[dict[str, Vector], HeadByProducts]:
         """Return every output's values and the by-products of every stage."""
         x_m, trunk = self.trunk.forward(maps)
-        logits, cnn = self.cnn.forward(x_m)
-        values = {"cnn": logits}
-        v, pca = x_m, None
+        values, cnn, pca, svms = {}, None, None, {}
+        if self.cnn is not None:
+            values["cnn"], cnn = self.cnn.forward(x_m)
+        v = x_m
         if self.pca is not None:
             v, pca = self.pca.forward(x_m)
             values["pca"] = v
-        svms = {}
         for name in self.svm_names:
             values[name], svms[name] = self.svms[name].forward(v)
         return values, HeadByProducts(trunk, cnn, pca, svms)
@@ -116,7 +126,7 @@ class HybridHead:
         PCA together.
         """
         parts = []
-        if "cnn" in rows:
+        if self.cnn is not None and "cnn" in rows:
             parts.append(self.cnn.pull_back(saved.cnn, rows["cnn"]))
         on_components = list(self.mixture(saved, rows).values())
         if "pca" in rows:
@@ -131,15 +141,25 @@ class HybridHead:
         return self.trunk.pull_back(saved.trunk, self.pull_back_to_trunk(saved, rows))
 
     def pull_back_pooled(self, saved: HeadByProducts, rows: dict[str, Rows]) -> Float[Array, "T K"]:
-        """Return mean_ij of :meth:`pull_back`, the Grad-CAM weights a_k, without forming it (Eq. 9-10).
+        """Return mean_ij of :meth:`pull_back`, the Grad-CAM weights a_k, without forming it (Eq. 9-10)."""
+        return self.pull_trunk_back_pooled(saved, self.pull_back_to_trunk(saved, rows))
 
-        The mean passes through the linear part of the first dense layer, so its kernel is averaged instead.
+    def pull_trunk_back_pooled(self, saved: HeadByProducts, rows: Float[Array, "T d_m"]) -> Float[Array, "T K"]:
+        """Return mean_ij of rows on x_m pulled back to the maps.
+
+        The mean passes through the linear part of the first dense layer, so its kernel is averaged instead; a pooling
+        before it changes no sum over positions.
         """
-        slope, *later = saved.trunk[len(self.spatial.stages) :]
-        on_trunk = self.pull_back_to_trunk(saved, rows)
-        on_first = Chain(self.dense.stages[1:]).pull_back(tuple(later), on_trunk)
-        kernel = spatial_mean(self.first.kernel, self.spatial.stages[-1].in_shape, self.in_shape)
-        return matmul(on_first * slope[None], kernel.T)
+        last, layers = self.spatial.stages[-1], saved.trunk[len(self.spatial.stages) :]
+        positions = self.in_shape[0] * self.in_shape[1]
+        if isinstance(last, GlobalAverage) or not self.dense.stages:
+            on_vector = self.dense.pull_back(layers, rows)
+            return on_vector.reshape(len(rows), -1, self.in_shape[2]).sum(axis=1) / positions
+        first = self.dense.stages[0]
+        assert isinstance(first, Dense)
+        slope, *later = layers
+        on_first = Chain(self.dense.stages[1:]).pull_back(tuple(later), rows)
+        return matmul(on_first * slope[None], spatial_mean(first.kernel, last.in_shape, self.in_shape).T)
 
     def jacobian(self, saved: HeadByProducts) -> dict[str, Float[Array, "out h w K"]]:
         """Return the Jacobian of every output (Eq. 13, 15)."""
@@ -150,8 +170,14 @@ class HybridHead:
         return dict(zip(self.outputs, jnp.split(stacked, splits), strict=True))
 
 
-def spatial_chain(maps_shape: tuple[int, int, int], *, pool: bool) -> Chain:
-    """Return the stage from maps to x_0: a flatten, with a 2 x 2 max-pool before it if ``pool``."""
+POOLS = (False, True, "average")
+"""What may lie between the tap and x_0: nothing, a 2 x 2 max-pool, or the mean over all positions."""
+
+
+def spatial_chain(maps_shape: tuple[int, int, int], *, pool: bool | str = False) -> Chain:
+    """Return the stage from maps to x_0: a flatten, alone or after a 2 x 2 max-pool, or the average of every map."""
+    if pool == "average":
+        return Chain((GlobalAverage(maps_shape),))
     if not pool:
         return Chain((Flatten(maps_shape),))
     pooling = MaxPool(maps_shape)

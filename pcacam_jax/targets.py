@@ -41,7 +41,7 @@ def _parse_one(head: HybridHead, name: str) -> list[Target]:
     entries = head.outputs[output]
     if not colon:
         return [Target(output, column, f"{output}:{own}") for column, own in enumerate(entries)]
-    if output != "pca" and entry == PREDICTED:
+    if entry == PREDICTED and output in head.classifiers:
         return [Target(output, None, name)]
     return [Target(output, _column(name, entry, entries), name)]
 

@@ -113,6 +113,7 @@ def test_signatures_of_the_contract():
         "method": (NAMED, "gradcam"),
         "backend": (NAMED, "closed_form"),
         "batch_size": (NAMED, None),
+        "scale_free": (NAMED, False),
     }
     assert [field.name for field in dataclasses.fields(pcacam_jax.Dense)] == ["kernel", "bias", "activation"]
     assert {"positive", "negative", "signed", "values", "targets"} <= set(dir(pcacam_jax.Explanation)) | {

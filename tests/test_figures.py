@@ -30,18 +30,19 @@ def test_rows_are_spread_evenly(count, most):
 
 
 @pytest.mark.parametrize(
-    ("target", "label", "expected"),
+    ("target", "label", "space", "expected"),
     [
-        ("cnn:predicted", "Shirt", "CNN predicts Shirt, logit"),
-        ("cnn:3", "Dress", "CNN, logit of Dress"),
-        ("svm_rbf:predicted", "Bag", "RBF-SVM predicts Bag, margin"),
-        ("svm_linear:Ankle boot", "Ankle boot", "Lin-SVM, margin of Ankle boot"),
-        ("mine:predicted", "a", "mine predicts a, margin"),
-        ("pca:0", "0", "PCA, component 1"),
+        ("cnn:predicted", "Shirt", "logit", "CNN predicts Shirt, logit"),
+        ("cnn:3", "Dress", "logit", "CNN, logit of Dress"),
+        ("svm_rbf:predicted", "Bag", "margin", "RBF-SVM predicts Bag, margin"),
+        ("svm_linear:Ankle boot", "Ankle boot", "margin", "Lin-SVM, margin of Ankle boot"),
+        ("mine:predicted", "a", "log_proba", "mine predicts a, log-probability"),
+        ("age:0", "0", "predict", "age, predicted value (output 0)"),
+        ("pca:0", "0", "component", "PCA, component 1"),
     ],
 )
-def test_targets_in_words(target, label, expected):
-    assert words(target, label) == expected
+def test_targets_in_words(target, label, space, expected):
+    assert words(target, label, space) == expected
 
 
 def test_the_grid_has_a_row_for_each_image_and_all_columns(fitted):
