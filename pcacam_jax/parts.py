@@ -137,11 +137,14 @@ def _whole(stage: Any, x: jax.Array) -> Any:
 
 
 def _check_names(head: HybridHead, values: Mapping[str, Float[Any, " out"]]) -> None:
-    listed = [name for name, _ in head.names]
     sizes = {name: own.size for name, own in values.items()}
     named = {name: len(set(own)) for name, own in head.names}
-    if listed != list(head.outputs) or sizes != named or any(len(own) != named[name] for name, own in head.names):
+    twice = len(named) < len(head.names) or any(len(own) > named[name] for name, own in head.names)
+    if twice or sizes != named or not {*head.svms, *dict(head.spaces)} <= set(named):
         raise InputError(f"its outputs have {sizes} entries, but their different names are {named}.")
+    first = [name for name in ("cnn", "pca") if name in sizes]
+    if list(named)[: len(first)] != first:
+        raise InputError(f"its outputs must begin with {' and '.join(first)}; got {', '.join(named)}.")
 
 
 def _shown(value: Any) -> str:
