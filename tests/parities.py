@@ -1,0 +1,98 @@
+"""How far the stage of a fitted estimator is from scikit-learn, and its closed form from autodiff and differences."""
+
+import functools
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pcacam_jax import Stage, jacobian
+from pcacam_jax.numerics import relative_error
+from pcacam_jax.scikit import pair_values
+from pcacam_jax.scikit.registry import steps_of
+from pcacam_jax.stages import PairwiseMargins
+
+METHODS = {
+    "decision": "decision_function",
+    "log_proba": "predict_log_proba",
+    "proba": "predict_proba",
+    "transform": "transform",
+    "predict": "predict",
+}
+"""Score spaces and the methods of scikit-learn that they equal."""
+
+OWN: dict[tuple[str, str], Callable[[Any, np.ndarray], np.ndarray]] = {}
+"""(estimator's class name, output) -> scikit-learn's values, where no method gives them."""
+
+
+class Errors(NamedTuple):
+    """The largest differences over the points of one fit."""
+
+    own: float
+    """max |stage(x) - scikit-learn's|."""
+    reverse: float
+    """Closed form against reverse mode, relative."""
+    differences: float
+    """Closed form against central differences, relative, beyond their rounding."""
+
+
+def own_output(estimator: Any, output: str, x: np.ndarray) -> np.ndarray:
+    """Return scikit-learn's values of an output at x, (n, out)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        last = steps_of(estimator)[-1]
+        if (type(last).__name__, output) in OWN:
+            values = OWN[type(last).__name__, output](last, _before(estimator, x))
+        elif output in ("pairs", "margin"):
+            values = pair_values(last, _before(estimator, x))
+            if output == "margin":
+                values = np.asarray(jax.vmap(PairwiseMargins(len(last.classes_)))(jnp.asarray(values)))
+        else:
+            values = getattr(estimator, METHODS[output])(x)
+    values = values.toarray() if hasattr(values, "toarray") else values
+    return np.asarray(values, np.float64).reshape(len(x), -1)
+
+
+def _before(estimator: Any, x: np.ndarray) -> np.ndarray:
+    return estimator[:-1].transform(x) if hasattr(estimator, "steps") and len(estimator.steps) > 1 else x
+
+
+def gap(found: np.ndarray, expected: np.ndarray, output: str) -> float:
+    """Return max |found - expected|; of a log_proba beyond what scikit-learn rounds away in log(1 - p)."""
+    if found.shape != expected.shape:
+        return float("inf")
+    differences = np.abs(found - expected)
+    if output == "log_proba":
+        possible = np.isfinite(expected)
+        rounding = 8 * np.finfo(float).eps * np.exp(-np.where(possible, expected, 0))
+        differences = np.where(possible, np.maximum(differences - rounding, 0), 0)
+    return float(differences.max())
+
+
+def errors(stage: Stage, estimator: Any, output: str, x: np.ndarray, *, points: int = 2) -> Errors:
+    """Compare values at all of x and derivatives at the first ``points`` of it, in float64."""
+    values, *derivatives = map(np.asarray, _values_and_derivatives(stage, jnp.asarray(x), points))
+    own = gap(values, own_output(estimator, output, x), output)
+    reverse = differences = 0.0
+    for value, point, closed, autodiff, numeric in zip(values, x[:points], *derivatives, strict=False):
+        reverse = max(reverse, relative_error(closed, autodiff))
+        beyond = np.linalg.norm(closed - numeric) - 2 * _rounding(value, point)
+        differences = max(differences, beyond / (np.linalg.norm(closed) or 1.0))
+    return Errors(own, reverse, float(differences))
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def _values_and_derivatives(stage: Stage, x: jax.Array, points: int) -> list[jax.Array]:
+    """One compilation for all; compiling operation by operation takes most of the time of these tests."""
+    backends = ("closed_form", "reverse", "finite_difference")
+    derivatives = [jax.vmap(lambda one, b=b: jacobian(stage, one, backend=b))(x[:points]) for b in backends]
+    return [jax.vmap(stage)(x), *derivatives]
+
+
+def _rounding(value: np.ndarray, x: np.ndarray) -> float:
+    """What rounding does to central differences: see :func:`pcacam_jax.numerics.difference_noise`."""
+    eps = np.finfo(float).eps
+    return eps ** (2 / 3) * float(np.linalg.norm(value)) * np.sqrt(x.size) / max(1.0, np.abs(x).max())
