@@ -33,11 +33,12 @@ def expansion(
     if kernel == "linear" and collapse:
         # The sum cancels most of its digits: it is taken once, here, in float64 (Eq. 25).
         support, coefficients = coefficients @ support, np.eye(len(coefficients))
+    parameters: Any = {name: np.float64(values[name]) for name in KERNELS[kernel].parameters}
     return KernelExpansion(
         support=support,
         coefficients=coefficients,
         intercept=intercept,
-        parameters={name: values[name] for name in KERNELS[kernel].parameters},
+        parameters=parameters,
         kernel=kernel,
     )
 
