@@ -21,17 +21,17 @@ SATURATING = ("proba", "log_proba")
 def vanished(head: HybridHead, maps: Maps, selection: Selection) -> Bool[Array, " T"]:
     """Return for every target whether its gradient underflowed at one example.
 
-    A gradient that is zero in truth, as at the only support vector, is told apart wherever the machine has a relative
-    form (:func:`~pcacam_jax.stages.expansion.relative_kernels`), which never underflows.
+    An RBF machine's gradient that is zero in truth, as at the only support vector, is told apart wherever the machine
+    has a relative form (:func:`~pcacam_jax.stages.expansion.relative_kernels`), which never underflows.
     """
     _, saved = head.forward(maps)
     v, rows = head.components(maps), selection.rows(head)
     lost = {}
     for output, own in rows.items():
         lost[output] = jnp.zeros(len(own), bool)
-        stage = head.svms.get(output)
-        if stage is not None and (has_exponential_kernel(stage) or head.space(output) in SATURATING):
-            lost[output] = _lost(head.mixture(saved, {output: own})[output]) & _is_there(stage, v, own)
+        stage, saturates = head.svms.get(output), head.space(output) in SATURATING
+        if stage is not None and (saturates or has_exponential_kernel(stage)):
+            lost[output] = _lost(head.mixture(saved, {output: own})[output]) & (saturates | _is_there(stage, v, own))
     return selection.in_order(head, jnp.concatenate([lost[output] for output in head.outputs if output in rows]))
 
 

@@ -1,23 +1,25 @@
-"""The head of a user's own dense layers, PCA and SVMs."""
+"""The head of a user's own dense layers, reducer and classifiers."""
 
+import itertools
 import operator
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from sklearn.decomposition import PCA
 
 from pcacam_jax.chain import Chain
 from pcacam_jax.checks import InputError, check_choice, check_finite
-from pcacam_jax.head import HybridHead, dense_stages, spatial_chain
-from pcacam_jax.scikit.convert import from_sklearn
+from pcacam_jax.head import POOLS, HybridHead, dense_stages, spatial_chain
+from pcacam_jax.scikit.convert import from_sklearn, outputs_of
+from pcacam_jax.scikit.own import scores_from_sklearn
 from pcacam_jax.scikit.registry import Estimator, check_fitted, steps_of
-from pcacam_jax.scikit.svm import svm_classifier
 from pcacam_jax.stages.activation import ACTIVATIONS, Elementwise
 from pcacam_jax.stages.svm import SVMClassifier
 from pcacam_jax.types import Stage
+
+Layers = list[tuple[jax.Array, jax.Array]]
 
 
 def hybrid_head(
@@ -28,23 +30,30 @@ def hybrid_head(
     svms: Mapping[str, Estimator] | None = None,
     at: int = 2,
     activation: str = "relu",
-    pool: bool = False,
+    pool: bool | str = False,
     class_names: Sequence[str] | None = None,
+    output: str | Mapping[str, str] | None = None,
 ) -> HybridHead:
     """Return the head that explains a user's own dense layers, PCA and SVMs.
 
     Args:
         dense: [(kernel (in, out), bias (out,)), ...] first to last, the last layer without activation; the first
-            reads the maps flattened row by row, channels last.
+            reads the maps flattened row by row, channels last (their averages where ``pool`` is "average"). With none,
+            ``pca`` and ``svms`` read that vector themselves, and there is no output "cnn".
         maps_shape: (h, w, K) of the maps at the tap.
-        pca: fitted PCA on x_m, the output of layer ``at``; or a Pipeline of transformers that ends in one.
-        svms: name -> fitted SVC, or Pipeline ending in one, on PCA features (on x_m when ``pca`` is None).
+        pca: fitted PCA on x_m, the output of layer ``at``; or any other transformer, or a Pipeline of them.
+        svms: name -> fitted classifier, regressor or outlier detector, or a Pipeline that ends in one, on PCA features
+            (on x_m when ``pca`` is None).
         at: the paper's m, 1 .. number of layers.
         activation: of every layer but the last, a name in :data:`pcacam_jax.stages.ACTIVATIONS`.
-        pool: whether a 2 x 2 max-pool lies between the tap and the first dense layer.
-        class_names: names of the CNN's classes in order, used for SVMs too whose classes are those integers.
+        pool: what lies between the tap and x_0: False, nothing; True, a 2 x 2 max-pool; "average", the mean over all
+            positions (global average pooling).
+        class_names: names of the CNN's classes in order, used for classifiers too whose classes are those integers.
+        output: the score space of every one of ``svms``, or a dictionary name -> space, as in :func:`from_sklearn`. By
+            default margins for an SVC, ``decision_function`` for other classifiers that have one, else log-probability,
+            and ``predict`` for regressors.
 
-    The head computes in the dtype of the first kernel.
+    The head computes in the dtype of the first kernel; without one, in the widest dtype that JAX is set to.
 
     Raises:
         InputError: shapes that do not fit together, unfitted or unsupported estimators, numbers that are not finite.
@@ -52,44 +61,80 @@ def hybrid_head(
     maps_shape = _checked_maps_shape(maps_shape, pool)
     layers = _checked_layers(dense, maps_shape, pool)
     check_choice("activation", activation, ACTIVATIONS)
-    if not isinstance(at, int) or not 1 <= at <= len(layers):
-        raise InputError(f"at must be a dense layer, 1 to {len(layers)}; got {at}.")
     if not isinstance(svms := svms or {}, Mapping):
         raise TypeError(f"svms must be a dictionary name -> estimator; got {type(svms).__name__}.")
-    width, dtype = layers[at - 1][0].shape[1], layers[0][0].dtype
-    pca_stage, read = None, f"the output of dense layer {at}"
+    trunk = _trunk(layers, at, activation, _vector_size(maps_shape, pool))
+    names = _class_names(class_names, layers[-1][0].shape[1] if layers else len(class_names or ()))
+    width, read, pca_stage = trunk.width, trunk.read, None
     if pca is not None:
-        pca_stage = _pca_stage(pca, width, read, dtype)
+        _check_features("pca", pca, width, read)
+        pca_stage = from_sklearn(pca, output="transform", dtype=trunk.dtype)
         width, read = _out_size(pca_stage), "the PCA's output"
-    stages, classes = dense_stages(layers, activation), layers[-1][0].shape[1]
-    names = _class_names(class_names, classes)
+    if not layers and pca is None and not svms:
+        raise InputError("dense, pca and svms are all empty, so there is nothing to explain; give at least one.")
+    scores = {
+        name: _scores(name, svm, width, read, trunk.dtype, _output_of(name, output, svms)) for name, svm in svms.items()
+    }
     return HybridHead(
         spatial=spatial_chain(maps_shape, pool=pool),
-        dense=Chain(tuple(stages[:at])),
-        cnn=Chain(tuple(stages[at:])) if at < len(stages) else Elementwise("identity", classes),
+        dense=trunk.dense,
+        cnn=trunk.cnn,
         pca=pca_stage,
-        svms={name: _svm_stage(name, svm, width, read, dtype) for name, svm in svms.items()},
+        svms={name: stage for name, (stage, _) in scores.items()},
         names=(
-            ("cnn", names),
+            *((("cnn", names),) if layers else ()),
             *((("pca", tuple(map(str, range(width)))),) if pca_stage else ()),
-            *((name, _label_names(svm, names)) for name, svm in svms.items()),
+            *((name, _entries(svms[name], stage, space, names)) for name, (stage, space) in scores.items()),
         ),
+        spaces=tuple((name, space) for name, (_, space) in scores.items() if space != "margin"),
     )
 
 
-def _pca_stage(pca: Estimator, width: int, read: str, dtype: Any) -> Stage:
-    _check_features("pca", pca, width, read)
-    last = steps_of(pca)[-1]
-    if not isinstance(last, PCA):
-        raise InputError(f"pca must be a PCA or a Pipeline that ends in one; got {type(last).__name__}.")
-    return from_sklearn(pca, dtype=dtype)
+class _Trunk(NamedTuple):
+    dense: Chain
+    cnn: Stage | None
+    width: int
+    read: str
+    dtype: Any
 
 
-def _svm_stage(name: str, svm: Estimator, width: int, read: str, dtype: Any) -> SVMClassifier:
+def _trunk(layers: Layers, at: int, activation: str, size: int) -> _Trunk:
+    """Return the dense layers divided at layer ``at``, and what x_m is."""
+    if not layers:
+        return _Trunk(Chain(()), None, size, "the maps as one vector", None)
+    if not isinstance(at, int) or isinstance(at, bool) or not 1 <= at <= len(layers):
+        raise InputError(f"at must be a dense layer, 1 to {len(layers)}; got {at}.")
+    stages, classes = dense_stages(layers, activation), layers[-1][0].shape[1]
+    cnn = Chain(tuple(stages[at:])) if at < len(stages) else Elementwise("identity", classes)
+    kernel = layers[at - 1][0]
+    return _Trunk(Chain(tuple(stages[:at])), cnn, kernel.shape[1], f"the output of dense layer {at}", kernel.dtype)
+
+
+def _output_of(name: str, output: Any, svms: Mapping[str, Estimator]) -> str | None:
+    if not isinstance(output, Mapping):
+        return output
+    for other in output:
+        check_choice("a name in output", other, svms)
+    return output.get(name)
+
+
+def _scores(name: str, svm: Estimator, width: int, read: str, dtype: Any, output: str | None) -> tuple[Stage, str]:
+    """Return the stage of one of ``svms`` and the space of its scores."""
     if not isinstance(name, str) or name in ("cnn", "pca") or ":" in name or not name:
         raise InputError(f"an SVM needs a name of its own without a colon, not 'cnn' or 'pca'; got {name!r}.")
     _check_features(name, svm, width, read)
-    return svm_classifier(svm, dtype=dtype)
+    stage = scores_from_sklearn(svm, output=output, dtype=dtype)
+    return stage, "margin" if isinstance(stage, SVMClassifier) else output or outputs_of(svm)[0]
+
+
+def _entries(estimator: Estimator, stage: Stage, space: str, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of a stage's values: classes, pairs of classes, or numbers."""
+    size = _out_size(stage)
+    if hasattr(stage, "predict"):
+        return _label_names(estimator, names)
+    if space == "pairs" and size > 1:
+        return tuple(f"{first}/{second}" for first, second in itertools.combinations(_label_names(estimator, names), 2))
+    return tuple(map(str, range(size)))
 
 
 def _check_features(name: str, estimator: Estimator, expected: int, reads: str) -> None:
@@ -100,8 +145,10 @@ def _check_features(name: str, estimator: Estimator, expected: int, reads: str) 
         raise InputError(f"{name} was fitted on {own} features, but {reads} has {expected}; fit it on those.")
 
 
-def _checked_maps_shape(maps_shape: Sequence[int], pool: bool) -> tuple[int, int, int]:
-    smallest = 2 if pool else 1
+def _checked_maps_shape(maps_shape: Sequence[int], pool: bool | str) -> tuple[int, int, int]:
+    if pool not in POOLS:
+        raise InputError(f"pool must be False, True (2 x 2 max-pool) or 'average'; got {pool!r}.")
+    smallest = 2 if pool is True else 1
     try:
         shape = tuple(map(operator.index, maps_shape))
     except TypeError as error:
@@ -111,12 +158,17 @@ def _checked_maps_shape(maps_shape: Sequence[int], pool: bool) -> tuple[int, int
     return shape
 
 
-def _checked_layers(dense: Sequence, maps_shape: tuple[int, int, int], pool: bool) -> list[tuple[jax.Array, jax.Array]]:
-    if not dense:
-        raise InputError("dense must hold at least one (kernel, bias) pair; got none.")
+def _vector_size(maps_shape: tuple[int, int, int], pool: bool | str) -> int:
+    """The size of x_0."""
     height, width, channels = maps_shape
-    size = (height // 2) * (width // 2) * channels if pool else height * width * channels
-    layers, reads = [], f"maps of shape {maps_shape}" + (" after a 2 x 2 max-pool" if pool else "")
+    if pool == "average":
+        return channels
+    return (height // 2) * (width // 2) * channels if pool else height * width * channels
+
+
+def _checked_layers(dense: Sequence, maps_shape: tuple[int, int, int], pool: bool | str) -> Layers:
+    between = {False: "", True: " after a 2 x 2 max-pool", "average": " averaged over their positions"}[pool]
+    layers, reads, size = [], f"maps of shape {maps_shape}{between}", _vector_size(maps_shape, pool)
     for n, layer in enumerate(dense, start=1):
         if len(layer) != 2 or layer[1] is None:
             raise InputError(f"dense layer {n} must be a pair (kernel, bias); a layer without bias takes zeros.")
@@ -144,7 +196,9 @@ def _floating(values: Any) -> jnp.dtype:
 
 
 def _out_size(stage: Stage) -> int:
-    return jax.eval_shape(stage, jax.ShapeDtypeStruct(stage.in_shape, jax.tree.leaves(stage)[0].dtype)).shape[0]
+    leaves = jax.tree.leaves(stage)
+    dtype = leaves[0].dtype if leaves else jax.dtypes.canonicalize_dtype(float)
+    return jax.eval_shape(stage, jax.ShapeDtypeStruct(stage.in_shape, dtype)).shape[0]
 
 
 def _class_names(names: Sequence[str] | None, classes: int) -> tuple[str, ...]:

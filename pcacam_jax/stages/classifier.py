@@ -1,5 +1,7 @@
 """Class scores together with the class that the fitted estimator predicts from them."""
 
+from typing import Any, cast
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
@@ -21,6 +23,8 @@ class Classifier:
 
     scores: Stage
     """Any stage to (C,), or to (1,) with the rule "sign"."""
+    voter: Stage | None = None
+    """Where the estimator predicts by another rule than its scores', a stage whose ``predict`` follows it."""
     rule: str = static(default="argmax")
 
     @property
@@ -42,6 +46,8 @@ class Classifier:
 
     def predict(self, x: Array) -> Int[Array, ""]:
         """Return the index of the class that scikit-learn's ``predict`` gives."""
+        if self.voter is not None:
+            return cast(Any, self.voter).predict(x)
         # A value of exactly 0 is class 0, as the first of two equal scores is.
         return jnp.argmax(self(x))
 

@@ -1,0 +1,125 @@
+"""Gradients that underflow are flagged, and the scale-free form brings their maps back."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+from pcacam_jax import InputError, explain, hybrid_head
+from pcacam_jax.numerics import relative_error
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(30, 3))
+LABELS = np.arange(30) % 3
+SPREAD = np.array([1.0, -1.0, 2.0, -2.0]).reshape(1, 2, 2, 1) * np.array([0.3, 0.1, -0.2])
+NEAR = X[:4].reshape(4, 1, 1, 3) + 0.1 + SPREAD
+FAR = NEAR + np.array([30.0, -45.0, 25.0])
+"""Maps of 2 x 2 positions, whose mean is what the machines read."""
+
+
+def head_of(svm, dtype="float64", **options):
+    head = hybrid_head([], maps_shape=(2, 2, 3), pool="average", svms={"own": svm}, **options)
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), head)
+
+
+def direction(svc, v, classes=3):
+    """The margins' gradients at ``v`` up to one positive factor, in the logarithm of the kernel values."""
+    exponents = -svc.gamma * ((svc.support_vectors_ - v) ** 2).sum(axis=1)
+    weights = np.exp(exponents - exponents.max())
+    starts = np.concatenate([[0], np.cumsum(svc.n_support_)])
+    total = np.zeros((classes, len(v)))
+    for i in range(classes):
+        for j in range(i + 1, classes):
+            for own, row in ((i, j - 1), (j, i)):
+                for s in range(starts[own], starts[own + 1]):
+                    term = svc.dual_coef_[row, s] * weights[s] * (svc.support_vectors_[s] - v)
+                    total[i] += term
+                    total[j] -= term
+    return total
+
+
+def unit(rows):
+    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+
+
+def test_far_from_all_support_vectors_the_map_is_flagged_and_comes_back(dtype):
+    svc = SVC(gamma=1.0).fit(X, LABELS)
+    head = head_of(svc, dtype)
+    found = explain(head, FAR, "own")
+    assert found.vanished.all()
+    assert not found.positive.any()
+    assert not found.scale_free
+    free = explain(head, FAR, "own", scale_free=True)
+    assert free.scale_free
+    assert not free.vanished.any()
+    np.testing.assert_array_equal(free.values, found.values)
+    for image, maps in enumerate(FAR):
+        expected = np.einsum("ck,hwk->chw", direction(svc, maps.mean(axis=(0, 1))), maps).reshape(3, 4)
+        found_here = np.asarray(free.signed[image]).reshape(3, 4)
+        assert relative_error(unit(found_here), unit(expected)) < (1e-12 if dtype == "float64" else 1e-3)
+
+
+def test_near_the_support_nothing_is_flagged_and_scale_free_maps_are_a_multiple(x64):
+    head = head_of(SVC(gamma=1.0).fit(X, LABELS))
+    found, free = (explain(head, NEAR, ["own", "own:predicted"], scale_free=own) for own in (False, True))
+    assert not found.vanished.any()
+    factors = free.signed / found.signed
+    assert (factors >= 1).all()
+    assert relative_error(factors, np.broadcast_to(factors[..., :1, :1], factors.shape)) < 1e-10
+
+
+def test_only_what_underflowed_is_flagged(x64):
+    svms = {"own": SVC(gamma=1.0).fit(X, LABELS), "line": SVC(kernel="linear").fit(X, LABELS)}
+    head = hybrid_head([], maps_shape=(2, 2, 3), pool="average", svms=svms)
+    found = explain(head, np.concatenate([NEAR, FAR]), ["line:1", "own:0", "own:predicted"])
+    np.testing.assert_array_equal(found.vanished, [[False] * 3] * 4 + [[False, True, True]] * 4)
+
+
+def place_of(svc, exponent):
+    """Maps at a point whose nearest support vector has the kernel value exp(-exponent), gamma being 1."""
+    points = np.linspace(0, 20, 200_001)[:, None] * unit(np.array([1.0, -2.0, 0.5]))
+    nearest = np.min([((points - s) ** 2).sum(axis=1) for s in svc.support_vectors_], axis=0)
+    return np.broadcast_to(points[np.argmin(abs(nearest - exponent))], (1, 2, 2, 3))
+
+
+def test_losing_digits_counts_as_lost():
+    """In float32 exp(-75) is a normal number, but the lesser terms beside it are gone."""
+    svc = SVC(gamma=1.0).fit(X, LABELS)
+    head = head_of(svc, "float32")
+    flags = [explain(head, place_of(svc, exponent), "own:0").vanished[0, 0] for exponent in (10, 60, 77, 200)]
+    assert flags == [False, False, True, True]
+
+
+def test_a_gradient_that_is_zero_in_truth_is_not_flagged(x64):
+    svc = SVC(gamma=1.0).fit([[0.0, 0, 0], [5, 5, 5]], [0, 1])
+    middle = explain(head_of(svc), np.full((1, 2, 2, 3), 2.5), "own")
+    assert not middle.vanished.any()
+
+
+def test_a_saturated_probability_is_flagged():
+    head = head_of(LogisticRegression().fit(X, X[:, 0] > 0), "float32", output="proba")
+    found = explain(head, np.stack([np.full((2, 2, 3), [1e4, 0, 0]), np.zeros((2, 2, 3))]), "own:True")
+    np.testing.assert_array_equal(found.vanished[:, 0], [True, False])
+
+
+def test_a_scaler_before_the_machine_changes_nothing(x64):
+    pipeline = make_pipeline(StandardScaler(), SVC(gamma=1.0)).fit(X, LABELS)
+    found = explain(head_of(pipeline), FAR, "own", scale_free=True)
+    slopes = direction(pipeline[-1], pipeline[:-1].transform(FAR[:1].mean(axis=(1, 2)))[0]) / pipeline[0].scale_
+    expected = np.einsum("ck,hwk->chw", slopes, FAR[0]).reshape(3, 4)
+    assert relative_error(unit(np.asarray(found.signed[0]).reshape(3, 4)), unit(expected)) < 1e-12
+
+
+def test_what_has_no_scale_free_form_is_refused(x64):
+    head = head_of(SVC(gamma=1.0).fit(X, LABELS))
+    with pytest.raises(InputError, match=r"scale_free needs backend='closed_form'.*got 'reverse'"):
+        explain(head, NEAR, "own", backend="reverse", scale_free=True)
+    several = head_of(OneVsRestClassifier(SVC(gamma=1.0)).fit(X, LABELS))
+    with pytest.raises(InputError, match="needs a single expansion in an exponential kernel, but there are 3"):
+        explain(several, NEAR, "own", scale_free=True)
+    assert explain(several, FAR, "own").vanished.all()
