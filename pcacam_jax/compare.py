@@ -14,7 +14,6 @@ from pcacam_jax.chain import Chain
 from pcacam_jax.checks import InputError, check_choice
 from pcacam_jax.head import HybridHead
 from pcacam_jax.layouts import as_numpy
-from pcacam_jax.stages.activation import ACTIVATIONS
 from pcacam_jax.stages.dense import Dense
 from pcacam_jax.stages.flatten import Flatten
 from pcacam_jax.stages.selection import Take
@@ -22,6 +21,8 @@ from pcacam_jax.stages.selection import Take
 BATCH = 256
 EXAMPLES = 64
 """As many are enough to tell causes apart."""
+OF_NETWORKS = ("relu", "sigmoid", "tanh", "gelu", "softplus", "identity")
+"""The activations that are tried."""
 
 Outputs = dict[str, np.ndarray]
 
@@ -97,7 +98,7 @@ def _cause(head: HybridHead, maps: Any, wanted: Outputs, limit: float) -> str:
         if all(explains(found[name], own, limit) for name, own in wanted.items()):
             return cause
     for cause, other, seen in _other_heads(head, maps):
-        if max(_errors(_outputs(other, seen), wanted).values()) <= limit:
+        if all(error <= limit for error in _errors(_outputs(other, seen), wanted).values()):
             return cause
     return (
         "none of the usual causes explains it: see that the network is in its mode of use (dropout and batch norm at "
@@ -129,9 +130,7 @@ def _readings() -> Iterator[tuple[str, Callable[[np.ndarray, np.ndarray, float],
     yield "all values differ by one constant factor: look for a scale that only one side has", _are_multiples
     yield (
         "every value differs by a constant: look at the last layer's bias, or at the center of the PCA",
-        lambda found, wanted, limit: (
-            _error(found - wanted - (found - wanted).mean(axis=0), wanted) <= limit and len(found) > 1
-        ),
+        lambda found, wanted, limit: len(found) > 1 and _error(found - (found - wanted).mean(axis=0), wanted) <= limit,
     )
 
 
@@ -159,7 +158,7 @@ def _are_multiples(found: np.ndarray, wanted: np.ndarray, limit: float) -> bool:
 def _other_heads(head: HybridHead, maps: Any) -> Iterator[tuple[str, HybridHead, Any]]:
     """Yield causes that lie in the head: (what to do, the head as it should have been, the maps it reads)."""
     yield from _other_orders(head, maps)
-    for name in ACTIVATIONS:
+    for name in OF_NETWORKS:
         other = _with_dense(
             head, lambda d, name=name: d if d.activation == "identity" else _replaced(d, activation=name)
         )
@@ -170,7 +169,7 @@ def _other_heads(head: HybridHead, maps: Any) -> Iterator[tuple[str, HybridHead,
         np.maximum(np.asarray(maps), 0),
     )
     square = [d for d in _dense_of(head) if d.kernel.shape[0] == d.kernel.shape[1]]
-    for chosen in [None, *square] if square else []:
+    for chosen in [None, *square] if len(square) > 1 else square:
         other = _with_dense(head, lambda d, chosen=chosen: _turned(d, chosen, square))
         which = "the square kernels are" if chosen is None else "a square kernel is"
         yield f"{which} transposed: PyTorch's weights are (out, in), convert them with dense_from_torch", other, maps

@@ -155,7 +155,7 @@ ones = np.ones
         ),
         (
             lambda: dense_from_torch([(ones((30, 3)), None)], maps_shape=(2, 3, 5)),
-            r"the first dense layer reads 3 values, but maps of shape \(h, w, K\) = \(2, 3, 5\) have 30; give the shape",
+            r"first dense layer reads 3 values, but maps of shape \(h, w, K\) = \(2, 3, 5\) have 30; give the shape",
         ),
         (lambda: dense_from_torch([(ones((3, 30)), None)], maps_shape=(2, 15)), "three positive integers"),
         (lambda: dense_from_torch([(ones((3, 30)), None)], maps_shape=(-2, -3, 5)), "three positive integers"),
