@@ -11,7 +11,8 @@ import numpy as np
 
 from pcacam_jax.reproduce.alone import run_alone
 from pcacam_jax.reproduce.claim import Claim, Finding, Outcomes, Table
-from pcacam_jax.verify import DTYPES, WITNESSES, Certificate, Draw, certify, table2_cases
+from pcacam_jax.verify import DTYPES, WITNESSES, Certificate, certify
+from pcacam_jax.verify_cases import Draw, table2_cases
 
 
 def measure(outcomes: Outcomes) -> Finding:

@@ -13,7 +13,7 @@ HOUSE = Path(pcacam_jax.__file__).parent
 FLOORS = (
     {"types", "numerics", "pytree", "checks", "files"},
     {"stages"},
-    {"chain", "head", "jacobian", "parallel", "verify"},
+    {"chain", "head", "jacobian", "parallel", "verify", "verify_cases"},
     {"cam", "metrics", "targets", "batches", "explain"},
 )
 DOORS = {

@@ -117,5 +117,5 @@ def test_unknown_activation_is_refused(stage):
 
 def test_unknown_kernel_is_refused():
     stage = pcacam_jax.KernelExpansion(np.ones((3, 2)), np.ones((1, 3)), np.zeros(1), {}, "lap")
-    with pytest.raises(InputError, match="kernel must be one of linear, rbf; got 'lap'"):
+    with pytest.raises(InputError, match="kernel must be one of linear, rbf, poly, sigmoid; got 'lap'"):
         jacobian(stage, np.ones(2))

@@ -13,7 +13,8 @@ import pcacam_jax
 from pcacam_jax import Dense, InputError, KernelExpansion, certify, hybrid_head, jacobian, stages, verify
 from pcacam_jax.numerics import relative_error
 from pcacam_jax.stages import ACTIVATIONS, KERNELS
-from pcacam_jax.verify import DTYPES, WITNESSES, Certificate, Comparison, Draw, default_cases, off_ties, table2_cases
+from pcacam_jax.verify import DTYPES, WITNESSES, Certificate, Comparison, off_ties
+from pcacam_jax.verify_cases import Draw, default_cases, table2_cases
 
 
 @pytest.fixture

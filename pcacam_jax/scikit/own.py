@@ -39,4 +39,4 @@ def scores_from_sklearn(
         return stage
     voter = svm_classifier(estimator, dtype=dtype) if "margin" in known else None
     values = jax.eval_shape(stage, jax.ShapeDtypeStruct(stage.in_shape, jax.dtypes.canonicalize_dtype(float))).shape[0]
-    return Classifier(stage, voter, "sign" if values == 1 else "argmax")
+    return Classifier(stage, "sign" if values == 1 else "argmax", voter)

@@ -23,9 +23,9 @@ class Classifier:
 
     scores: Stage
     """Any stage to (C,), or to (1,) with the rule "sign"."""
+    rule: str = static(default="argmax")
     voter: Stage | None = None
     """Where the estimator predicts by another rule than its scores', a stage whose ``predict`` follows it."""
-    rule: str = static(default="argmax")
 
     @property
     def in_shape(self) -> tuple[int, ...]:

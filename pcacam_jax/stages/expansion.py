@@ -5,6 +5,7 @@ though the gradient still has a direction. Divided by the largest of the exponen
 """
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -14,6 +15,7 @@ from jaxtyping import Array, Float
 from pcacam_jax.checks import InputError, check_shape
 from pcacam_jax.numerics import matmul
 from pcacam_jax.pytree import pytree, static
+from pcacam_jax.stages.classifier import Classifier
 from pcacam_jax.stages.kernel import exponent_named, kernel_named
 from pcacam_jax.types import Rows, Vector
 
@@ -62,7 +64,8 @@ class KernelExpansion:
         exponents, gradients = saved
         counts = (weights != 0) & jnp.any(gradients != 0, axis=1)[None]
         lowest = jnp.finfo(exponents.dtype).min
-        differences = exponents[None] - jnp.max(jnp.where(counts, exponents[None], lowest), axis=1, keepdims=True)
+        exponents = jnp.broadcast_to(exponents, counts.shape)
+        differences = exponents - jnp.max(exponents, axis=1, keepdims=True, where=counts, initial=lowest)
         return matmul(jnp.where(counts, weights * jnp.exp(jnp.minimum(differences, 0)), 0), gradients)
 
     def jacobian(self, saved: Any) -> Float[Array, "P D"]:
@@ -101,23 +104,31 @@ def relative_kernels(stage: Any) -> Any:
             "a derivative free of scale needs an exponential kernel that stands alone, but here it stands beside "
             "other stages, whose scales differ; take the plain derivative."
         )
-    return jax.tree.map(
-        lambda part: dataclasses.replace(part, relative=True) if _is_exponential(part) else part,
-        stage,
-        is_leaf=_is_expansion,
-    )
+    return _relative(stage)
 
 
-def _parts(stage: Any) -> list[Any]:
-    return jax.tree.leaves(stage, is_leaf=_is_expansion)
+def _relative(stage: Any) -> Any:
+    return jax.tree.map(_relative_part, stage, is_leaf=_is_part)
 
 
-def _is_expansion(part: Any) -> bool:
-    return isinstance(part, KernelExpansion)
+def _relative_part(part: Any) -> Any:
+    if isinstance(part, Classifier):
+        return dataclasses.replace(part, scores=_relative(part.scores))
+    return dataclasses.replace(part, relative=True) if _is_exponential(part) else part
+
+
+def _parts(stage: Any) -> Iterator[Any]:
+    for part in jax.tree.leaves(stage, is_leaf=_is_part):
+        # What a classifier predicts by has no derivative.
+        yield from _parts(part.scores) if isinstance(part, Classifier) else (part,)
+
+
+def _is_part(part: Any) -> bool:
+    return isinstance(part, KernelExpansion | Classifier)
 
 
 def _is_exponential(part: Any) -> bool:
-    return _is_expansion(part) and kernel_named(part.kernel).exponent is not None
+    return isinstance(part, KernelExpansion) and kernel_named(part.kernel).exponent is not None
 
 
 def _branches(part: Any) -> bool:

@@ -61,16 +61,19 @@ def rbf_gradient(s: Vector, v: Vector, gamma: Scalar) -> Vector:
     return rbf(s, v, gamma) * rbf_exponent_gradient(s, v, gamma)
 
 
+def poly_base(s: Vector, v: Vector, gamma: Scalar, coef0: Scalar, degree: Scalar) -> Scalar:
+    """Return gamma s^T v + coef0; 1 for degree 0, whose power is constant and whose derivative at base 0 is NaN."""
+    return jnp.where(degree == 0, 1, gamma * matmul(s, v) + coef0)
+
+
 def poly(s: Vector, v: Vector, gamma: Scalar, coef0: Scalar, degree: Scalar) -> Scalar:
     """k(s, v) = (gamma s^T v + coef0)^degree; NaN for a negative base and a degree that is not whole."""
-    return jnp.power(gamma * matmul(s, v) + coef0, degree)
+    return jnp.power(poly_base(s, v, gamma, coef0, degree), degree)
 
 
 def poly_gradient(s: Vector, v: Vector, gamma: Scalar, coef0: Scalar, degree: Scalar) -> Vector:
     """dk/dv = degree gamma (gamma s^T v + coef0)^(degree - 1) s^T."""
-    # At degree 0 and base 0 the power would be infinite, and 0 times it NaN.
-    slope = degree * jnp.power(gamma * matmul(s, v) + coef0, jnp.where(degree == 0, 0, degree - 1))
-    return gamma * slope * s
+    return degree * gamma * jnp.power(poly_base(s, v, gamma, coef0, degree), degree - 1) * s
 
 
 def sigmoid(s: Vector, v: Vector, gamma: Scalar, coef0: Scalar) -> Scalar:

@@ -1,7 +1,7 @@
 """Power transforms entry by entry: Yeo and Johnson's, and Box and Cox's.
 
-Both are powers of a logarithm L: (exp(p L) - 1) / p, which is L at p = 0. Written as L (exp(z) - 1) / z with z = p L,
-no digit is lost near p = 0, where the difference of two powers keeps few of them.
+Both are (exp(p L) - 1) / p of a logarithm L, which is L at p = 0. Written with expm1 it loses no digits near p = 0,
+where the difference of two powers keeps few of them.
 """
 
 from collections.abc import Callable
@@ -22,12 +22,18 @@ class PowerMethod(NamedTuple):
     derivative: Callable[[Vector, Vector], Vector]
 
 
+def expm1(z: Vector) -> Vector:
+    """Return exp z - 1, with all digits in its derivative by autodiff, for which JAX takes the value plus 1."""
+    return jnp.where(z < -1, jnp.exp(jnp.minimum(z, 0)) - 1, jnp.expm1(z))
+
+
 def power_of_logarithm(logarithm: Vector, power: Vector) -> Vector:
     """Return (exp(p L) - 1) / p, L at p = 0."""
-    z = power * logarithm
+    # Below eps^2 the limit differs by less than rounding, and p L may underflow.
+    vanishes = jnp.abs(power) < jnp.finfo(power.dtype).eps ** 2
     # The branch that is not taken must not divide by zero either, or its derivative is NaN.
-    divisor = jnp.where(z == 0, 1, z)
-    return logarithm * jnp.where(z == 0, 1, jnp.expm1(divisor) / divisor)
+    divisor = jnp.where(vanishes, 1, power)
+    return jnp.where(vanishes, logarithm, expm1(divisor * logarithm) / divisor)
 
 
 def box_cox(x: Vector, exponents: Vector) -> Vector:
