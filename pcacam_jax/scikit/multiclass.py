@@ -1,6 +1,4 @@
-"""Classifiers made of two-class ones: one against the rest, one against one, and frozen ones."""
-
-import importlib.util
+"""Classifiers made of two-class ones: one against the rest, one against one."""
 
 import numpy as np
 from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
@@ -90,16 +88,3 @@ register(
         ("decision", "pairs"),
     )
 )
-if importlib.util.find_spec("sklearn.frozen"):
-    from sklearn.frozen import FrozenEstimator
-
-    register(
-        Entry(
-            FrozenEstimator,
-            "composition",
-            "its estimator's",
-            "",
-            lambda frozen: outputs(frozen.estimator),
-            ("those of its estimator",),
-        )
-    )

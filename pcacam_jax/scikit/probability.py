@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.calibration import CalibratedClassifierCV
 
 from pcacam_jax.chain import Chain
-from pcacam_jax.checks import InputError, check_choice
+from pcacam_jax.checks import InputError
 from pcacam_jax.parallel import Parallel
 from pcacam_jax.scikit.affine import affine
 from pcacam_jax.scikit.registry import Entry, Estimator, Outputs, build, register
@@ -38,15 +38,10 @@ def platt_outputs(svc: Estimator, decision: Callable[[], Stage]) -> Outputs:
     return {"log_proba": lambda: platt("log_sigmoid"), "proba": lambda: platt("sigmoid")}
 
 
-def response(estimator: Estimator) -> tuple[Stage, bool]:
-    """Return what a meta-estimator reads of a classifier, and whether that is a decision rather than a probability.
-
-    The decision where the classifier has one, else the probabilities; with two classes the value of the second alone.
-    """
+def _response(estimator: Estimator) -> tuple[Stage, bool]:
+    """Return what is calibrated, and whether it is a decision; else it is probabilities, of two classes the second."""
     if hasattr(estimator, "decision_function"):
         return build(estimator, "decision"), True
-    if not hasattr(estimator, "predict_proba"):
-        raise InputError(f"{type(estimator).__name__} has neither decision_function nor predict_proba to read.")
     return of_second(build(estimator, "proba"), len(estimator.classes_)), False
 
 
@@ -56,7 +51,11 @@ def of_second(proba: Stage, classes: int) -> Stage:
 
 
 def _calibrated_outputs(estimator: Estimator) -> Outputs:
-    check_choice("method of CalibratedClassifierCV", estimator.method, METHODS)
+    if estimator.method not in METHODS:
+        raise InputError(
+            f"the method of CalibratedClassifierCV must be one of {', '.join(METHODS)}; got {estimator.method!r}, "
+            f"which is piecewise constant and has no derivative to speak of, so fit with one of those."
+        )
     return {"proba": lambda: _mean_of_folds(estimator)}
 
 
@@ -75,7 +74,7 @@ def _calibrated(fold: Estimator, classes: int) -> Chain:
             f"a fold of CalibratedClassifierCV saw {len(base.classes_)} of {classes} classes; "
             f"fit it with stratified folds, so that every fold sees all."
         )
-    scores, is_decision = response(base)
+    scores, is_decision = _response(base)
     return _with_sigmoids(scores, fold) if fold.method == "sigmoid" else _with_temperature(scores, is_decision, fold)
 
 

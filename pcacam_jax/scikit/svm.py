@@ -11,8 +11,9 @@ from sklearn.svm import SVC, SVR, NuSVC, NuSVR, OneClassSVM
 from pcacam_jax.chain import Chain
 from pcacam_jax.checks import InputError
 from pcacam_jax.scikit.expansion import check_kernel, expansion
+from pcacam_jax.scikit.frozen import last_step
 from pcacam_jax.scikit.probability import platt_outputs
-from pcacam_jax.scikit.registry import Entry, Estimator, Outputs, as_dense, build, check_fitted, register, steps_of
+from pcacam_jax.scikit.registry import Entry, Estimator, Outputs, as_dense, build, check_fitted, register
 from pcacam_jax.stages import KernelExpansion, OvrDecision, PairwiseMargins, SVMClassifier
 
 KERNEL_NAMES = ("linear", "rbf", "poly", "sigmoid")
@@ -27,7 +28,7 @@ def svm_classifier(estimator: Estimator, *, dtype: Any = None) -> SVMClassifier:
     Raises:
         InputError: another estimator, not fitted, or not supported.
     """
-    svc = steps_of(estimator)[-1]
+    svc = last_step(estimator)
     if not isinstance(svc, SVC | NuSVC):
         raise InputError(f"an SVM must be an SVC, a NuSVC or a Pipeline that ends in one; got {type(svc).__name__}.")
     break_ties = bool(svc.break_ties) and svc.decision_function_shape == "ovr"
@@ -46,7 +47,7 @@ def expansion_of(estimator: Estimator, *, collapse: bool = True) -> KernelExpans
 
     Leaves are NumPy's float64.
     """
-    machine = steps_of(estimator)[-1]
+    machine = last_step(estimator)
     if not isinstance(machine, MACHINES):
         names = ", ".join(kind.__name__ for kind in MACHINES)
         raise InputError(f"support vectors are kept by {names}; got {type(machine).__name__}.")

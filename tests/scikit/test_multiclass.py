@@ -1,0 +1,138 @@
+"""Classifiers of two-class machines equal scikit-learn's: one against the rest, one against one, frozen."""
+
+import importlib
+
+import blobs
+import hypothesis.strategies as st
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from blobs import NAMES, NUMBERS, assert_equals, assert_predicts
+from hypothesis import given, settings
+from sklearn.decomposition import PCA
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC, LinearSVC
+
+from pcacam_jax import InputError, from_sklearn
+from pcacam_jax.scikit import outputs_of, scores_from_sklearn
+
+importlib.import_module("fits_kernels")
+BASES = {
+    "machine": (SVC(), ("decision",)),
+    "linear": (LogisticRegression(), ("decision", "proba")),
+    "pipeline": (make_pipeline(StandardScaler(), PCA(3), LinearSVC()), ("decision",)),
+    "naive Bayes": (GaussianNB(), ("proba",)),
+}
+every_base = pytest.mark.parametrize("name", BASES)
+classes_and_labels = pytest.mark.parametrize(("classes", "labels"), [(2, NAMES), (3, NUMBERS), (5, NAMES)])
+
+
+@pytest.mark.usefixtures("x64")
+@classes_and_labels
+@every_base
+def test_one_against_the_rest(classes, labels, name):
+    base, known = BASES[name]
+    x, which = blobs.blobs(classes)
+    estimator = OneVsRestClassifier(base).fit(x, labels[which])
+    assert outputs_of(estimator) == known
+    if "decision" in known:
+        assert_equals(from_sklearn(estimator, output="decision"), x, estimator.decision_function(x))
+    if "proba" in known:
+        assert_equals(from_sklearn(estimator, output="proba"), x, estimator.predict_proba(x))
+    assert_predicts(estimator, x)
+
+
+@pytest.mark.usefixtures("x64")
+@classes_and_labels
+@pytest.mark.parametrize("name", ["machine", "linear", "pipeline"])
+def test_one_against_one(classes, labels, name):
+    x, which = blobs.blobs(classes)
+    estimator = OneVsOneClassifier(BASES[name][0]).fit(x, labels[which])
+    assert outputs_of(estimator) == ("decision", "pairs")
+    assert_equals(from_sklearn(estimator), x, estimator.decision_function(x))
+    values = np.stack([machine.decision_function(x) for machine in estimator.estimators_], axis=1)
+    assert_equals(from_sklearn(estimator, output="pairs"), x, values if classes == 2 else -values)
+    assert_predicts(estimator, x)
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("classes", [2, 3, 4])
+@pytest.mark.parametrize("kind", [OneVsOneClassifier, OneVsRestClassifier])
+def test_machines_that_cannot_decide_tie_as_scikit_learn_does(classes, kind):
+    x, which = blobs.blobs(classes)
+    estimator = kind(LinearSVC()).fit(x, NAMES[which])
+    for machine in estimator.estimators_:
+        machine.coef_, machine.intercept_ = np.zeros_like(machine.coef_), np.zeros_like(machine.intercept_)
+    assert_equals(from_sklearn(estimator), x, estimator.decision_function(x))
+    assert_predicts(estimator, x)
+
+
+@pytest.mark.usefixtures("x64")
+def test_votes_outweigh_margins():
+    x, which = blobs.blobs(5, seed=3)
+    far = 3 * np.random.default_rng(0).normal(size=(500, 4))
+    estimator = OneVsOneClassifier(SVC(kernel="linear", C=10)).fit(x, NAMES[which])
+    assert_equals(from_sklearn(estimator), far, estimator.decision_function(far))
+    assert_predicts(estimator, far)
+
+
+@pytest.mark.usefixtures("x64")
+def test_frozen_estimators_are_their_estimators():
+    x, which = blobs.blobs(3)
+    frozen = FrozenEstimator(SVC().fit(x, NAMES[which]))
+    assert outputs_of(frozen) == ("decision", "pairs", "margin")
+    assert_equals(from_sklearn(frozen), x, frozen.decision_function(x))
+    reducer = make_pipeline(FrozenEstimator(PCA(2).fit(x)), LogisticRegression()).fit(x, which)
+    assert_equals(from_sklearn(reducer), x, reducer.decision_function(x))
+
+
+@settings(max_examples=3, deadline=None)
+@given(seed=st.integers(0, 2**32), name=st.sampled_from(["OneVsRestClassifier", "OneVsOneClassifier"]))
+def test_any_fit_equals_scikit_learn(seed, name):
+    blobs.assert_any_fit(name, seed)
+
+
+# --- refusals ---------------------------------------------------------------------------------------------------------
+
+X, WHICH = blobs.blobs(3)
+REFUSED = {
+    "several labels": (
+        OneVsRestClassifier(SVC()).fit(X, np.eye(3, dtype=int)[WHICH]),
+        "fitted on several labels an example; convert its estimators_ one by one",
+    ),
+    "regressors against the rest": (
+        OneVsRestClassifier(Ridge()).fit(X, WHICH),
+        "takes classifiers with decision_function or predict_proba; got Ridge",
+    ),
+    "regressors against one": (OneVsOneClassifier(Ridge()).fit(X, WHICH), "classifiers with decision_.*; got Ridge"),
+    "probabilities against one": (
+        OneVsOneClassifier(GaussianNB()).fit(X, WHICH),
+        "with decision_function, whose sign is their vote; got GaussianNB",
+    ),
+    "a kernel of their own": (
+        OneVsRestClassifier(SVC(kernel=lambda a, b: a @ b.T)).fit(X, WHICH),
+        "kernel of SVC must be one of",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_has_no_such_score_is_refused(name):
+    estimator, sentence = REFUSED[name]
+    with pytest.raises(InputError, match=sentence):
+        from_sklearn(estimator)
+
+
+def test_two_classes_have_one_decision_and_two_scores():
+    x, which = blobs.blobs(2)
+    for kind in (OneVsOneClassifier, OneVsRestClassifier):
+        estimator = kind(LinearSVC()).fit(x, which)
+        g = from_sklearn(estimator)(jnp.asarray(x[0], jnp.float32))
+        scores = scores_from_sklearn(estimator)(jnp.asarray(x[0], jnp.float32))
+        assert g.shape == (1,)
+        np.testing.assert_array_equal(scores, np.concatenate([-g, g]))

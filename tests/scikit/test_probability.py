@@ -1,0 +1,199 @@
+"""Calibrated probabilities equal scikit-learn's: Platt's sigmoid with its sign, sigmoid and temperature calibration."""
+
+import warnings
+
+import blobs
+import fits
+import hypothesis.strategies as st
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from blobs import NAMES, NUMBERS, assert_equals, assert_predicts
+from fits_kernels import coupled
+from hypothesis import given, settings
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import PredefinedSplit
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC, LinearSVC, NuSVC
+from sklearn.tree import DecisionTreeClassifier
+
+from pcacam_jax import InputError, from_sklearn
+from pcacam_jax.scikit import outputs_of
+
+SHORT_OF_PLATT = 0.006
+"""How far libsvm's coupling of two classes stops from the sigmoid, at most."""
+
+
+def with_probability(machine, x, y):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        return machine.set_params(probability=True, random_state=0).fit(x, y)
+
+
+# --- Platt's sigmoid --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("kind", [SVC, NuSVC])
+def test_the_coupling_of_platts_sigmoids_is_scikit_learns(seed, kind):
+    x, which = blobs.blobs(2, seed, count=30 + 5 * seed)
+    machine = with_probability(kind(kernel=("linear", "rbf", "poly")[seed % 3]), x, (NAMES, NUMBERS)[seed % 2][which])
+    spread = np.concatenate([x, 4 * x])
+    found = blobs.values(from_sklearn(machine, output="proba"), spread)
+    np.testing.assert_allclose(coupled(found), machine.predict_proba(spread), rtol=0, atol=blobs.TOLERANCE)
+    assert np.abs(found - machine.predict_proba(spread)).max() < SHORT_OF_PLATT
+    logarithms = blobs.values(from_sklearn(machine, output="log_proba"), spread)
+    np.testing.assert_allclose(logarithms, np.log(found), rtol=1e-10, atol=1e-12)
+    assert outputs_of(machine) == ("decision", "pairs", "margin", "log_proba", "proba")
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("kind", [SVC, NuSVC])
+def test_the_second_class_is_probable_where_the_decision_is_positive(kind):
+    x, which = blobs.blobs(2, seed=1)
+    machine = with_probability(kind(), x, which)
+    both = blobs.values(from_sklearn(machine, output="proba"), x)
+    decision = machine.decision_function(x)
+    assert np.corrcoef(decision, both[:, 1])[0, 1] > 0.9
+    np.testing.assert_allclose(both.sum(axis=1), 1, rtol=1e-14)
+    np.testing.assert_array_equal(np.sign(both[:, 1] - both[:, 0]), np.sign(machine.predict_proba(x) @ [-1, 1]))
+
+
+@pytest.mark.usefixtures("x64")
+def test_the_sigmoid_keeps_what_libsvm_clips():
+    x = np.linspace(-1, 1, 40)[:, None]
+    machine = with_probability(SVC(kernel="linear"), x, x[:, 0] > 0)
+    far = np.array([[500.0], [-500.0]])
+    assert machine.predict_proba(far).min() > 0.9e-7
+    logarithms = from_sklearn(machine, output="log_proba")
+    assert blobs.values(logarithms, far).min() < np.log(1e-30)
+    assert np.abs(blobs.values(jax.jacrev(logarithms), far)).max() > 1
+
+
+@pytest.mark.usefixtures("x64")
+def test_platt_behind_a_scaler_and_against_the_rest():
+    x, which = blobs.blobs(2)
+    pipeline = with_probability(SVC(), StandardScaler().fit_transform(x), which)
+    pipeline = make_pipeline(StandardScaler().fit(x), pipeline)
+    found = blobs.values(from_sklearn(pipeline, output="proba"), x)
+    np.testing.assert_allclose(coupled(found), pipeline.predict_proba(x), rtol=0, atol=blobs.TOLERANCE)
+    x, which = blobs.blobs(3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        rest = OneVsRestClassifier(SVC(probability=True, random_state=0)).fit(x, which)
+    found = blobs.values(from_sklearn(rest, output="proba"), x)
+    np.testing.assert_allclose(found, rest.predict_proba(x), rtol=0, atol=SHORT_OF_PLATT)
+
+
+def test_machines_without_platts_sigmoid():
+    for classes, machine in ((3, SVC(probability=True)), (2, SVC(probability=False)), (2, SVC())):
+        x, which = blobs.blobs(classes)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            machine.fit(x, which)
+        assert outputs_of(machine) == ("decision", "pairs", "margin")
+        with pytest.raises(InputError, match="output of SVC must be one of decision, pairs, margin; got 'proba'"):
+            from_sklearn(machine, output="proba")
+
+
+# --- calibration ------------------------------------------------------------------------------------------------------
+
+BASES = {
+    "machine": SVC(),
+    "linear": LinearSVC(),
+    "pipeline": make_pipeline(StandardScaler(), LogisticRegression()),
+    "probabilities": GaussianNB(),
+}
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize(("classes", "labels"), [(2, NAMES), (3, NUMBERS), (5, NAMES)])
+@pytest.mark.parametrize("ensemble", [True, False])
+@pytest.mark.parametrize("name", BASES)
+@pytest.mark.parametrize("method", ["sigmoid", "temperature"])
+def test_calibration(classes, labels, ensemble, name, method):
+    x, which = blobs.blobs(classes, count=80)
+    # Temperature scaling of scikit-learn takes integers for positions.
+    y = which if method == "temperature" and labels is NUMBERS else labels[which]
+    estimator = CalibratedClassifierCV(BASES[name], method=method, ensemble=ensemble, cv=3).fit(x, y)
+    assert outputs_of(estimator) == ("proba",)
+    stage = from_sklearn(estimator)
+    assert_equals(stage, x, estimator.predict_proba(x))
+    np.testing.assert_allclose(blobs.values(stage, x).sum(axis=1), 1, rtol=1e-12)
+    assert_predicts(estimator, x)
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("classes", [2, 3])
+def test_calibration_of_a_frozen_classifier(classes):
+    x, which = blobs.blobs(classes)
+    frozen = FrozenEstimator(SVC(kernel="poly", coef0=1.0).fit(x[::2], NAMES[which[::2]]))
+    estimator = CalibratedClassifierCV(frozen).fit(x[1::2], NAMES[which[1::2]])
+    assert len(estimator.calibrated_classifiers_) == 1
+    assert_equals(from_sklearn(estimator), x, estimator.predict_proba(x))
+    assert_predicts(estimator, x)
+
+
+@pytest.mark.usefixtures("x64")
+def test_of_equal_probabilities_the_first_class_is_predicted():
+    x, which = blobs.blobs(2)
+    estimator = CalibratedClassifierCV(LinearSVC(), ensemble=False).fit(x, which)
+    (fold,) = estimator.calibrated_classifiers_
+    fold.calibrators[0].a_ = fold.calibrators[0].b_ = 0.0
+    assert_equals(from_sklearn(estimator), x, np.full((len(x), 2), 0.5))
+    assert_predicts(estimator, x)
+
+
+@settings(max_examples=4, deadline=None)
+@given(seed=st.integers(0, 2**32), name=st.sampled_from(["SVC, probability", "CalibratedClassifierCV"]))
+def test_any_fit_equals_scikit_learn(seed, name):
+    blobs.assert_any_fit(name, seed)
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("seed", range(6))
+def test_any_machine_couples_to_scikit_learns(seed):
+    machine, x = fits.drawn("SVC, probability", seed)
+    found = blobs.values(from_sklearn(machine, output="proba"), x)
+    np.testing.assert_allclose(coupled(found), machine.predict_proba(x), rtol=0, atol=blobs.TOLERANCE)
+
+
+# --- refusals ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_cannot_be_calibrated_is_refused():
+    x, which = blobs.blobs(2)
+    isotonic = CalibratedClassifierCV(LinearSVC(), method="isotonic").fit(x, which)
+    with pytest.raises(
+        InputError,
+        match=r"must be one of sigmoid, temperature; got 'isotonic'.*piecewise",
+    ):
+        outputs_of(isotonic)
+    trees = CalibratedClassifierCV(DecisionTreeClassifier()).fit(x, which)
+    with pytest.raises(InputError, match="DecisionTreeClassifier"):
+        from_sklearn(trees)
+
+
+def test_a_fold_that_misses_a_class_is_refused():
+    x, which = blobs.blobs(3)
+    folds = PredefinedSplit(np.where(which == 2, 0, np.arange(len(x)) % 2))
+    estimator = CalibratedClassifierCV(GaussianNB(), cv=folds).fit(x, which)
+    with pytest.raises(InputError, match=r"a fold of CalibratedClassifierCV saw 2 of 3 classes; .* stratified folds"):
+        from_sklearn(estimator)
+
+
+def test_the_closed_form_of_a_mean_over_folds():
+    x, which = blobs.blobs(3)
+    with jax.enable_x64(True):
+        stage = from_sklearn(CalibratedClassifierCV(SVC(), cv=3).fit(x, which))
+        point = jnp.asarray(x[0])
+        closed = stage.jacobian(stage.forward(point)[1])
+        np.testing.assert_allclose(closed, jax.jacrev(stage)(point), rtol=1e-10, atol=1e-14)
+        np.testing.assert_allclose(closed.sum(axis=0), 0, atol=1e-14)

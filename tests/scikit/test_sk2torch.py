@@ -1,0 +1,64 @@
+"""sk2torch, an independent port of scikit-learn to PyTorch, gives the same values where it knows the estimator."""
+
+import importlib
+import warnings
+
+import blobs
+import fits
+import numpy as np
+import parities
+import pytest
+from sklearn.linear_model import LinearRegression
+
+from pcacam_jax import from_sklearn
+from pcacam_jax.scikit import outputs_of
+
+sk2torch = pytest.importorskip("sk2torch", reason="sk2torch is no dependency: pip install sk2torch compares with it")
+torch = pytest.importorskip("torch", reason="sk2torch needs PyTorch")
+importlib.import_module("fits_kernels")
+
+SEEDS = range(4)
+TOLERANCE = 1e-9
+"""Of values of size 1: sk2torch takes squared distances from norms and products."""
+
+
+def known(name):
+    """Whether sk2torch converts estimators of this fit, by its own list."""
+    return type(fits.FITS[name](fits.Draw(0))[0]) in sk2torch.supported_classes()
+
+
+def converted(estimator):
+    """Return the PyTorch module, or None where sk2torch refuses these options of the estimator."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return sk2torch.wrap(estimator).double()
+        except (AssertionError, AttributeError, TypeError, ValueError):
+            return None
+
+
+NAMES = [name for name in fits.FITS if known(name)]
+
+
+def test_sk2torch_knows_the_estimators_that_matter():
+    assert {"SVC", "NuSVC", "SVR", "LogisticRegression", "PCA", "StandardScaler", "Nystroem"} <= set(NAMES)
+    assert sk2torch.wrap(LinearRegression().fit(*blobs.blobs(2))) is not None
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("name", NAMES)
+def test_values_are_those_of_sk2torch(name):
+    compared = 0
+    for seed in SEEDS:
+        estimator, x = fits.drawn(name, seed)
+        module = converted(estimator)
+        for output in outputs_of(estimator) if module else ():
+            method = getattr(module, parities.METHODS.get(output, output), None)
+            if method is None:
+                continue
+            with torch.no_grad():
+                theirs = np.asarray(method(torch.from_numpy(x))).reshape(len(x), -1)
+            found = blobs.values(from_sklearn(estimator, output=output), x)
+            np.testing.assert_allclose(found, theirs, rtol=TOLERANCE, atol=TOLERANCE * max(1, np.abs(theirs).max()))
+            compared += 1
+    assert compared
