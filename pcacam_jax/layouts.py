@@ -163,6 +163,8 @@ def as_numpy(name: str, values: Any) -> np.ndarray:
     Raises:
         InputError: not numbers, or NaN or infinite.
     """
+    held = getattr(values, "value", None)
+    values = values if held is None or callable(held) else held  # what a Keras variable holds
     if hasattr(values, "detach"):  # a PyTorch tensor, which may carry a gradient or lie on an accelerator
         values = values.detach().cpu()
         values = values.float() if "bfloat16" in str(values.dtype) else values
