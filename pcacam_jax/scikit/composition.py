@@ -4,6 +4,7 @@ import itertools
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import FeatureUnion, Pipeline
@@ -24,7 +25,8 @@ UNCHANGED = ("passthrough", None)
 
 def out_size(stage: Stage) -> int:
     """Return how many values a stage gives."""
-    point = jax.ShapeDtypeStruct(stage.in_shape, jax.dtypes.canonicalize_dtype(float))
+    dtype = jax.dtypes.canonicalize_dtype(jnp.result_type(float, *jax.tree.leaves(stage)))
+    point = jax.ShapeDtypeStruct(stage.in_shape, dtype)
     return jax.eval_shape(lambda own, x: own(x), stage, point).shape[0]
 
 

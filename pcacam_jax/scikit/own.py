@@ -2,11 +2,13 @@
 
 from typing import Any
 
-import jax
 from sklearn.base import is_classifier
+from sklearn.svm import SVC, NuSVC
 
+from pcacam_jax.scikit.composition import out_size
 from pcacam_jax.scikit.convert import from_sklearn, outputs_of
-from pcacam_jax.scikit.registry import Estimator, steps_of
+from pcacam_jax.scikit.frozen import last_step
+from pcacam_jax.scikit.registry import Estimator
 from pcacam_jax.scikit.svm import svm_classifier
 from pcacam_jax.stages.classifier import Classifier
 from pcacam_jax.stages.svm import SVMClassifier
@@ -30,13 +32,19 @@ def scores_from_sklearn(
     Raises:
         InputError: not fitted, not supported, or an output that the estimator does not have.
     """
-    last, known = steps_of(estimator)[-1], outputs_of(estimator)
-    if "margin" in known and output in (None, "margin"):
+    known, last = outputs_of(estimator), last_step(estimator)
+    machine = isinstance(last, SVC | NuSVC)
+    if output is None:
+        output = "margin" if machine else known[0]
+    if machine and output == "margin":
         return svm_classifier(estimator, dtype=dtype)
-    output = output or known[0]
     stage = from_sklearn(estimator, output=output, dtype=dtype)
-    if not is_classifier(last) or output not in CLASS_SCORES:
+    if not is_classifier(last) or output not in CLASS_SCORES or (output == "decision" and _decides_by_pairs(last)):
         return stage
-    voter = svm_classifier(estimator, dtype=dtype) if "margin" in known else None
-    values = jax.eval_shape(stage, jax.ShapeDtypeStruct(stage.in_shape, jax.dtypes.canonicalize_dtype(float))).shape[0]
-    return Classifier(stage, "sign" if values == 1 else "argmax", voter)
+    rule = "sign" if out_size(stage) == 1 else "argmax"
+    return Classifier(stage, rule, svm_classifier(estimator, dtype=dtype) if machine else None)
+
+
+def _decides_by_pairs(classifier: Estimator) -> bool:
+    """Whether the decision has a value a pair of classes rather than a value a class."""
+    return getattr(classifier, "decision_function_shape", "ovr") == "ovo" and len(classifier.classes_) > 2

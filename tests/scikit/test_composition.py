@@ -1,0 +1,118 @@
+"""Pipelines, unions and column transformers."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import parities
+import pytest
+from fits import NAMES, Draw
+from sklearn.compose import ColumnTransformer
+from sklearn.decomposition import PCA
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardScaler
+
+from pcacam_jax import InputError, from_sklearn
+from pcacam_jax.scikit import outputs_of
+
+pytestmark = pytest.mark.usefixtures("x64")
+DRAW = Draw(0)
+X = DRAW.points(60, 5)
+Y = DRAW.labels(X, 3, "names")
+
+
+def assert_is_scikit_learns(estimator, output, x=X[:6] * 1.1):
+    found = parities.errors(from_sklearn(estimator, output=output), estimator, output or outputs_of(estimator)[0], x)
+    assert max(found.own, found.reverse) <= 1e-10
+    assert found.differences <= 1e-6
+
+
+def test_a_pipeline_has_the_outputs_of_its_last_step():
+    nested = make_pipeline(make_pipeline(StandardScaler(), "passthrough"), None, PCA(3), LogisticRegression())
+    assert outputs_of(nested.fit(X, Y)) == ("decision", "log_proba", "proba")
+    for output in (None, *outputs_of(nested)):
+        assert_is_scikit_learns(nested, output)
+    with pytest.raises(InputError, match="must be one of decision, log_proba, proba; got 'transform'"):
+        from_sklearn(nested, output="transform")
+    assert outputs_of(make_pipeline(PCA(2), Ridge()).fit(X, X[:, 0])) == ("predict",)
+
+
+def test_a_step_that_both_transforms_and_decides():
+    discriminant = LinearDiscriminantAnalysis()
+    last = make_pipeline(StandardScaler(), discriminant).fit(X, Y)
+    assert outputs_of(last)[0] == "decision"
+    assert_is_scikit_learns(last, None)
+    before = make_pipeline(LinearDiscriminantAnalysis(), StandardScaler()).fit(X, Y)
+    assert_is_scikit_learns(before, None)
+    nothing_after = make_pipeline(LinearDiscriminantAnalysis(), "passthrough").fit(X, Y)
+    assert outputs_of(nothing_after) == ("transform",)
+    assert_is_scikit_learns(nothing_after, None)
+
+
+def test_steps_that_do_not_fit_together_are_refused():
+    wrong = Pipeline([("a", PCA(2).fit(X)), ("b", StandardScaler().fit(X))])
+    with pytest.raises(InputError, match="step 2 of the Pipeline was fitted on 5 features, but step 1 gives 2"):
+        from_sklearn(wrong)
+
+
+def test_unions_drop_pass_and_weigh():
+    parts = [("pca", PCA(2)), ("gone", "drop"), ("same", "passthrough"), ("both", LinearDiscriminantAnalysis())]
+    for weights in (None, {"pca": 0.5, "same": -2.0}):
+        assert_is_scikit_learns(FeatureUnion(parts, transformer_weights=weights).fit(X, Y), "transform")
+    with pytest.raises(InputError, match="FeatureUnion must keep at least one transformer; every one is dropped"):
+        from_sklearn(FeatureUnion([("gone", "drop")]).fit(X))
+
+
+COLUMNS = {
+    "integers": [3, 1],
+    "from the end": [-1, 0],
+    "array": np.array([4]),
+    "slice": slice(1, 4),
+    "slice from the end": slice(None, -2),
+    "booleans": [True, False, False, True, False],
+    "callable": lambda x: [2],
+}
+REMAINDERS = ["drop", "passthrough", MinMaxScaler()]
+
+
+@pytest.mark.parametrize(("name", "remainder"), zip(COLUMNS, itertools.cycle(REMAINDERS), strict=False), ids=str)
+def test_columns(name, remainder):
+    columns = COLUMNS[name]
+    parts = [("scaled", make_pipeline(StandardScaler(), PCA(1)), columns), ("no column", StandardScaler(), [])]
+    transformer = ColumnTransformer([*parts, ("twice", "passthrough", [0])], remainder=remainder).fit(X)
+    assert_is_scikit_learns(transformer, "transform")
+
+
+def test_sparse_output_is_the_same_here():
+    sparse = ColumnTransformer([("a", StandardScaler(), [0])], remainder="passthrough", sparse_threshold=1.0).fit(X)
+    assert_is_scikit_learns(make_pipeline(sparse, LogisticRegression()).fit(X, Y), "decision")
+
+
+@pytest.mark.parametrize("columns", [["a", "b"], "a", slice("a", "c")], ids=str)
+def test_columns_by_name_are_refused(columns):
+    named = ColumnTransformer([("scaled", StandardScaler(), [0, 1])]).fit(X)
+    named.transformers_ = [(name, part, columns) for name, part, _ in named.transformers_]
+    with pytest.raises(InputError, match="must select columns by position, since features have no names here"):
+        from_sklearn(named)
+
+
+def test_nothing_kept_is_refused():
+    with pytest.raises(InputError, match="ColumnTransformer must keep at least one transformer"):
+        from_sklearn(ColumnTransformer([("gone", "drop", [0])]).fit(X))
+
+
+def test_a_function_inside_is_refused_and_none_is_passed_through():
+    with pytest.raises(InputError, match="FunctionTransformer is not supported: it calls any Python function"):
+        from_sklearn(ColumnTransformer([("function", FunctionTransformer(np.log1p), [0])]).fit(np.abs(X)))
+    assert_is_scikit_learns(ColumnTransformer([("same", FunctionTransformer(), [1, 0])]).fit(X), "transform")
+
+
+def test_a_composition_is_one_stage():
+    union = FeatureUnion([("pca", PCA(2)), ("same", "passthrough")])
+    model = make_pipeline(StandardScaler(), union, LogisticRegression()).fit(X, NAMES[np.arange(60) % 3])
+    stage = from_sklearn(model, output="proba")
+    found = jax.jit(lambda own, x: own(x))(stage, jnp.asarray(X[0]))
+    np.testing.assert_allclose(found, model.predict_proba(X[:1])[0], rtol=1e-10)

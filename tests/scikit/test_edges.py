@@ -1,0 +1,254 @@
+"""Stages of fitted estimators at the edges: degenerate data, labels of every type, sparse and single precision."""
+
+import copy
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import parities
+import pytest
+from fits import Draw
+from scipy.sparse import csr_matrix
+from sklearn.cross_decomposition import PLSSVD, PLSRegression
+from sklearn.decomposition import PCA, FactorAnalysis, FastICA, IncrementalPCA
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.kernel_approximation import RBFSampler
+from sklearn.linear_model import LogisticRegression, Perceptron, Ridge, RidgeClassifier, SGDClassifier
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, Normalizer, PowerTransformer, RobustScaler, StandardScaler
+from sklearn.svm import LinearSVC, LinearSVR
+
+from pcacam_jax import InputError, from_sklearn, jacobian
+from pcacam_jax.scikit import outputs_of
+
+pytestmark = pytest.mark.usefixtures("x64")
+SCALERS = [StandardScaler(), MinMaxScaler(), MaxAbsScaler(), RobustScaler()]
+POWERS = [PowerTransformer("yeo-johnson"), PowerTransformer("box-cox"), PowerTransformer(standardize=False)]
+CLASSIFIERS = [
+    LogisticRegression(),
+    LinearSVC(),
+    SGDClassifier("log_loss", max_iter=2000),
+    RidgeClassifier(),
+    Perceptron(),
+    LinearDiscriminantAnalysis(),
+    MLPClassifier((3,), solver="lbfgs", max_iter=5000, alpha=1.0, random_state=0),
+]
+
+
+def name_of(estimator):
+    return type(estimator).__name__
+
+
+def data(size=3, seed=0):
+    draw = Draw(seed)
+    return draw.points(60, size), draw
+
+
+values_at = jax.jit(lambda stage, x: jax.vmap(stage)(x))
+
+
+def assert_is_scikit_learns(estimator, x, tolerance=1e-10):
+    for output in outputs_of(estimator):
+        found = np.asarray(values_at(from_sklearn(estimator, output=output), jnp.asarray(x, np.float64)))
+        assert parities.gap(found, parities.own_output(estimator, output, x), output) <= tolerance, output
+
+
+# --- features ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("estimator", [*SCALERS, *POWERS, PCA(whiten=True), FastICA(), FactorAnalysis()], ids=name_of)
+def test_one_feature(estimator):
+    x = np.exp(data(1)[0])
+    assert_is_scikit_learns(estimator.fit(x), 1.1 * x[:5])
+
+
+@pytest.mark.parametrize("estimator", [*SCALERS, PowerTransformer(), PLSRegression(2), PLSSVD(1)], ids=name_of)
+def test_a_constant_feature_is_divided_by_one(estimator):
+    x, draw = data()
+    x[:, 1] = 7.25
+    estimator.fit(x, draw.targets(x, 2))
+    assert_is_scikit_learns(estimator, x[:5] * 1.1)
+
+
+@pytest.mark.parametrize("variance", [1e-20, 0.0])
+def test_whitening_without_variance_has_scikit_learns_floor(variance):
+    x, _ = data()
+    for pca in (PCA(3, whiten=True).fit(x), IncrementalPCA(3, whiten=True).fit(x)):
+        pca.explained_variance_[-1] = variance
+        stage = from_sklearn(pca)
+        assert np.isfinite(stage.matrix).all()
+        np.testing.assert_allclose(np.asarray(values_at(stage, jnp.asarray(x))), pca.transform(x), rtol=1e-10, atol=1e-3)
+
+
+def test_nothing_is_lost_far_from_the_origin():
+    x, draw = data()
+    x, y = x + 1e4, draw.targets(x, 2)
+    for estimator in (PLSRegression(2), PLSSVD(2), StandardScaler(), PCA(2)):
+        assert_is_scikit_learns(estimator.fit(x, y), x[:5], tolerance=1e-9)
+
+
+@pytest.mark.parametrize("exponent", [-2.0, 0.0, 2.0, 5.0])
+@pytest.mark.parametrize("method", ["yeo-johnson", "box-cox"])
+def test_powers_are_standardized_even_where_one_side_has_no_inverse(method, exponent):
+    x = np.exp(data()[0])
+    power = PowerTransformer(method).fit(x)
+    power.lambdas_[:] = exponent
+    power._scaler.fit(copy.copy(power).set_params(standardize=False).transform(x))
+    assert_is_scikit_learns(power, 1.01 * x[:5], tolerance=1e-9)
+
+
+@pytest.mark.parametrize("low", [-1.0, 0.0])
+def test_clipping_is_flat_outside_the_range(low):
+    x, _ = data()
+    for scaler, bounds in ((MinMaxScaler((low, 2), clip=True), (low, 2)), (clipping_max_abs(), (-1.0, 1.0))):
+        if scaler is None:
+            continue
+        stage, wide = from_sklearn(scaler.fit(x)), 3 * x
+        values = np.asarray(values_at(stage, jnp.asarray(wide)))
+        np.testing.assert_allclose(values, scaler.transform(wide), atol=1e-12)
+        flat = np.isclose(values, bounds[0]) | np.isclose(values, bounds[1])
+        assert 0 < flat.sum() < flat.size
+        slopes = np.asarray(jax.vmap(lambda row: jnp.diag(jacobian(stage, row)))(jnp.asarray(wide)))
+        np.testing.assert_array_equal(slopes == 0, flat)
+
+
+def clipping_max_abs():
+    """From scikit-learn 1.8 on MaxAbsScaler clips too."""
+    scaler = MaxAbsScaler()
+    return scaler.set_params(clip=True) if "clip" in scaler.get_params() else None
+
+
+@pytest.mark.parametrize("norm", ["l1", "l2", "max"])
+def test_a_vector_without_length_is_left_as_it_is(norm):
+    normalizer = Normalizer(norm).fit(np.ones((2, 3)))
+    for x in (np.zeros((1, 3)), np.full((1, 3), 1e-16)):
+        np.testing.assert_allclose(from_sklearn(normalizer)(jnp.asarray(x[0])), normalizer.transform(x)[0], atol=0)
+
+
+# --- labels -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("kind", "classes"), [("positions", 4), ("numbers", 2), ("names", 2), ("names", 4)])
+@pytest.mark.parametrize("estimator", CLASSIFIERS, ids=name_of)
+def test_signs_and_order_of_classes(estimator, kind, classes):
+    x, draw = data()
+    estimator.fit(x, draw.labels(x, classes, kind))
+    for output in {"decision", "log_proba", "proba"} & set(outputs_of(estimator)):
+        values = np.asarray(values_at(from_sklearn(estimator, output=output), jnp.asarray(x)))
+        binary = output == "decision" and classes == 2
+        assert values.shape == (len(x), 1 if binary else classes)
+        which = (values[:, 0] > 0).astype(int) if binary else values.argmax(axis=1)
+        np.testing.assert_array_equal(estimator.classes_[which], estimator.predict(x))
+
+
+def test_log_probabilities_keep_their_digits_where_scikit_learns_do_not():
+    x = np.array([[-1.0], [1.0]])
+    model = LogisticRegression(C=1e6).fit(x, [0, 1])
+    far = np.array([200 / model.coef_[0, 0]])
+    with np.errstate(divide="ignore"):
+        assert model.predict_log_proba(far[None])[0, 0] == -np.inf
+    np.testing.assert_allclose(from_sklearn(model, output="log_proba")(jnp.asarray(far)), [-200, 0], atol=1e-4)
+
+
+# --- how it was fitted ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("estimator", CLASSIFIERS[:5], ids=name_of)
+def test_sparse_training_and_sparse_coefficients(estimator):
+    x, draw = data()
+    x[np.abs(x) < 0.5] = 0
+    estimator.fit(csr_matrix(x), draw.labels(x, 3))
+    assert_is_scikit_learns(estimator, x[:5])
+    if hasattr(estimator, "sparsify"):
+        assert hasattr(estimator.sparsify().coef_, "toarray")
+        assert_is_scikit_learns(estimator, x[:5])
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [*SCALERS, *POWERS[:1], PCA(2, whiten=True), RBFSampler(), LogisticRegression(), Ridge(), CLASSIFIERS[-1]],
+    ids=name_of,
+)
+def test_fitted_in_single_precision(estimator):
+    x, draw = data()
+    x = x.astype(np.float32)
+    estimator.fit(x, draw.labels(x, 3, "positions"))
+    assert_is_scikit_learns(estimator, x[:5].astype(np.float64), tolerance=2e-6)
+    stage = from_sklearn(estimator)
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(stage)} <= {"float64"}
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [*SCALERS, *POWERS, PCA(2), PLSRegression(2), PLSSVD(2), Ridge(), LinearSVR(C=0.1, max_iter=100000), MLPRegressor(hidden_layer_sizes=(3,), max_iter=5000)],
+    ids=name_of,
+)
+def test_fitted_on_a_table_with_names(estimator):
+    x, draw = data()
+    x = np.exp(x)
+    estimator.fit(x, draw.targets(x, 2) if isinstance(estimator, PLSSVD) else draw.targets(x))
+    # As a table of pandas leaves it; from then on scikit-learn warns about every array.
+    estimator.feature_names_in_ = np.array(["width", "height", "depth"], dtype=object)
+    assert_is_scikit_learns(estimator, 1.05 * x[:5])
+
+
+def test_parameters_have_the_dtype_asked_for():
+    x, draw = data()
+    model = LogisticRegression().fit(x, draw.labels(x, 3))
+    for dtype in ("float32", "float64"):
+        assert {leaf.dtype.name for leaf in jax.tree.leaves(from_sklearn(model, dtype=dtype))} == {dtype}
+    with jax.enable_x64(False):
+        assert {leaf.dtype.name for leaf in jax.tree.leaves(from_sklearn(model))} == {"float32"}
+
+
+def test_another_number_of_features_is_refused():
+    x, _ = data()
+    stage = from_sklearn(StandardScaler().fit(x))
+    with pytest.raises(InputError, match=r"x must have shape \(3,\); got \(4,\)"):
+        stage(jnp.ones(4))
+
+
+@pytest.mark.parametrize("loss", ["modified_huber", "hinge"])
+def test_only_the_logarithmic_loss_has_probabilities(loss):
+    x, draw = data()
+    model = SGDClassifier(loss, max_iter=2000).fit(x, draw.labels(x, 3))
+    with pytest.raises(InputError, match="output of SGDClassifier must be one of decision; got 'proba'"):
+        from_sklearn(model, output="proba")
+
+
+def test_least_squares_discriminants_do_not_transform():
+    x, draw = data()
+    model = LinearDiscriminantAnalysis(solver="lsqr").fit(x, draw.labels(x, 3))
+    with pytest.raises(InputError, match="must be one of decision, log_proba, proba; got 'transform'"):
+        from_sklearn(model, output="transform")
+
+
+def test_older_ways_of_several_classes_are_not_taken_for_softmax():
+    x, draw = data()
+    several = LogisticRegression().fit(x, draw.labels(x, 3))
+    several.multi_class = "ovr"
+    decision = several.decision_function(x[:1])
+    expected = 1 / (1 + np.exp(-decision))
+    np.testing.assert_allclose(
+        from_sklearn(several, output="proba")(jnp.asarray(x[0])), (expected / expected.sum())[0], rtol=1e-12
+    )
+    two = LogisticRegression().fit(x, draw.labels(x, 2))
+    two.multi_class = "multinomial"
+    assert outputs_of(two) == ("decision",)
+
+
+def test_several_labels_an_example_are_refused():
+    x, draw = data()
+    several = np.stack([draw.labels(x, 2, "positions") for _ in range(3)], axis=1)
+    network = MLPClassifier((3,), max_iter=5000).fit(x, several)
+    with pytest.raises(InputError, match="several labels an example; fit one classifier a label"):
+        from_sklearn(network)
+
+
+def test_a_count_regression_has_an_exponential_output():
+    x, draw = data()
+    if "loss" not in MLPRegressor().get_params():
+        pytest.skip("scikit-learn before 1.7 has no Poisson loss")
+    model = MLPRegressor(hidden_layer_sizes=(3,), loss="poisson", max_iter=5000).fit(x, np.exp(draw.targets(x)))
+    assert model.out_activation_ == "exp"
+    assert_is_scikit_learns(model, x[:5])
