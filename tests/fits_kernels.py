@@ -7,7 +7,7 @@ import numpy as np
 import parities
 from fits import Draw, fit_of
 from scipy.sparse import csr_matrix
-from scipy.special import expit
+from scipy.special import expit, log_expit
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.decomposition import KernelPCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
@@ -189,11 +189,11 @@ def _frozen(draw: Draw):
 
 
 def platt(machine: SVC | NuSVC, x: np.ndarray) -> np.ndarray:
-    """Return Platt's sigmoids (n, 2) of scikit-learn's decision, which its coupling approximates."""
+    """Return (n, 2), what Platt's sigmoid takes for both classes, from scikit-learn's decision."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         logits = machine.probA_ * machine.decision_function(x) - machine.probB_
-    return expit(np.stack([logits, -logits], axis=1))
+    return np.stack([logits, -logits], axis=1)
 
 
 def coupled(probabilities: np.ndarray) -> np.ndarray:
@@ -224,8 +224,8 @@ def _pairs(estimator: OneVsOneClassifier, x: np.ndarray) -> np.ndarray:
 
 
 parities.OWN |= {
-    ("SVC", "proba"): platt,
-    ("SVC", "log_proba"): lambda machine, x: np.log(platt(machine, x)),
+    ("SVC", "proba"): lambda machine, x: expit(platt(machine, x)),
+    ("SVC", "log_proba"): lambda machine, x: log_expit(platt(machine, x)),
     ("OneVsOneClassifier", "pairs"): _pairs,
     ("FrozenEstimator", "pairs"): lambda frozen, x: parities.own_output(frozen.estimator, "pairs", x),
     ("FrozenEstimator", "margin"): lambda frozen, x: parities.own_output(frozen.estimator, "margin", x),

@@ -121,7 +121,8 @@ def _terms_checked(kernel: Kernel) -> tuple[float, Any, float]:
 
 def _terms(kernel: Kernel) -> list[tuple[float, Any]]:
     """The terms (factor, length) of a kernel between different examples, length None for constants."""
-    if isinstance(kernel, RBF):
+    # Not isinstance: Matern is derived from RBF.
+    if type(kernel) is RBF:
         return [(1.0, kernel.length_scale)]
     if isinstance(kernel, ConstantKernel):
         return [(kernel.constant_value, None)]

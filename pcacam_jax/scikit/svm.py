@@ -122,7 +122,7 @@ for _kind in (SVC, NuSVC):
             "g = sum_i alpha_i t_i k(s_i, x) + b, a value a pair of classes; margin s_c = sum of signed pairs; "
             "ovr: votes + s / (3 (|s| + 1)); proba = sigmoid(A g - B), sigmoid(B - A g)",
             f"{_NAMED}; proba and log_proba with two classes and probability=True only, Platt's sigmoid itself: "
-            "scikit-learn's own values stop short of it by up to 0.005 and stay within 1e-7 of 0 and 1",
+            "scikit-learn's own values, made of the sigmoid clipped 1e-7 from 0 and 1, stop short of it by up to 0.005",
             _classifier_outputs,
             ("decision", "pairs", "margin", "log_proba", "proba"),
         )

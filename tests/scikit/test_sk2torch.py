@@ -8,7 +8,10 @@ import fits
 import numpy as np
 import parities
 import pytest
-from sklearn.linear_model import LinearRegression
+from sklearn.decomposition import PCA
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
 
 from pcacam_jax import from_sklearn
 from pcacam_jax.scikit import outputs_of
@@ -18,6 +21,7 @@ torch = pytest.importorskip("torch", reason="sk2torch needs PyTorch")
 importlib.import_module("fits_kernels")
 
 SEEDS = range(4)
+RENAMED = ("SGDClassifier", "proba")
 TOLERANCE = 1e-9
 """Of values of size 1: sk2torch takes squared distances from norms and products."""
 
@@ -33,16 +37,32 @@ def converted(estimator):
         warnings.simplefilter("ignore")
         try:
             return sk2torch.wrap(estimator).double()
-        except (AssertionError, AttributeError, TypeError, ValueError):
+        except (AssertionError, ValueError):
             return None
 
 
-NAMES = [name for name in fits.FITS if known(name)]
+BEHIND = {
+    "LogisticRegression": "reads multi_class, which scikit-learn has no longer",
+    "Pipeline": "its random fits end in LogisticRegression or estimators that sk2torch does not know",
+}
+"""What sk2torch lists and cannot convert, with the reason."""
+
+NAMES = [name for name in fits.FITS if known(name) and name not in BEHIND]
 
 
 def test_sk2torch_knows_the_estimators_that_matter():
-    assert {"SVC", "NuSVC", "SVR", "LogisticRegression", "PCA", "StandardScaler", "Nystroem"} <= set(NAMES)
-    assert sk2torch.wrap(LinearRegression().fit(*blobs.blobs(2))) is not None
+    assert {"SVC", "SVC, probability", "NuSVC", "SVR", "LinearSVC", "PCA", "StandardScaler", "Nystroem"} <= set(NAMES)
+    assert all(map(known, BEHIND))
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_whole_pipeline(classes):
+    x, which = blobs.blobs(classes)
+    pipeline = make_pipeline(StandardScaler(), PCA(2, whiten=True), SVC(kernel="poly", coef0=1.0)).fit(x, which)
+    with torch.no_grad():
+        theirs = np.asarray(converted(pipeline).decision_function(torch.from_numpy(x)))
+    blobs.assert_equals(from_sklearn(pipeline), x, theirs)
 
 
 @pytest.mark.usefixtures("x64")
@@ -54,7 +74,8 @@ def test_values_are_those_of_sk2torch(name):
         module = converted(estimator)
         for output in outputs_of(estimator) if module else ():
             method = getattr(module, parities.METHODS.get(output, output), None)
-            if method is None:
+            # It looks for kernel parameters beside the kernel only, and for probabilities of a loss renamed since.
+            if method is None or getattr(estimator, "kernel_params", None) or (name, output[-5:]) == RENAMED:
                 continue
             with torch.no_grad():
                 theirs = np.asarray(method(torch.from_numpy(x))).reshape(len(x), -1)
