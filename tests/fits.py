@@ -1,4 +1,4 @@
-"""Random fits of every estimator of the scikit-learn door: data sets, class counts, label types, hyper-parameters."""
+"""Random fits of every estimator of the scikit-learn door, on data and with hyper-parameters that are drawn."""
 
 import warnings
 import zlib
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from drawing import Draw
 from scipy.sparse import csr_matrix
 from sklearn.compose import ColumnTransformer
 from sklearn.cross_decomposition import PLSSVD, PLSRegression
@@ -19,61 +20,6 @@ from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, Normalizer, PowerTransformer, RobustScaler, StandardScaler
 from sklearn.random_projection import GaussianRandomProjection
 from sklearn.svm import LinearSVC, LinearSVR
-
-LABELS = ("positions", "numbers", "names")
-NAMES = np.array(["wolf", "ant", "bear", "newt", "cat", "owl"])
-NUMBERS = np.array([40, -3, 7, 12, 5, 100])
-
-
-class Draw:
-    """Choices and data for one random fit; the same seed draws the same."""
-
-    def __init__(self, seed: int):
-        """Start from a seed."""
-        self.random = np.random.default_rng(seed)
-
-    def choice(self, *options: Any) -> Any:
-        """Return one of the options, as it is."""
-        return options[self.random.integers(len(options))]
-
-    def flag(self) -> bool:
-        """Return True or False."""
-        return bool(self.random.integers(2))
-
-    def integer(self, low: int, high: int) -> int:
-        """Return an integer from low to high, both included."""
-        return int(self.random.integers(low, high + 1))
-
-    def number(self, low: float, high: float) -> float:
-        """Return a number whose logarithm is uniform."""
-        return float(np.exp(self.random.uniform(np.log(low), np.log(high))))
-
-    def points(self, count: int = 50, size: int | None = None) -> np.ndarray:
-        """Return (count, size) correlated features of different scales, away from the origin."""
-        size = size or self.integer(2, 6)
-        mixed = self.random.normal(size=(count, size)) @ self.random.normal(size=(size, size))
-        scales = np.exp(self.random.normal(size=size) / 2) / np.sqrt(size)
-        return scales * mixed + self.random.normal(size=size)
-
-    def labels(self, x: np.ndarray, classes: int | None = None, kind: str | None = None) -> np.ndarray:
-        """Return labels that follow x loosely, so that classes overlap: positions, other integers or strings."""
-        classes = classes or self.integer(2, 5)
-        scores = ((x - x.mean(axis=0)) / (x.std(axis=0) + 1e-9)) @ self.random.normal(size=(x.shape[1], classes))
-        which = (scores + 1.5 * self.random.normal(size=scores.shape)).argmax(axis=1)
-        which[: 4 * classes] = np.arange(4 * classes) % classes
-        return {"positions": which, "numbers": NUMBERS[which], "names": NAMES[which]}[kind or self.choice(*LABELS)]
-
-    def targets(self, x: np.ndarray, outputs: int | None = None) -> np.ndarray:
-        """Return (n,) or (n, outputs) values that follow x loosely."""
-        shape = () if outputs is None else (outputs,)
-        signal = np.tanh(x @ self.random.normal(size=(x.shape[1], *shape)))
-        return signal + 0.3 * self.random.normal(size=(len(x), *shape))
-
-    def labelled(self, **options: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Return points with labels."""
-        x = self.points()
-        return x, self.labels(x, **options)
-
 
 Fit = Callable[[Draw], tuple[Any, np.ndarray, np.ndarray | None]]
 """Draw -> an unfitted estimator, X and y (None without)."""
@@ -120,7 +66,10 @@ def transformers() -> dict[str, Callable[[Draw, int], Any]]:
             with_centering=draw.flag(), with_scaling=draw.flag(), unit_variance=draw.flag()
         ),
         "PCA": lambda draw, d: PCA(
-            draw.integer(1, d), whiten=draw.flag(), svd_solver=draw.choice("full", "covariance_eigh", "randomized"), **random
+            draw.integer(1, d),
+            whiten=draw.flag(),
+            svd_solver=draw.choice("full", "covariance_eigh", "randomized"),
+            **random,
         ),
         "IncrementalPCA": lambda draw, d: IncrementalPCA(draw.integer(1, d), whiten=draw.flag(), batch_size=20),
         "TruncatedSVD": lambda draw, d: TruncatedSVD(draw.integer(1, d), **random),

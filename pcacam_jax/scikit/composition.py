@@ -78,7 +78,9 @@ def _side_by_side(estimator: Estimator, parts: list[Stage]) -> Parallel:
 def _feature_union(estimator: FeatureUnion) -> Stage:
     weights = estimator.transformer_weights or {}
     kept = [(name, part) for name, part in estimator.transformer_list if not _dropped(part)]
-    stages = [(name, _part(part, estimator.n_features_in_)) for name, part in kept]
+    # The union's own n_features_in_ is its first transformer's, even if that is dropped.
+    sizes = [part.n_features_in_ for _, part in kept if hasattr(part, "n_features_in_")]
+    stages = [(name, _part(part, sizes[0])) for name, part in kept]
     return _side_by_side(estimator, [_weighted(stage, weights.get(name)) for name, stage in stages])
 
 

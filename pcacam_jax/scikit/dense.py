@@ -17,9 +17,7 @@ def _layers(estimator: Estimator, last: str = "identity") -> list[Dense]:
     """Return every dense layer, the last with the activation ``last``."""
     kernels, biases = list(map(as_dense, estimator.coefs_)), list(map(as_dense, estimator.intercepts_))
     names = [estimator.activation] * (len(kernels) - 1) + [last]
-    return [
-        Dense(kernel, bias, ACTIVATIONS[name]) for kernel, bias, name in zip(kernels, biases, names, strict=True)
-    ]
+    return [Dense(kernel, bias, ACTIVATIONS[name]) for kernel, bias, name in zip(kernels, biases, names, strict=True)]
 
 
 def _classifier(estimator: Estimator) -> Outputs:

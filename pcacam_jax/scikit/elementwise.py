@@ -48,7 +48,11 @@ def _rbf_sampler(estimator: Estimator) -> Stage:
 
 
 register_transformer(
-    Normalizer, "norm", "x / norm of x, l1, l2 or max", "a kink where entries are 0 (l1) or change places (max)", _normalizer
+    Normalizer,
+    "norm",
+    "x / norm of x, l1, l2 or max",
+    "a kink where entries are 0 (l1) or change places (max)",
+    _normalizer,
 )
 register_transformer(
     PowerTransformer,

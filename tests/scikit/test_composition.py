@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import parities
 import pytest
-from fits import NAMES, Draw
+from drawing import NAMES, Draw
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
@@ -59,7 +59,7 @@ def test_steps_that_do_not_fit_together_are_refused():
 
 
 def test_unions_drop_pass_and_weigh():
-    parts = [("pca", PCA(2)), ("gone", "drop"), ("same", "passthrough"), ("both", LinearDiscriminantAnalysis())]
+    parts = [("gone", "drop"), ("pca", PCA(2)), ("same", "passthrough"), ("both", LinearDiscriminantAnalysis())]
     for weights in (None, {"pca": 0.5, "same": -2.0}):
         assert_is_scikit_learns(FeatureUnion(parts, transformer_weights=weights).fit(X, Y), "transform")
     with pytest.raises(InputError, match="FeatureUnion must keep at least one transformer; every one is dropped"):
@@ -78,7 +78,7 @@ COLUMNS = {
 REMAINDERS = ["drop", "passthrough", MinMaxScaler()]
 
 
-@pytest.mark.parametrize(("name", "remainder"), zip(COLUMNS, itertools.cycle(REMAINDERS), strict=False), ids=str)
+@pytest.mark.parametrize(("name", "remainder"), list(zip(COLUMNS, itertools.cycle(REMAINDERS), strict=False)), ids=str)
 def test_columns(name, remainder):
     columns = COLUMNS[name]
     parts = [("scaled", make_pipeline(StandardScaler(), PCA(1)), columns), ("no column", StandardScaler(), [])]

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import parities
 import pytest
-from fits import Draw
+from drawing import Draw
 from scipy.sparse import csr_matrix
 from sklearn.cross_decomposition import PLSSVD, PLSRegression
 from sklearn.decomposition import PCA, FactorAnalysis, FastICA, IncrementalPCA
@@ -44,6 +44,7 @@ def data(size=3, seed=0):
     return draw.points(60, size), draw
 
 
+slopes_at = jax.jit(lambda stage, x: jax.vmap(lambda row: jnp.diag(jacobian(stage, row)))(x))
 values_at = jax.jit(lambda stage, x: jax.vmap(stage)(x))
 
 
@@ -77,7 +78,9 @@ def test_whitening_without_variance_has_scikit_learns_floor(variance):
         pca.explained_variance_[-1] = variance
         stage = from_sklearn(pca)
         assert np.isfinite(stage.matrix).all()
-        np.testing.assert_allclose(np.asarray(values_at(stage, jnp.asarray(x))), pca.transform(x), rtol=1e-10, atol=1e-3)
+        np.testing.assert_allclose(
+            np.asarray(values_at(stage, jnp.asarray(x))), pca.transform(x), rtol=1e-10, atol=1e-3
+        )
 
 
 def test_nothing_is_lost_far_from_the_origin():
@@ -108,7 +111,7 @@ def test_clipping_is_flat_outside_the_range(low):
         np.testing.assert_allclose(values, scaler.transform(wide), atol=1e-12)
         flat = np.isclose(values, bounds[0]) | np.isclose(values, bounds[1])
         assert 0 < flat.sum() < flat.size
-        slopes = np.asarray(jax.vmap(lambda row: jnp.diag(jacobian(stage, row)))(jnp.asarray(wide)))
+        slopes = np.asarray(slopes_at(stage, jnp.asarray(wide)))
         np.testing.assert_array_equal(slopes == 0, flat)
 
 
@@ -180,7 +183,16 @@ def test_fitted_in_single_precision(estimator):
 
 @pytest.mark.parametrize(
     "estimator",
-    [*SCALERS, *POWERS, PCA(2), PLSRegression(2), PLSSVD(2), Ridge(), LinearSVR(C=0.1, max_iter=100000), MLPRegressor(hidden_layer_sizes=(3,), max_iter=5000)],
+    [
+        *SCALERS,
+        *POWERS,
+        PCA(2),
+        PLSRegression(2),
+        PLSSVD(2),
+        Ridge(),
+        LinearSVR(C=0.1, max_iter=100000),
+        MLPRegressor(hidden_layer_sizes=(3,), max_iter=5000),
+    ],
     ids=name_of,
 )
 def test_fitted_on_a_table_with_names(estimator):
@@ -206,49 +218,3 @@ def test_another_number_of_features_is_refused():
     stage = from_sklearn(StandardScaler().fit(x))
     with pytest.raises(InputError, match=r"x must have shape \(3,\); got \(4,\)"):
         stage(jnp.ones(4))
-
-
-@pytest.mark.parametrize("loss", ["modified_huber", "hinge"])
-def test_only_the_logarithmic_loss_has_probabilities(loss):
-    x, draw = data()
-    model = SGDClassifier(loss, max_iter=2000).fit(x, draw.labels(x, 3))
-    with pytest.raises(InputError, match="output of SGDClassifier must be one of decision; got 'proba'"):
-        from_sklearn(model, output="proba")
-
-
-def test_least_squares_discriminants_do_not_transform():
-    x, draw = data()
-    model = LinearDiscriminantAnalysis(solver="lsqr").fit(x, draw.labels(x, 3))
-    with pytest.raises(InputError, match="must be one of decision, log_proba, proba; got 'transform'"):
-        from_sklearn(model, output="transform")
-
-
-def test_older_ways_of_several_classes_are_not_taken_for_softmax():
-    x, draw = data()
-    several = LogisticRegression().fit(x, draw.labels(x, 3))
-    several.multi_class = "ovr"
-    decision = several.decision_function(x[:1])
-    expected = 1 / (1 + np.exp(-decision))
-    np.testing.assert_allclose(
-        from_sklearn(several, output="proba")(jnp.asarray(x[0])), (expected / expected.sum())[0], rtol=1e-12
-    )
-    two = LogisticRegression().fit(x, draw.labels(x, 2))
-    two.multi_class = "multinomial"
-    assert outputs_of(two) == ("decision",)
-
-
-def test_several_labels_an_example_are_refused():
-    x, draw = data()
-    several = np.stack([draw.labels(x, 2, "positions") for _ in range(3)], axis=1)
-    network = MLPClassifier((3,), max_iter=5000).fit(x, several)
-    with pytest.raises(InputError, match="several labels an example; fit one classifier a label"):
-        from_sklearn(network)
-
-
-def test_a_count_regression_has_an_exponential_output():
-    x, draw = data()
-    if "loss" not in MLPRegressor().get_params():
-        pytest.skip("scikit-learn before 1.7 has no Poisson loss")
-    model = MLPRegressor(hidden_layer_sizes=(3,), loss="poisson", max_iter=5000).fit(x, np.exp(draw.targets(x)))
-    assert model.out_activation_ == "exp"
-    assert_is_scikit_learns(model, x[:5])

@@ -1,5 +1,6 @@
 """Random fits of every estimator: values are scikit-learn's, and closed forms are autodiff's and differences'."""
 
+import functools
 import importlib
 
 import fits
@@ -15,6 +16,7 @@ importlib.import_module("fits_kernels")
 SEEDS = range(3)
 TOLERANCE = 1e-10
 DIFFERENCE_TOLERANCE = 1e-6
+drawn = functools.cache(fits.drawn)
 KNOWN = {entry.kind.__name__: entry for entry in ENTRIES.values()}
 
 
@@ -22,7 +24,7 @@ KNOWN = {entry.kind.__name__: entry for entry in ENTRIES.values()}
 @pytest.mark.parametrize("name", fits.FITS)
 def test_every_output_is_scikit_learns_and_has_its_closed_form(name):
     for seed in SEEDS:
-        estimator, x = fits.drawn(name, seed)
+        estimator, x = drawn(name, seed)
         for output in outputs_of(estimator):
             stage = from_sklearn(estimator, output=output)
             found = parities.errors(stage, estimator, output, x)
@@ -34,7 +36,7 @@ def test_every_output_is_scikit_learns_and_has_its_closed_form(name):
 @pytest.mark.parametrize("name", fits.FITS)
 def test_outputs_are_those_of_the_table(name):
     for seed in SEEDS:
-        estimator, _ = fits.drawn(name, seed)
+        estimator, _ = drawn(name, seed)
         entry = KNOWN[type(steps_of(estimator)[-1]).__name__]
         assert set(outputs_of(estimator)) <= set(entry.spaces)
         assert outputs_of(estimator)[0] in entry.spaces
@@ -52,6 +54,6 @@ def test_the_same_seed_draws_the_same():
 
 @pytest.mark.parametrize("name", fits.FITS)
 def test_an_output_that_is_not_there_gets_the_list_of_those_there_are(name):
-    estimator, _ = fits.drawn(name, 0)
+    estimator, _ = drawn(name, 0)
     with pytest.raises(InputError, match=rf"must be one of {', '.join(outputs_of(estimator))}; got 'votes'"):
         from_sklearn(estimator, output="votes")

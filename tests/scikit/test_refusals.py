@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from fits import Draw
+from drawing import Draw
 from sklearn.cluster import KMeans
 from sklearn.decomposition import NMF, PCA, KernelPCA
 from sklearn.dummy import DummyClassifier
