@@ -184,7 +184,7 @@ def evidence_example(
         "coefficients": coefficients,
         "kernel_values": values,
         "influences": norm(gradients),
-        "distances": norm(machine.expansion.support[largest.indices] - z),
+        "distances": norm(machine.expansion.support[largest.indices] - z[None]),
         "values": scores[chosen],
         "columns": chosen,
     }

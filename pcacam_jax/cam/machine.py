@@ -50,9 +50,22 @@ def machine_of(name: str, stage: Any) -> Machine:
         )
     expansion, after = stages[places[-1]], tuple(stages[places[-1] + 1 :])
     scores: Any = Chain(after) if after else Elementwise("identity", len(expansion.intercept))
+    before = Chain(tuple(stages[: places[-1]]))
     if field:
         scores = dataclasses.replace(stage, **{field: scores})
-    return Machine(Chain(tuple(stages[: places[-1]])), expansion, scores)
+    if getattr(stage, "voter", None) is not None:
+        scores = dataclasses.replace(scores, voter=_voter(name, stage.voter, before, expansion))
+    return Machine(before, expansion, scores)
+
+
+def _voter(name: str, voter: Any, before: Chain, expansion: KernelExpansion) -> Any:
+    """Return what a classifier predicts by, if it reads the very expansion that its scores are made from."""
+    own = machine_of(name, voter)
+    both = [jax.tree.flatten((own.before, own.expansion)), jax.tree.flatten((before, expansion))]
+    (own_leaves, own_structure), (leaves, structure) = both
+    if own_structure != structure or not all(map(np.array_equal, own_leaves, leaves)):
+        raise InputError(f"{name} predicts by another machine than that of its scores, so it has no one decomposition.")
+    return own.scores
 
 
 def _flat(stage: Any) -> list[Any]:

@@ -5,6 +5,7 @@ Nothing here touches pyplot, so the functions work without a display and no figu
 
 from pcacam_jax.plots.cards import Side, component_cards, signed_overlay
 from pcacam_jax.plots.curves import component_weights, contribution_ratios, influence_curve, learning_curve
+from pcacam_jax.plots.evidence import Witnesses, decision_evidence
 from pcacam_jax.plots.features import feature_space
 from pcacam_jax.plots.files import save
 from pcacam_jax.plots.maps import colour_bar, image, overlay, overlay_pair, unknown
@@ -12,10 +13,12 @@ from pcacam_jax.plots.panels import explanation_panel, paper_grid
 
 __all__ = [
     "Side",
+    "Witnesses",
     "colour_bar",
     "component_cards",
     "component_weights",
     "contribution_ratios",
+    "decision_evidence",
     "explanation_panel",
     "feature_space",
     "image",
