@@ -35,6 +35,7 @@ from pcacam_jax.stages import (
     SVMClassifier,
     Take,
 )
+from pcacam_jax.types import Stage
 
 Case = tuple[str, Any, Any]
 """A name, a stage or head, and the point at which it is verified."""
@@ -55,7 +56,7 @@ def default_cases() -> Iterable[Case]:
 def stage_cases(draw: "Draw") -> Iterable[Case]:
     """Yield every stage on its own, with every activation and every kernel."""
     for name in ACTIVATIONS:
-        domain = np.abs if name == "log" else np.asarray
+        domain: Any = np.abs if name == "log" else np.asarray
         kernel, bias = draw.layers(8, 6)[0]
         yield f"activation {name}", Elementwise(name, 9), domain(2 * draw.normal(9))
         yield f"dense, {name}", Dense(domain(kernel), domain(bias), name), domain(draw.normal(8))
@@ -79,8 +80,8 @@ def vector_cases(draw: "Draw") -> Iterable[Case]:
     yield "selection", Take((4, 0, 4, 2), 6), draw.normal(6)
     for norm in NORMS:
         yield f"normalisation, {norm}", Normalise(norm, 6), draw.normal(6)
-    exponents = np.array([-1.5, 0, 0.5, 1, 2, 3])
-    yield "power, yeo-johnson", Power(np.tile(exponents, 2), "yeo-johnson"), np.repeat([0.7, -1.3], 6)
+    exponents = jnp.array([-1.5, 0, 0.5, 1, 2, 3])
+    yield "power, yeo-johnson", Power(jnp.tile(exponents, 2), "yeo-johnson"), np.repeat([0.7, -1.3], 6)
     yield "power, box-cox", Power(exponents, "box-cox"), np.exp(draw.normal(6))
     for log in (False, True):
         yield f"softmax{', logarithm' * log}", Softmax(6, log), draw.normal(6)
@@ -153,7 +154,9 @@ class Draw:
         spatial = spatial_chain(maps_shape, pool=pool)
         stages = dense_stages(self.layers(math.prod(spatial.stages[-1].in_shape), *sizes), activation)
         classes = tuple(map(str, range(sizes[-1])))
-        svms = {f"svm_{kernel}": self.svm(3, sizes[-1], support, kernel) for kernel in ("linear", "rbf")}
+        svms: dict[str, Stage] = {
+            f"svm_{kernel}": self.svm(3, sizes[-1], support, kernel) for kernel in ("linear", "rbf")
+        }
         return HybridHead(
             spatial=spatial,
             dense=Chain(tuple(stages[:2])),

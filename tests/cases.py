@@ -91,6 +91,8 @@ def build() -> Iterator[tuple[str, Any, np.ndarray]]:
         Classifier(Chain((Scaling(normal(3), normal(3)), machines(1, "poly"))), "sign"),
         normal(3),
     )
+    voter = SVMClassifier(machines(3, "sigmoid"), 3)
+    yield "classifier with a voter", Classifier(Chain((voter.pairs, OvrDecision(3))), voter=voter), normal(3)
     layers = (Dense(normal(8, 6), normal(6), "gelu"), Dense(normal(6, 4), normal(4), "sigmoid"))
     yield "trunk", Chain((MaxPool((5, 4, 2)), Flatten((2, 2, 2)), *layers)), normal(5, 4, 2)
     x, labels = normal(40, 5), rng.integers(0, 3, 40)

@@ -272,34 +272,6 @@ def test_quadratics_are_flat_at_their_centers(dtype):
         assert np.abs(jacobian(stage, centers[1])[0]).min() > 0
 
 
-SCORES = pcacam_jax.Affine(jnp.eye(3), jnp.zeros(3), jnp.zeros(3))
-ONE = pcacam_jax.Affine(jnp.ones((1, 3)), jnp.zeros(3), jnp.zeros(1))
-
-
-@pytest.mark.parametrize(("scores", "expected"), [([1, 3, 2], 1), ([0, 0, 0], 0), ([-2, 5, 5], 1), ([-3, -2, -1], 2)])
-def test_the_largest_score_is_predicted(scores, expected):
-    classifier = stages.Classifier(SCORES)
-    assert int(jax.jit(classifier.predict)(jnp.asarray(scores, float))) == expected
-    assert classifier.classes == 3
-
-
-@pytest.mark.parametrize(("sum_", "expected"), [(-1e-20, 0), (0, 0), (1e-20, 1), (7, 1)])
-def test_the_sign_rule_predicts_class_one_above_zero_only(sum_, expected):
-    classifier = stages.Classifier(ONE, "sign")
-    x = jnp.array([0.0, sum_, 0.0])
-    assert int(jax.jit(classifier.predict)(x)) == expected
-    np.testing.assert_array_equal(classifier(x), [-x[1], x[1]])
-    assert classifier.classes == 2
-    np.testing.assert_array_equal(jacobian(classifier, x), [[-1, -1, -1], [1, 1, 1]])
-
-
-@pytest.mark.parametrize("dtype_of_leaves", [np.float32, np.float64])
-def test_classes_are_counted_whatever_the_leaves(dtype_of_leaves):
-    affine = jax.tree.map(dtype_of_leaves, SCORES)
-    assert stages.Classifier(affine).classes == 3
-    assert stages.Classifier(Softmax(4)).classes == 4
-
-
 @pytest.mark.parametrize(
     ("stage", "sentence"),
     [
@@ -315,7 +287,7 @@ def test_classes_are_counted_whatever_the_leaves(dtype_of_leaves):
         (DiagonalQuadratic(np.ones((2, 4)), np.ones((2, 4)), np.ones(2)), r"x must have shape \(4,\); got \(3,\)"),
         (stages.GlobalAverage((2, 2, 3)), r"maps must have shape \(2, 2, 3\); got \(3,\)"),
         (Parallel((Softmax(3), Softmax(2))), r"y must have shape \(2,\); got \(3,\)"),
-        (stages.Classifier(SCORES, "vote"), "rule must be one of argmax, sign; got 'vote'"),
+        (stages.Classifier(Softmax(3), "vote"), "rule must be one of argmax, sign; got 'vote'"),
     ],
 )
 def test_what_does_not_fit_gets_a_sentence(stage, sentence):
