@@ -227,6 +227,7 @@ def forged_arrays(arrays):
             "one more axis": array[None],
             "turned": array.T,
             "one short": array[:-1] if array.ndim else array.reshape(1),
+            "a single one": array[:1] if array.ndim else array,
             "empty": array[:0] if array.ndim else np.zeros((0,), array.dtype),
             "whole numbers": array.astype(np.int32),
             "truth values": array > 0,
