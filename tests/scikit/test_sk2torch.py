@@ -32,12 +32,12 @@ def known(name):
 
 
 def converted(estimator):
-    """Return the PyTorch module, or None where sk2torch refuses these options of the estimator."""
+    """Return the PyTorch module, or None where sk2torch refuses the labels (strings) or the options."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             return sk2torch.wrap(estimator).double()
-        except (AssertionError, ValueError):
+        except (AssertionError, TypeError, ValueError):
             return None
 
 
