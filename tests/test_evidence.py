@@ -207,8 +207,8 @@ def test_parts_against_loops(name, options):
         np.testing.assert_allclose(got.shares[b], np.sort(sizes)[::-1][:4] / sizes.sum(), rtol=1e-10)
         np.testing.assert_allclose(got.coefficients[b], [part.coefficient for part in order[:4]], rtol=1e-10)
         np.testing.assert_allclose(got.kernel_values[b], [part.kernel for part in order[:4]], rtol=1e-10)
-        np.testing.assert_allclose(got.influences[b], [part.influence for part in order[:4]], rtol=1e-10)
-        np.testing.assert_allclose(got.distances[b], [part.distance for part in order[:4]], rtol=1e-10)
+        np.testing.assert_allclose(got.influences[b], [part.influence for part in order[:4]], rtol=1e-10, atol=1e-13)
+        np.testing.assert_allclose(got.distances[b], [part.distance for part in order[:4]], rtol=1e-10, atol=1e-13)
         assert got.support_vectors == len(expected)
 
 
