@@ -34,7 +34,8 @@ def svm_classifier(estimator: Estimator, *, dtype: Any = None) -> SVMClassifier:
     break_ties = bool(svc.break_ties) and svc.decision_function_shape == "ovr"
     classifier = SVMClassifier(build(estimator, "pairs"), len(svc.classes_), break_ties)
     dtype = jax.dtypes.canonicalize_dtype(float) if dtype is None else dtype
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), classifier)
+    # A copy: asarray would share memory with the estimator, which may be fitted further.
+    return jax.tree.map(lambda leaf: jnp.array(leaf, dtype), classifier)
 
 
 def expansion_of(estimator: Estimator, *, collapse: bool = True) -> KernelExpansion:

@@ -220,6 +220,19 @@ def test_parameters_have_the_dtype_asked_for(convert):
     assert {leaf.dtype.name for leaf in jax.tree.leaves(convert(svc))} == {"float32"}
 
 
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("count", range(40, 60))
+def test_a_classifier_does_not_change_with_its_estimator(count):
+    x, which = blobs.blobs(2, count=count)
+    svc = SVC().fit(x, which)
+    classifier = jax.block_until_ready(svm_classifier(svc))
+    kept = [np.array(leaf) for leaf in jax.tree.leaves(classifier)]
+    for own in (svc.support_vectors_, svc.dual_coef_, svc.intercept_):
+        own[:] = 0
+    for leaf, before in zip(jax.tree.leaves(classifier), kept, strict=True):
+        np.testing.assert_array_equal(leaf, before)
+
+
 # --- refusals ---------------------------------------------------------------------------------------------------------
 
 X, WHICH = blobs.blobs(3)
