@@ -23,42 +23,42 @@ def affine(matrix: Any, *, center: Any = None, offset: Any = 0.0) -> Affine:
     """Return x -> A (x - center) + offset for A (out, d) or (d,), dense or sparse."""
     matrix = np.atleast_2d(as_dense(matrix))
     center = np.zeros(matrix.shape[1]) if center is None else as_dense(center)
-    return Affine(matrix, center, np.array(np.broadcast_to(as_dense(offset).ravel(), len(matrix))))
+    return Affine(matrix, center, as_dense(np.broadcast_to(np.ravel(offset), len(matrix))))
 
 
-def _scaling(size: int, *, divisor: Any = None, center: Any = None) -> Scaling:
-    """Return x -> (x - center) / divisor entry by entry, without either where it is None."""
-    scale = np.ones(size) if divisor is None else 1 / as_dense(divisor)
-    return Scaling(scale, np.zeros(size) if center is None else as_dense(center))
+def scaling(size: int, *, scale: Any = 1.0, divisor: Any = None, center: Any = None) -> Scaling:
+    """Return x -> scale (x - center) / divisor entry by entry, without divisor or center where it is None."""
+    scale = as_dense(scale) / as_dense(np.ones(size) if divisor is None else divisor)
+    return Scaling(scale, as_dense(np.zeros(size) if center is None else center))
 
 
-def _clipped(scaling: Scaling, low: float, high: float) -> Chain:
-    """Return the scaling clipped to [low, high]: high - relu(high - low - relu(y - low))."""
-    size = len(scaling.scale)
-    above_low = Scaling(scaling.scale, scaling.center + low / scaling.scale)
-    turned = [Scaling(-np.ones(size), np.full(size, end, np.float64)) for end in (high - low, high)]
+def _clipped(scaled: Scaling, low: float, high: float) -> Chain:
+    """Return y = the scaled x clipped to [low, high]: high - relu(high - low - relu(y - low))."""
+    size = len(scaled.scale)
+    above_low = scaling(size, scale=scaled.scale, center=scaled.center + low / scaled.scale)
+    turned = [scaling(size, scale=-1.0, center=np.full(size, end)) for end in (high - low, high)]
     relu = Elementwise("relu", size)
     return Chain((above_low, relu, turned[0], relu, turned[1]))
 
 
 def _standard_scaler(estimator: Estimator) -> Stage:
     center = estimator.mean_ if estimator.with_mean else None
-    return _scaling(estimator.n_features_in_, divisor=estimator.scale_, center=center)
+    return scaling(estimator.n_features_in_, divisor=estimator.scale_, center=center)
 
 
 def _min_max_scaler(estimator: Estimator) -> Stage:
     scale = as_dense(estimator.scale_)
-    scaling = Scaling(scale, -as_dense(estimator.min_) / scale)
-    return _clipped(scaling, *estimator.feature_range) if estimator.clip else scaling
+    scaled = scaling(len(scale), scale=scale, center=-as_dense(estimator.min_) / scale)
+    return _clipped(scaled, *estimator.feature_range) if estimator.clip else scaled
 
 
 def _max_abs_scaler(estimator: Estimator) -> Stage:
-    scaling = _scaling(estimator.n_features_in_, divisor=estimator.scale_)
-    return _clipped(scaling, -1.0, 1.0) if getattr(estimator, "clip", False) else scaling
+    scaled = scaling(estimator.n_features_in_, divisor=estimator.scale_)
+    return _clipped(scaled, -1.0, 1.0) if getattr(estimator, "clip", False) else scaled
 
 
 def _robust_scaler(estimator: Estimator) -> Stage:
-    return _scaling(estimator.n_features_in_, divisor=estimator.scale_, center=estimator.center_)
+    return scaling(estimator.n_features_in_, divisor=estimator.scale_, center=estimator.center_)
 
 
 def _pca(estimator: Estimator) -> Stage:

@@ -13,10 +13,9 @@ from sklearn.preprocessing import FunctionTransformer
 from pcacam_jax.chain import Chain
 from pcacam_jax.checks import InputError
 from pcacam_jax.parallel import Parallel
-from pcacam_jax.scikit.affine import register_transformer
+from pcacam_jax.scikit.affine import register_transformer, scaling
 from pcacam_jax.scikit.registry import Entry, Estimator, Outputs, build, outputs, register, steps_of
 from pcacam_jax.stages.activation import Elementwise
-from pcacam_jax.stages.affine import Scaling
 from pcacam_jax.stages.selection import Take
 from pcacam_jax.types import Stage
 
@@ -65,8 +64,7 @@ def _part(transformer: Estimator, size: int) -> Stage:
 def _weighted(stage: Stage, weight: float | None) -> Stage:
     if weight is None:
         return stage
-    size = out_size(stage)
-    return Chain((stage, Scaling(np.full(size, float(weight)), np.zeros(size))))
+    return Chain((stage, scaling(out_size(stage), scale=float(weight))))
 
 
 def _side_by_side(estimator: Estimator, parts: list[Stage]) -> Parallel:
@@ -84,7 +82,7 @@ def _feature_union(estimator: FeatureUnion) -> Stage:
     return _side_by_side(estimator, [_weighted(stage, weights.get(name)) for name, stage in stages])
 
 
-def _column_transformer(estimator: ColumnTransformer) -> Stage:
+def _column_transformer(estimator: Estimator) -> Stage:
     weights, size = estimator.transformer_weights or {}, estimator.n_features_in_
     parts = []
     for name, part, columns in estimator.transformers_:
@@ -99,7 +97,7 @@ def _dropped(part: Any) -> bool:
     return isinstance(part, str) and part == "drop"
 
 
-def _indices(estimator: ColumnTransformer, columns: Any) -> tuple[int, ...]:
+def _indices(estimator: Estimator, columns: Any) -> tuple[int, ...]:
     """Return the positions of columns given as an integer, a slice, or a list of integers or booleans."""
     everything = np.arange(estimator.n_features_in_)
     if isinstance(columns, slice):

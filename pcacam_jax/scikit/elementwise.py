@@ -7,7 +7,7 @@ from sklearn.kernel_approximation import RBFSampler
 from sklearn.preprocessing import Normalizer, PowerTransformer
 
 from pcacam_jax.chain import Chain
-from pcacam_jax.scikit.affine import register_transformer
+from pcacam_jax.scikit.affine import register_transformer, scaling
 from pcacam_jax.scikit.registry import Estimator, as_dense, own_values
 from pcacam_jax.stages.affine import Scaling
 from pcacam_jax.stages.dense import Dense
@@ -37,14 +37,14 @@ def _standardizing(estimator: Estimator) -> Scaling:
     powers = own_values(raw.transform, np.stack([middle, beside]))
     scaled = own_values(estimator.transform, np.stack([middle, beside]))
     scale = (scaled[1] - scaled[0]) / (powers[1] - powers[0])
-    return Scaling(scale, powers[0] - scaled[0] / scale)
+    return scaling(size, scale=scale, center=powers[0] - scaled[0] / scale)
 
 
 def _rbf_sampler(estimator: Estimator) -> Stage:
     offset = as_dense(estimator.random_offset_)
     size = len(offset)
     waves = Dense(as_dense(estimator.random_weights_), offset, "cosine")
-    return Chain((waves, Scaling(np.full(size, np.sqrt(2 / size)), np.zeros(size))))
+    return Chain((waves, scaling(size, scale=np.sqrt(2 / size))))
 
 
 register_transformer(

@@ -22,8 +22,8 @@ def linear(estimator: Estimator) -> Affine:
 def softmax_of_scores(scores: Affine) -> Outputs:
     """Return probabilities as softmax of the scores; of two classes the first has score 0, as in a sigmoid."""
     if len(scores.matrix) == 1:
-        zeros = np.zeros_like(scores.matrix), np.zeros_like(scores.offset)
-        scores = Affine(np.vstack([zeros[0], scores.matrix]), scores.center, np.append(zeros[1], scores.offset))
+        matrix = np.vstack([np.zeros_like(scores.matrix), scores.matrix])
+        scores = affine(matrix, center=scores.center, offset=np.append(0.0, scores.offset))
     return softmaxes(scores, size=len(scores.matrix))
 
 

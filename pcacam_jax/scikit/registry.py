@@ -88,8 +88,8 @@ def steps_of(estimator: Estimator) -> list[Estimator]:
     return steps
 
 
-def as_dense(matrix: Any) -> np.ndarray:
-    """Return a dense or sparse matrix as a dense array of float64."""
+def as_dense(matrix: Any) -> Any:
+    """Return a dense or sparse matrix as a dense NumPy array of float64, a leaf of a stage before it is JAX's."""
     return np.asarray(matrix.toarray() if hasattr(matrix, "toarray") else matrix, np.float64)
 
 
