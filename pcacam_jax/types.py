@@ -67,6 +67,7 @@ NOTATION = (
     Notation("y", 'head(maps)["cnn"]', "(C,)", "class scores of the plain CNN, before softmax"),
     Notation("a_k", "channel weights", "(T, K)", "mean over positions of d target / d F_k, Eq. 9-10"),
     Notation("L", "Explanation.signed", "(B, T, h, w)", "sum_k a_k F_k, Eq. 8, 10, 14, before any ReLU"),
+    Notation("L_i", "Evidence.maps", "(B, n, h, w)", "part of support vector i in the map of a decision, Eq. 24"),
     Notation("L+, L-", "Explanation.positive, .negative", "(B, T, h, w)", "ReLU(L), ReLU(-L), Eq. 11"),
 )
 """The notation table: the paper's symbol, the name in the code, the shape, the meaning."""

