@@ -70,29 +70,32 @@ def peak() -> float:
 
 def random_head(dtype: str) -> HybridHead:
     random = np.random.default_rng(0)
+
+    def normal(*shape: int, scale: float = 1) -> jax.Array:
+        return jnp.asarray(scale * random.normal(size=shape), dtype)
+
     sizes = (int(np.prod(MAPS)), 40, 30, 20, CLASSES)
     layers = [
-        Dense(random.normal(size=pair) * 2 / np.sqrt(pair[0]), np.zeros(pair[1]), "sigmoid")
+        Dense(normal(*pair, scale=2 * pair[0] ** -0.5), jnp.zeros(pair[1], dtype), "sigmoid")
         for pair in itertools.pairwise(sizes)
     ]
     pairs = CLASSES * (CLASSES - 1) // 2
     machine = KernelExpansion(
-        random.normal(size=(SUPPORT_VECTORS, 3)),
-        random.uniform(-1, 1, (pairs, SUPPORT_VECTORS)),
-        random.normal(size=pairs),
-        {"gamma": np.float64(1)},
+        normal(SUPPORT_VECTORS, 3),
+        normal(pairs, SUPPORT_VECTORS),
+        normal(pairs),
+        {"gamma": jnp.asarray(1, dtype)},
         "rbf",
     )
     names = tuple(map(str, range(CLASSES)))
-    head = HybridHead(
+    return HybridHead(
         spatial=spatial_chain(MAPS),
         dense=Chain(tuple(layers[:2])),
         cnn=Chain(tuple(layers[2:])),
-        pca=Affine(random.normal(size=(3, 30)), np.full(30, 0.5), np.zeros(3)),
+        pca=Affine(normal(3, 30), jnp.full(30, 0.5, dtype), jnp.zeros(3, dtype)),
         svms={"svm_rbf": SVMClassifier(machine, CLASSES)},
         names=(("cnn", names), ("pca", ("0", "1", "2")), ("svm_rbf", names)),
     )
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), head)
 
 
 def random_maps(dtype: str) -> np.ndarray:

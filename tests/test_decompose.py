@@ -104,13 +104,12 @@ def margin(svc, v, c):
     return total
 
 
-@pytest.mark.parametrize("pool", [True, "average"])
-def test_pooled_heads(pool):
-    own, rng = network(), np.random.default_rng(1)
-    size = 10 if pool is True else 5
-    kernel = rng.normal(size=(size if pool is True else 5, own.dense[0][0].shape[1]))
-    dense = [(kernel[: 1 * 2 * 5] if pool is True else kernel, own.dense[0][1]), *own.dense[1:]]
-    pooled = hybrid_head(dense, maps_shape=(3, 4, 5), pca=own.pca, svms=own.svms, at=2, activation="sigmoid", pool=pool)
+@pytest.mark.parametrize(("pool", "size"), [(True, 1 * 2 * 5), ("average", 5)])
+def test_pooled_heads(pool, size):
+    own = network()
+    kernel = np.random.default_rng(1).normal(size=(size, own.dense[0][0].shape[1]))
+    options = {**own.options, "pca": own.pca, "svms": own.svms, "pool": pool}
+    pooled = hybrid_head([(kernel, own.dense[0][1]), *own.dense[1:]], **options)
     got = decompose(pooled, own.maps, "svm_rbf:predicted")
     whole = explain(pooled, own.maps, "svm_rbf:predicted")
     assert relative_error(got.signed, whole.signed[:, 0]) < 1e-12
