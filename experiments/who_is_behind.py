@@ -2,7 +2,7 @@
 
 Command: python experiments/who_is_behind.py
 Target:  at most 1 GiB above the head and the maps, and the parts add up to the map to 1e-12 in float64.
-Ours:    0.17 GiB in float32 and 0.28 GiB in float64, 6 s and 19 s on a busy 2-core machine; 5e-15 in float64.
+Ours:    0.17 GiB in float32 and 0.28 GiB in float64, 4 s and 13 s on a busy 2-core machine; 6e-15 in float64.
 
 An RBF machine of 45 pairs of classes over 100,000 random support vectors on three components, behind a head of the
 paper's sizes (7 x 7 x 512 maps, layers 40, 30, 20, 10); 256 images at once. Formed as a whole, the maps of all support
