@@ -140,7 +140,7 @@ def _noted(figure: Figure, note: str) -> Figure:
 
 def _flags(name: str, flags: ArrayLike | None, count: int, each: str) -> np.ndarray:
     flags = np.zeros(count, bool) if flags is None else np.asarray(flags, bool)
-    check_count(name, flags, count, each)
+    check_count(name, list(flags), count, each)
     return flags
 
 
