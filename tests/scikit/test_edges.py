@@ -213,6 +213,32 @@ def test_parameters_have_the_dtype_asked_for():
         assert {leaf.dtype.name for leaf in jax.tree.leaves(from_sklearn(model))} == {"float32"}
 
 
+def as_jax_would_take_it(array):
+    """A copy at an address at which JAX takes arrays of NumPy without copying them."""
+    room = np.zeros(array.nbytes + 64, np.uint8)
+    start = -room.ctypes.data % 64
+    aligned = room[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    aligned[...] = array
+    return aligned
+
+
+@pytest.mark.parametrize(
+    ("estimator", "attributes"),
+    [(StandardScaler(), ["mean_"]), (PCA(2), ["components_", "mean_"]), (LogisticRegression(), ["coef_"])],
+    ids=name_of,
+)
+def test_a_stage_keeps_its_numbers_when_the_estimator_changes_its_own(estimator, attributes):
+    x, draw = data(40)
+    estimator.fit(x, draw.labels(x, 3))
+    for attribute in attributes:
+        setattr(estimator, attribute, as_jax_would_take_it(getattr(estimator, attribute)))
+    stage = from_sklearn(estimator)
+    before = np.array(stage(jnp.asarray(x[0])))
+    for attribute in attributes:
+        getattr(estimator, attribute)[...] = 0
+    np.testing.assert_array_equal(stage(jnp.asarray(x[0])), before)
+
+
 def test_another_number_of_features_is_refused():
     x, _ = data()
     stage = from_sklearn(StandardScaler().fit(x))

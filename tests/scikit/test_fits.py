@@ -10,7 +10,7 @@ import pytest
 
 from pcacam_jax import InputError, from_sklearn
 from pcacam_jax.scikit import ENTRIES, outputs_of
-from pcacam_jax.scikit.registry import steps_of
+from pcacam_jax.scikit.frozen import last_step
 
 importlib.import_module("fits_kernels")
 SEEDS = range(3)
@@ -37,7 +37,7 @@ def test_every_output_is_scikit_learns_and_has_its_closed_form(name):
 def test_outputs_are_those_of_the_table(name):
     for seed in SEEDS:
         estimator, _ = drawn(name, seed)
-        entry = KNOWN[type(steps_of(estimator)[-1]).__name__]
+        entry = KNOWN[type(last_step(estimator)).__name__]
         assert set(outputs_of(estimator)) <= set(entry.spaces)
         assert outputs_of(estimator)[0] in entry.spaces
 
