@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from pcacam_jax.batches import checked_batch, checked_batch_size, checked_maps, columns_of, filled, in_dtype
+from pcacam_jax.batches import batched, checked_batch_size, checked_maps, columns_of, in_dtype
 from pcacam_jax.cam import METHODS, Selection
 from pcacam_jax.cam.vanished import vanished
 from pcacam_jax.checks import InputError, check_choice
@@ -95,17 +95,14 @@ def explain(
     check_choice("backend", backend, BACKENDS)
     parsed = parse_targets(head, targets)
     maps = checked_maps(head, maps)
-    size = checked_batch_size(batch_size, len(maps), _default_batch_size(head, backend))
+    size = checked_batch_size(batch_size, len(maps), default_batch_size(head, backend))
     explained = scale_free_head(head, parsed, backend) if scale_free else head
     # Central differences in float32 say little, so they are taken in float64 whatever the head computes in.
     with jax.enable_x64(True) if backend == "finite_difference" else contextlib.nullcontext():
         dtype = jax.dtypes.canonicalize_dtype("float64" if backend == "finite_difference" else head.dtype)
         computing = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), explained)
-        parts = []
-        for start in range(0, len(maps), size):
-            batch = checked_batch(maps[start : start + size], dtype, start)
-            parts.append(_explain_batch(computing, filled(batch, size), parsed, method, backend))
-        stacked = jax.tree.map(lambda *leaves: jnp.concatenate(leaves)[: len(maps)], *parts)
+        compiled = functools.partial(_explain_batch, computing, targets=parsed, method=method, backend=backend)
+        stacked = batched(compiled, maps, size, dtype)
     found = jax.tree.map(in_dtype(head.dtype), stacked)
     entries = [np.array(head.outputs[target.output]) for target in parsed]
     return Explanation(
@@ -124,7 +121,8 @@ def explain(
     )
 
 
-def _default_batch_size(head: HybridHead, backend: str) -> int:
+def default_batch_size(head: HybridHead, backend: str) -> int:
+    """Return how many examples are taken at a time unless the caller says so."""
     if backend != "closed_form":
         return 4  # whole Jacobians, or a block of directions, for every example of a batch
     largest = max((leaf.size for leaf in jax.tree.leaves((head.pca, head.svms))), default=1)

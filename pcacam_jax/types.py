@@ -65,6 +65,7 @@ NOTATION = (
     Notation("g", "KernelExpansion(v)", "(P,)", "SVM decision values, Eq. 6"),
     Notation("s_c", 'head(maps)["svm_..."]', "(C,)", "class margins: signed sums of the pairs that hold class c"),
     Notation("y", 'head(maps)["cnn"]', "(C,)", "class scores of the plain CNN, before softmax"),
+    Notation("d*", "critical_distance(gamma)", "()", "distance of greatest influence of an RBF kernel, Eq. 31"),
     Notation("a_k", "channel weights", "(T, K)", "mean over positions of d target / d F_k, Eq. 9-10"),
     Notation("L", "Explanation.signed", "(B, T, h, w)", "sum_k a_k F_k, Eq. 8, 10, 14, before any ReLU"),
     Notation("L_i", "Evidence.maps", "(B, n, h, w)", "part of support vector i in the map of a decision, Eq. 24"),

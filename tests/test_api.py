@@ -154,7 +154,7 @@ def test_the_notation_table_names_what_exists():
         symbol: ranks.get(symbol, 1) for symbol in values
     }
     np.testing.assert_array_equal(values["v"], v)
-    assert set(values) | {"f", "m", "k", "a_k", "L", "L_i", "L+, L-"} == set(table)
+    assert set(values) | {"f", "m", "k", "a_k", "L", "L_i", "L+, L-", "d*"} == set(table)
     for line in NOTATION:
         for name in re.findall(r"\b[A-Z]\w+", line.name):
             assert hasattr(pcacam_jax, name) or hasattr(pcacam_jax.stages, name)

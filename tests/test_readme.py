@@ -40,7 +40,7 @@ def own_arrays():
 
 def test_own_sklearn_example_runs(own_arrays, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for start in ("import numpy as np, pcacam_jax", "errors = pcacam_jax", "from pcacam_jax import plots", "certificate ="):
+    for start in ("import numpy as np, pcacam_jax", "errors = pcacam", "from pcacam_jax import plots", "certificate ="):
         exec(block(start), own_arrays)
     assert own_arrays["explanation"].positive.shape == (8, 5, 4, 4)
     assert (tmp_path / "explanation.png").stat().st_size > 10_000

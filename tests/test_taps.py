@@ -1,5 +1,6 @@
 """Heads of every make: taps that are flattened, pooled or averaged, with and without dense layers, any estimators."""
 
+import dataclasses
 import itertools
 
 import jax
@@ -15,6 +16,7 @@ from sklearn.preprocessing import Normalizer, StandardScaler
 from sklearn.svm import SVC, SVR, LinearSVC, OneClassSVM
 
 from pcacam_jax import InputError, explain, hybrid_head, jacobian
+from pcacam_jax.explain import LARGEST_BATCH, MOST_NUMBERS, default_batch_size
 from pcacam_jax.numerics import relative_error
 
 SHAPE = (4, 5, 3)
@@ -169,17 +171,11 @@ def test_misfits_get_a_sentence(options, sentence):
         hybrid_head([], **{"maps_shape": SHAPE, "pool": "average", **options})
 
 
-def test_a_machine_with_many_support_vectors_takes_fewer_examples_at_a_time(monkeypatch, x64):
-    from pcacam_jax import explain as room  # the function; its module is found beside it
-
-    module = __import__("sys").modules[room.__module__]
+def test_a_machine_with_many_support_vectors_takes_fewer_examples_at_a_time():
     head = by_average(svms={"own": SVC().fit(X, LABELS)})
-    expected = explain(head, MAPS, "own").signed
-    monkeypatch.setattr(module, "MOST_NUMBERS", 3 * len(X))
-    sizes = []
-    one = module._explain_batch
-    monkeypatch.setattr(
-        module, "_explain_batch", lambda head, maps, *rest: sizes.append(len(maps)) or one(head, maps, *rest)
-    )
-    assert relative_error(explain(head, MAPS, "own").signed, expected) < 1e-12
-    assert max(sizes) < 10
+    assert default_batch_size(head, "closed_form") == LARGEST_BATCH
+    assert default_batch_size(head, "reverse") == 4
+    machine = head.svms["own"].pairs
+    many = dataclasses.replace(machine, support=jnp.zeros((MOST_NUMBERS // 30, 3)))
+    heavy = dataclasses.replace(head, svms={"own": dataclasses.replace(head.svms["own"], pairs=many)})
+    assert default_batch_size(heavy, "closed_form") == 10

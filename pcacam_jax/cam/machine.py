@@ -95,7 +95,7 @@ def with_support(name: str, machine: Machine, support: KernelExpansion | None) -
             f"the one given reads {shapes[1][0]} and gives {shapes[1][1]}."
         )
     dtype = own.support.dtype
-    given = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), support)
+    given = jax.tree.map(lambda leaf: jnp.array(leaf, dtype), support)
     return dataclasses.replace(machine, expansion=dataclasses.replace(given, relative=own.relative))
 
 

@@ -176,7 +176,8 @@ def _checked_layers(dense: Sequence, maps_shape: tuple[int, int, int], pool: boo
         check_finite(f"the kernel of dense layer {n}", kernel)
         check_finite(f"the bias of dense layer {n}", bias)
         dtype = layers[0][0].dtype if layers else _floating(kernel)
-        kernel, bias = jnp.asarray(kernel, dtype), jnp.asarray(bias, dtype)
+        # copies: the arrays stay the caller's, to be trained further
+        kernel, bias = jnp.array(kernel, dtype), jnp.array(bias, dtype)
         if kernel.ndim != 2 or kernel.shape[0] != size or bias.shape != kernel.shape[1:]:
             raise InputError(
                 f"dense layer {n} reads {reads}, so its kernel must have shape ({size}, out) and its bias (out,); "
