@@ -4,15 +4,20 @@ import functools
 import importlib
 
 import fits
+import hypothesis.strategies as st
 import numpy as np
 import parities
 import pytest
+from blobs import assert_any_fit
+from hypothesis import given, settings
 
 from pcacam_jax import InputError, from_sklearn
 from pcacam_jax.scikit import ENTRIES, outputs_of
 from pcacam_jax.scikit.frozen import last_step
 
 importlib.import_module("fits_kernels")
+OWN = [name for name, fit in fits.FITS.items() if fit.__module__ == "fits"]
+"""Those that hypothesis does not draw in the tests of their own rooms."""
 SEEDS = range(3)
 TOLERANCE = 1e-10
 DIFFERENCE_TOLERANCE = 1e-6
@@ -31,6 +36,12 @@ def test_every_output_is_scikit_learns_and_has_its_closed_form(name):
             assert found.own <= TOLERANCE, (seed, output)
             assert found.reverse <= TOLERANCE, (seed, output)
             assert found.differences <= DIFFERENCE_TOLERANCE, (seed, output)
+
+
+@settings(max_examples=10, deadline=None)
+@given(name=st.sampled_from(OWN), seed=st.integers(0, 2**32 - 1))
+def test_any_fit_equals_scikit_learn(name, seed):
+    assert_any_fit(name, seed)
 
 
 @pytest.mark.parametrize("name", fits.FITS)
