@@ -1,31 +1,24 @@
 """Frozen estimators, which a meta-estimator leaves as they are: each is the estimator that it holds."""
 
-import importlib.util
+from sklearn.frozen import FrozenEstimator
 
 from pcacam_jax.scikit.registry import Entry, Estimator, outputs, register, steps_of
 
-FROZEN: tuple[type, ...] = ()
-"""The class of frozen estimators, where scikit-learn has one (from 1.6 on)."""
-
-if importlib.util.find_spec("sklearn.frozen"):
-    from sklearn.frozen import FrozenEstimator
-
-    FROZEN = (FrozenEstimator,)
-    register(
-        Entry(
-            FrozenEstimator,
-            "composition",
-            "its estimator's",
-            "",
-            lambda frozen: outputs(frozen.estimator),
-            ("those of its estimator",),
-        )
+register(
+    Entry(
+        FrozenEstimator,
+        "composition",
+        "its estimator's",
+        "",
+        lambda frozen: outputs(frozen.estimator),
+        ("those of its estimator",),
     )
+)
 
 
 def last_step(estimator: Estimator) -> Estimator:
     """Return the estimator that ends a Pipeline, however deep in pipelines and frozen estimators; else itself."""
     last = steps_of(estimator)[-1]
-    if isinstance(last, FROZEN):
+    if isinstance(last, FrozenEstimator):
         return last_step(last.estimator)
     return last if last is estimator else last_step(last)
