@@ -14,7 +14,7 @@ from pcacam_jax.checks import InputError, check_choice, check_finite
 from pcacam_jax.head import POOLS, HybridHead, dense_stages, spatial_chain
 from pcacam_jax.scikit.convert import from_sklearn, outputs_of
 from pcacam_jax.scikit.own import scores_from_sklearn
-from pcacam_jax.scikit.registry import Estimator, check_fitted, steps_of
+from pcacam_jax.scikit.registry import Estimator
 from pcacam_jax.stages.activation import ACTIVATIONS, Elementwise
 from pcacam_jax.stages.svm import SVMClassifier
 from pcacam_jax.types import Stage
@@ -67,8 +67,8 @@ def hybrid_head(
     names = _class_names(class_names, layers[-1][0].shape[1] if layers else len(class_names or ()))
     width, read, pca_stage = trunk.width, trunk.read, None
     if pca is not None:
-        _check_features("pca", pca, width, read)
         pca_stage = from_sklearn(pca, output="transform", dtype=trunk.dtype)
+        _check_features("pca", pca_stage, width, read)
         width, read = _out_size(pca_stage), "the PCA's output"
     if not layers and pca is None and not svms:
         raise InputError("dense, pca and svms are all empty, so there is nothing to explain; give at least one.")
@@ -122,8 +122,8 @@ def _scores(name: str, svm: Estimator, width: int, read: str, dtype: Any, output
     """Return the stage of one of ``svms`` and the space of its scores."""
     if not isinstance(name, str) or name in ("cnn", "pca") or ":" in name or not name:
         raise InputError(f"an SVM needs a name of its own without a colon, not 'cnn' or 'pca'; got {name!r}.")
-    _check_features(name, svm, width, read)
     stage = scores_from_sklearn(svm, output=output, dtype=dtype)
+    _check_features(name, stage, width, read)
     return stage, "margin" if isinstance(stage, SVMClassifier) else output or outputs_of(svm)[0]
 
 
@@ -137,10 +137,8 @@ def _entries(estimator: Estimator, stage: Stage, space: str, names: tuple[str, .
     return tuple(map(str, range(size)))
 
 
-def _check_features(name: str, estimator: Estimator, expected: int, reads: str) -> None:
-    for step in (estimator, *steps_of(estimator)):
-        check_fitted(step)
-    own = steps_of(estimator)[0].n_features_in_
+def _check_features(name: str, stage: Stage, expected: int, reads: str) -> None:
+    (own,) = stage.in_shape
     if own != expected:
         raise InputError(f"{name} was fitted on {own} features, but {reads} has {expected}; fit it on those.")
 
