@@ -170,6 +170,7 @@ def explanation(image: np.ndarray, explained: Explanation, index: int) -> Figure
         explained.negative[index],
         explained.values[index],
         vanished=explained.vanished[index],
+        scale_free=explained.scale_free,
     )
 
 

@@ -69,6 +69,9 @@ def test_a_map_whose_gradient_underflowed_is_not_drawn():
     assert written.count("gradient\nunderflowed") == 2
     assert any("no map is drawn" in text for text in written)
     assert "gradient\nunderflowed" not in texts(panel(2))
+    assert not any("Scale-free" in text for text in texts(panel(2)))
+    free = plots.explanation_panel(PICTURE, ["a"], zero[:1], zero[:1], [1], scale_free=True)
+    assert any("Scale-free" in text for text in texts(free))
     figure = grid(vanished={"Grad-CAM": [True, False]})
     assert texts(figure).count("gradient\nunderflowed") == 1
     assert not any("no map is drawn" in text for text in texts(grid(vanished={"Grad-CAM": [False, False]})))

@@ -25,6 +25,9 @@ GRID_NOTE = (
     f"$L_r^+$, $L_r^-$: where component $r$ is pushed up, down.\n{SCALE_NOTE}"
 )
 GONE_NOTE = "\nGradient underflowed: it is too small to be computed, so no map is drawn."
+FREE_NOTE = (
+    "\nScale-free: the maps of an RBF machine are exact up to a positive factor, so their colour bars say nothing."
+)
 PANEL_NOTE = f"raises, lowers: where the target's value is locally pushed up, down.\n{SCALE_NOTE}"
 
 
@@ -92,6 +95,7 @@ def explanation_panel(
     values: ArrayLike,
     *,
     vanished: ArrayLike | None = None,
+    scale_free: bool = False,
 ) -> Figure:
     """Return a figure that explains one image: the image, then the maps that raise and lower each target.
 
@@ -102,6 +106,7 @@ def explanation_panel(
         negative: L- of each target, of the same shape.
         values: (T,), what each target is at this image.
         vanished: (T,) booleans, true where a target's gradient underflowed; its maps are not drawn.
+        scale_free: whether maps of RBF machines are known up to a factor only, which the figure then says.
 
     Raises:
         InputError: counts or shapes disagree, or values are negative or not finite.
@@ -130,7 +135,7 @@ def explanation_panel(
         for axes, effect in zip(pair, ("raises", "lowers"), strict=True):
             axes.set_axis_on()
             axes.set_xlabel(effect, fontsize=SMALL)
-    return _noted(figure, PANEL_NOTE + (GONE_NOTE if gone.any() else ""))
+    return _noted(figure, PANEL_NOTE + (GONE_NOTE if gone.any() else "") + (FREE_NOTE if scale_free else ""))
 
 
 def _noted(figure: Figure, note: str) -> Figure:
