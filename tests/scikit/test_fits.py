@@ -38,7 +38,7 @@ def test_every_output_is_scikit_learns_and_has_its_closed_form(name):
             assert found.differences <= DIFFERENCE_TOLERANCE, (seed, output)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(name=st.sampled_from(OWN), seed=st.integers(0, 2**32 - 1))
 def test_any_fit_equals_scikit_learn(name, seed):
     assert_any_fit(name, seed)

@@ -91,7 +91,7 @@ def test_frozen_estimators_are_their_estimators():
     assert_equals(from_sklearn(reducer), x, reducer.decision_function(x))
 
 
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=3)
 @given(seed=st.integers(0, 2**32), name=st.sampled_from(["OneVsRestClassifier", "OneVsOneClassifier"]))
 def test_any_fit_equals_scikit_learn(seed, name):
     blobs.assert_any_fit(name, seed)

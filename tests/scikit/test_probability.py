@@ -152,7 +152,7 @@ def test_of_equal_probabilities_the_first_class_is_predicted():
     assert_predicts(estimator, x)
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 @given(seed=st.integers(0, 2**32), name=st.sampled_from(["SVC, probability", "CalibratedClassifierCV"]))
 def test_any_fit_equals_scikit_learn(seed, name):
     blobs.assert_any_fit(name, seed)
