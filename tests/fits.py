@@ -12,9 +12,21 @@ from sklearn.compose import ColumnTransformer
 from sklearn.cross_decomposition import PLSSVD, PLSRegression
 from sklearn.decomposition import PCA, FactorAnalysis, FastICA, IncrementalPCA, TruncatedSVD
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.feature_selection import SelectKBest, VarianceThreshold
+from sklearn.feature_selection import SelectFromModel, SelectKBest, SelectPercentile, VarianceThreshold
 from sklearn.kernel_approximation import RBFSampler
-from sklearn.linear_model import LogisticRegression, Perceptron, Ridge, RidgeClassifier, SGDClassifier
+from sklearn.linear_model import (
+    ElasticNet,
+    Lasso,
+    LinearRegression,
+    LogisticRegression,
+    Perceptron,
+    Ridge,
+    RidgeClassifier,
+    RidgeClassifierCV,
+    RidgeCV,
+    SGDClassifier,
+    SGDRegressor,
+)
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, Normalizer, PowerTransformer, RobustScaler, StandardScaler
@@ -132,6 +144,7 @@ def classifiers() -> dict[str, Callable[[Draw], Any]]:
         "SGDClassifier": lambda draw: SGDClassifier(draw.choice(*losses), max_iter=20, alpha=0.1, random_state=0),
         "LogisticRegression": lambda draw: LogisticRegression(C=draw.number(0.01, 1), class_weight=_weights(draw)),
         "RidgeClassifier": lambda draw: RidgeClassifier(draw.number(0.1, 10), fit_intercept=draw.flag()),
+        "RidgeClassifierCV": lambda draw: RidgeClassifierCV(fit_intercept=draw.flag()),
         "Perceptron": lambda draw: Perceptron(penalty=draw.choice(None, "l2", "l1"), max_iter=20, random_state=0),
     }
 
@@ -163,10 +176,32 @@ def _linear_svr(draw: Draw) -> tuple:
     return LinearSVR(C=draw.number(0.1, 10), fit_intercept=draw.flag(), random_state=0), x, draw.targets(x)
 
 
-@fit_of("Ridge")
-def _ridge(draw: Draw) -> tuple:
+REGRESSORS: dict[str, Callable[[Draw], Any]] = {
+    "Ridge": lambda draw: Ridge(draw.number(0.1, 10), fit_intercept=draw.flag()),
+    "RidgeCV": lambda draw: RidgeCV(fit_intercept=draw.flag()),
+    "LinearRegression": lambda draw: LinearRegression(fit_intercept=draw.flag()),
+    "Lasso": lambda draw: Lasso(draw.number(0.01, 0.1), fit_intercept=draw.flag()),
+    "ElasticNet": lambda draw: ElasticNet(draw.number(0.01, 0.1), fit_intercept=draw.flag()),
+}
+"""Regressors of one or several targets, by name: draw -> an unfitted one."""
+
+
+def _enter_regressors() -> None:
+    for name, make in REGRESSORS.items():
+
+        @fit_of(name)
+        def fit(draw: Draw, make: Callable = make) -> tuple:
+            x = draw.points()
+            return make(draw), x, draw.targets(x, draw.choice(None, 1, 3))
+
+
+_enter_regressors()
+
+
+@fit_of("SGDRegressor")
+def _sgd_regressor(draw: Draw) -> tuple:
     x = draw.points()
-    return Ridge(draw.number(0.1, 10), fit_intercept=draw.flag()), x, draw.targets(x, draw.choice(None, 1, 3))
+    return SGDRegressor(alpha=0.1, max_iter=20, tol=None, eta0=1e-4, random_state=0), x, draw.targets(x)
 
 
 def _layers(draw: Draw) -> dict[str, Any]:
@@ -190,6 +225,16 @@ def _mlp_regressor(draw: Draw) -> tuple:
 def _select_k_best(draw: Draw) -> tuple:
     x, y = draw.labelled()
     return SelectKBest(k=draw.integer(1, x.shape[1])), x, y
+
+
+@fit_of("SelectPercentile")
+def _select_percentile(draw: Draw) -> tuple:
+    return SelectPercentile(percentile=draw.integer(50, 100)), *draw.labelled()
+
+
+@fit_of("SelectFromModel")
+def _select_from_model(draw: Draw) -> tuple:
+    return SelectFromModel(LinearSVC(random_state=0), threshold=draw.choice("mean", "median")), *draw.labelled()
 
 
 def _reducer(draw: Draw, size: int) -> Any:

@@ -2,7 +2,19 @@
 
 import numpy as np
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.linear_model import LogisticRegression, Perceptron, Ridge, RidgeClassifier, SGDClassifier
+from sklearn.linear_model import (
+    ElasticNet,
+    Lasso,
+    LinearRegression,
+    LogisticRegression,
+    Perceptron,
+    Ridge,
+    RidgeClassifier,
+    RidgeClassifierCV,
+    RidgeCV,
+    SGDClassifier,
+    SGDRegressor,
+)
 from sklearn.svm import LinearSVC, LinearSVR
 
 from pcacam_jax.chain import Chain
@@ -82,9 +94,9 @@ def _discriminant_axes(estimator: Estimator) -> Affine:
 
 PROBABILITIES = ("decision", "log_proba", "proba")
 
-for _kind in (LinearSVC, RidgeClassifier, Perceptron):
+for _kind in (LinearSVC, RidgeClassifier, RidgeClassifierCV, Perceptron):
     register(Entry(_kind, "affine", "W x + b", "", _decision, ("decision",)))
-for _kind in (LinearSVR, Ridge):
+for _kind in (LinearSVR, LinearRegression, Ridge, RidgeCV, Lasso, ElasticNet, SGDRegressor):
     register(Entry(_kind, "affine", "W x + b", "", _prediction, ("predict",)))
 register(
     Entry(

@@ -1,6 +1,6 @@
 """Feature selection: x -> x[indices]."""
 
-from sklearn.feature_selection import SelectKBest, VarianceThreshold
+from sklearn.feature_selection import SelectFromModel, SelectKBest, SelectPercentile, VarianceThreshold
 
 from pcacam_jax.scikit.affine import register_transformer
 from pcacam_jax.scikit.registry import Estimator
@@ -12,5 +12,5 @@ def _selected(estimator: Estimator) -> Take:
     return Take(tuple(int(index) for index in indices), int(estimator.n_features_in_))
 
 
-for _kind in (VarianceThreshold, SelectKBest):
+for _kind in (VarianceThreshold, SelectKBest, SelectPercentile, SelectFromModel):
     register_transformer(_kind, "selection", "x[selected]", "", _selected)
