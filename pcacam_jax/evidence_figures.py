@@ -50,10 +50,10 @@ def evidence_figure(
     if isinstance(row, bool) or not 0 <= row < len(images):
         raise InputError(f"row must be a test image, 0 to {len(images) - 1}; got {row}.")
     found = evidence_of(fitted, np.array([row]), target, count=count, scale_free=scale_free)
-    if not np.isfinite(np.asarray(found.shares)).all():
+    if found.vanished[0] or not np.isfinite(np.asarray(found.shares)).all():
         raise InputError(
-            f"the map of {target} is zero everywhere on test image {row}, so it has no parts to show; if its gradient "
-            "underflowed, scale_free=True brings it back."
+            f"the map of {target} on test image {row} is zero everywhere or its gradient underflowed, so it has no "
+            "parts to show; after underflow, scale_free=True brings an RBF machine's back."
         )
     train, size = fitted.dataset.train, fitted.config.size
     rows = training_rows(fitted, target, np.asarray(found.indices[0]))

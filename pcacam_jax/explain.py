@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import functools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -45,7 +45,7 @@ class Explanation:
     mixture: dict[str, Float[Array, "B D"]]
     """For each SVM target ds/dv_r at each example: its signed map is exactly sum_r of these times L_r.
 
-    Empty without a PCA.
+    Empty without a PCA. With ``scale_free``, up to a positive factor of each map.
     """
     spaces: tuple[str, ...]
     """What the values of each target are: "logit", "component", "margin", "decision", "log_proba", ..."""
@@ -54,7 +54,8 @@ class Explanation:
     method: str
     backend: str
     scale_free: bool
-    """Whether maps (and ``mixture``) of RBF machines are known up to a positive factor of their own only."""
+    """Whether maps (and ``mixture``) of RBF machines are known up to a positive factor of their own only; false where
+    no target has one."""
 
     @property
     def signed(self) -> Float[Array, "B T h w"]:
@@ -82,8 +83,9 @@ def explain(
         method: a name in :data:`pcacam_jax.cam.METHODS`.
         backend: where derivatives come from, a name in :data:`pcacam_jax.jacobian.BACKENDS`.
         batch_size: examples taken at a time, which bounds memory; by default up to 256, or 4 for the other backends.
-        scale_free: divide the gradients of RBF machines by their largest kernel value, so that they never underflow.
-            Their maps then differ from the exact ones by a positive factor, another for every example.
+        scale_free: divide the gradients of RBF machines (and of a kernel PCA) by their largest kernel value, so that
+            they never underflow. Their maps then differ from the exact ones by a positive factor, another for every
+            example and target.
 
     Raises:
         InputError: maps of another shape, NaN or infinite maps, an unknown target, method or backend, or a machine that
@@ -93,6 +95,8 @@ def explain(
         raise TypeError(f"head must be a HybridHead, from pcacam_jax.hybrid_head; got {type(head).__name__}.")
     check_choice("method", method, METHODS)
     check_choice("backend", backend, BACKENDS)
+    if not isinstance(scale_free, bool):
+        raise TypeError(f"scale_free must be True or False; got {scale_free!r}.")
     parsed = parse_targets(head, targets)
     maps = checked_maps(head, maps)
     size = checked_batch_size(batch_size, len(maps), default_batch_size(head, backend))
@@ -117,7 +121,7 @@ def explain(
         vanished=np.asarray(found.vanished),
         method=method,
         backend=backend,
-        scale_free=scale_free,
+        scale_free=explained is not head,
     )
 
 
@@ -130,7 +134,7 @@ def default_batch_size(head: HybridHead, backend: str) -> int:
 
 
 def scale_free_head(head: HybridHead, targets: tuple[Target, ...], backend: str) -> HybridHead:
-    """Return the head with scale-free RBF machines, for the targets whose outputs have any.
+    """Return the head with scale-free RBF kernels in what the targets pass; the very head where there are none.
 
     Raises:
         InputError: another backend than the closed form, or a machine that has no scale-free form.
@@ -139,12 +143,16 @@ def scale_free_head(head: HybridHead, targets: tuple[Target, ...], backend: str)
         raise InputError(
             f"scale_free needs backend='closed_form', since the other backends derive the values; got {backend!r}."
         )
-    wanted = {target.output for target in targets}
-    relative = {
-        name: relative_kernels(stage) if name in wanted and has_exponential_kernel(stage) else stage
-        for name, stage in head.svms.items()
-    }
-    return dataclasses.replace(head, svms=relative)
+    wanted = {target.output for target in targets} - {"cnn"}
+    relative = {name: relative_kernels(own) for name, own in head.svms.items() if name in wanted and _underflows(own)}
+    reducer = relative_kernels(head.pca) if wanted and _underflows(head.pca) else head.pca
+    if not relative and reducer is head.pca:
+        return head
+    return dataclasses.replace(head, pca=reducer, svms={**head.svms, **relative})
+
+
+def _underflows(stage: Any) -> bool:
+    return stage is not None and has_exponential_kernel(stage)
 
 
 class Explained(NamedTuple):

@@ -1,5 +1,6 @@
 """What the tests of evidence share: a fitted world, and the parts of a map by loops over scikit-learn's attributes."""
 
+import dataclasses
 import functools
 import itertools
 from typing import Any, NamedTuple
@@ -14,7 +15,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, SVR
 
 from pcacam_jax import explain, hybrid_head
-from pcacam_jax.cam.evidence import evidence
+from pcacam_jax.cam.evidence import Evidence, evidence
+from pcacam_jax.numerics import relative_error
 from pcacam_jax.scikit.svm import expansion_of
 
 SHAPE = (4, 5, 3)
@@ -160,3 +162,16 @@ def parts_by_loops(own, name, c, maps):
         distance = np.sqrt(np.sum((s - z) ** 2))
         out.append(Part(i, heat, coefficient, k, np.sqrt(np.sum(gradient**2)), distance))
     return out
+
+
+def fields(got):
+    return {own.name: getattr(got, own.name) for own in dataclasses.fields(Evidence)}
+
+
+def check_alike(got, expected, tolerance):
+    np.testing.assert_array_equal(got.indices, expected.indices)
+    for name, own in fields(got).items():
+        if name in ("target", "labels", "indices"):
+            np.testing.assert_array_equal(own, getattr(expected, name))
+        else:
+            assert relative_error(own, getattr(expected, name)) < tolerance, name

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from evidence_world import (
     SHAPE,
+    check_alike,
     explained_by,
+    fields,
     found,
     parts_by_loops,
     read_by,
@@ -173,6 +175,7 @@ def test_float32_is_close_to_float64():
         assert {own.dtype for own in fields(got).values() if isinstance(own, jax.Array)} == {
             jnp.dtype("float32"),
             jnp.dtype("int32"),
+            jnp.dtype("bool"),
         }
     check_alike(got, found(), 1e-4)
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from evidence_world import (
     SHAPE,
+    check_alike,
     found,
     world,
 )
@@ -16,10 +17,9 @@ from evidence_world import (
 from pcacam_jax import KernelExpansion
 from pcacam_jax.cam import evidence as room
 from pcacam_jax.cam.decompose import without_svms
-from pcacam_jax.cam.evidence import Evidence, evidence, largest_parts
+from pcacam_jax.cam.evidence import evidence, largest_parts
 from pcacam_jax.cam.machine import machine_of
 from pcacam_jax.checks import InputError
-from pcacam_jax.numerics import relative_error
 from pcacam_jax.scikit.svm import expansion_of
 
 
@@ -32,19 +32,6 @@ def in_float64():
 # --- blocks and batches -----------------------------------------------------------------------------------------------
 
 
-def fields(got):
-    return {own.name: getattr(got, own.name) for own in dataclasses.fields(Evidence)}
-
-
-def check_alike(got, expected, tolerance):
-    np.testing.assert_array_equal(got.indices, expected.indices)
-    for name, own in fields(got).items():
-        if name in ("target", "labels", "indices"):
-            np.testing.assert_array_equal(own, getattr(expected, name))
-        else:
-            assert relative_error(own, getattr(expected, name)) < tolerance, name
-
-
 @pytest.mark.parametrize("block", [1, 7])
 def test_blocks_join_without_a_seam(block, monkeypatch):
     number = found().support_vectors
@@ -54,8 +41,10 @@ def test_blocks_join_without_a_seam(block, monkeypatch):
     check_alike(got, found(), 1e-12)
 
 
-def test_batches_change_nothing():
-    check_alike(evidence(world().head, world().maps, "svm_rbf:predicted", count=4, batch_size=2), found(), 1e-13)
+@pytest.mark.parametrize("integer", [int, np.int64, np.uint8, np.array])
+def test_batches_change_nothing(integer):
+    options = {"count": integer(4), "batch_size": integer(2)}
+    check_alike(evidence(world().head, world().maps, "svm_rbf:predicted", **options), found(), 1e-13)
 
 
 @pytest.mark.parametrize(("count", "block"), [(2, 1), (1, 2), (5, 2), (2, 4), (3, 5)])
@@ -132,6 +121,11 @@ def linear_support(**changes):
         ({"count": 0}, "count must be an integer of at least 1; got 0"),
         ({"count": True}, "count must be an integer"),
         ({"count": 2.0}, "count must be an integer"),
+        ({"count": np.True_}, "count must be an integer"),
+        ({"count": np.int64(-1)}, "count must be an integer"),
+        ({"batch_size": True}, "batch_size must be an integer"),
+        ({"batch_size": 2.0}, "batch_size must be an integer"),
+        ({"maps": [[[1, 2], [3]]]}, r"maps must be one array of shape \(B, 4, 5, 3\); got a list that NumPy cannot"),
         ({"batch_size": 0}, "batch_size must be an integer"),
         ({"maps": np.zeros((2, 3))}, r"maps must have shape \(B, 4, 5, 3\)"),
         ({"maps": np.full((1, *SHAPE), np.nan)}, "maps must be finite"),

@@ -4,13 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from sklearn.decomposition import KernelPCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from pcacam_jax import InputError, explain, hybrid_head
+from pcacam_jax import InputError, decompose, evidence, explain, hybrid_head
 from pcacam_jax.numerics import relative_error
 
 RNG = np.random.default_rng(0)
@@ -123,3 +124,39 @@ def test_what_has_no_scale_free_form_is_refused(x64):
     with pytest.raises(InputError, match="needs a single expansion in an exponential kernel, but there are 3"):
         explain(several, NEAR, "own", scale_free=True)
     assert explain(several, FAR, "own").vanished.all()
+
+
+def test_a_kernel_pca_far_from_its_examples_is_flagged_and_comes_back(x64):
+    reducer = KernelPCA(2, kernel="rbf", gamma=1.0).fit(X)
+    svm = SVC(kernel="linear").fit(reducer.transform(X), LABELS)
+    head = hybrid_head([], maps_shape=(2, 2, 3), pool="average", pca=reducer, svms={"own": svm})
+    targets = ["pca", "own:0"]
+    assert not explain(head, NEAR, targets).vanished.any()
+    assert explain(head, FAR, targets).vanished.all()
+    near, free = explain(head, NEAR, targets), explain(head, NEAR, targets, scale_free=True)
+    factors = free.signed / near.signed
+    assert (factors >= 1).all()
+    assert relative_error(factors, np.broadcast_to(factors[..., :1, :1], factors.shape)) < 1e-10
+    far = explain(head, FAR, targets, scale_free=True)
+    assert not far.vanished.any()
+    assert (far.positive + far.negative).max(axis=(2, 3)).min() > 0
+
+
+def test_scale_free_is_said_only_where_something_is():
+    svms = {"own": SVC(gamma=1.0).fit(X, LABELS), "line": SVC(kernel="linear").fit(X, LABELS)}
+    head = hybrid_head([], maps_shape=(2, 2, 3), pool="average", svms=svms)
+    assert not explain(head, NEAR, "line", scale_free=True).scale_free
+    assert explain(head, NEAR, ["line", "own"], scale_free=True).scale_free
+    with pytest.raises(TypeError, match="scale_free must be True or False; got 'x'"):
+        explain(head, NEAR, "own", scale_free="x")
+
+
+@pytest.mark.parametrize("exponent", [60, 77, 85])
+def test_parts_are_flagged_as_the_map_is(exponent):
+    svc = SVC(gamma=1.0).fit(X, LABELS)
+    head, maps = head_of(svc, "float32"), place_of(svc, exponent)
+    expected = explain(head, maps, "own:0").vanished[:, 0]
+    assert expected == [exponent > 70]
+    np.testing.assert_array_equal(evidence(head, maps, "own:0").vanished, expected)
+    np.testing.assert_array_equal(decompose(head, maps, "own:0").vanished, expected)
+    assert not evidence(head, maps, "own:0", scale_free=True).vanished.any()

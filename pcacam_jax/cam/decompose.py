@@ -3,14 +3,17 @@
 import dataclasses
 import functools
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from pcacam_jax.batches import batched, checked_batch_size, checked_maps, columns_of
 from pcacam_jax.cam.gradient import weighted_sum
+from pcacam_jax.cam.selection import Selection
+from pcacam_jax.cam.vanished import vanished
 from pcacam_jax.checks import InputError
 from pcacam_jax.head import HeadByProducts, HybridHead
 from pcacam_jax.metrics.agreement import contributions, shares
@@ -18,6 +21,8 @@ from pcacam_jax.targets import Target, parse_targets
 from pcacam_jax.types import Maps, Rows
 
 MOST_EXAMPLES = 256
+BLOCK_FLOATS = 2**20
+"""Of the unit rows that are pulled back at once, for one example."""
 BATCH_FLOATS = 2**24
 """Of what a batch needs beside its maps; it says how many examples are taken at a time."""
 
@@ -41,6 +46,8 @@ class Decomposition:
     """The class that the target meant at each example."""
     labels: np.ndarray
     """The names of those classes, (B,) strings."""
+    vanished: Bool[Array, " B"]
+    """Whether the gradient underflowed, so that the parts say nothing."""
 
     @property
     def signed(self) -> Float[Array, "B h w"]:
@@ -111,6 +118,21 @@ def maps_of_rows(head: HybridHead, saved: HeadByProducts, rows: Rows, maps: Maps
     return weighted_sum(head.pull_trunk_back_pooled(saved, on_trunk), maps)
 
 
+def maps_of_each(
+    head: HybridHead, saved: HeadByProducts, size: int, pull: Callable[[Rows], Rows], maps: Maps
+) -> Float[Array, "size h w"]:
+    """Return the signed maps of ``size`` numbers whose unit rows ``pull`` brings onto what the SVMs read.
+
+    The unit rows are made a block at a time, since there may be one for every entry of the flattened maps.
+    """
+
+    def one(index: Array) -> Float[Array, "h w"]:
+        row = jax.nn.one_hot(index, size, dtype=head.dtype)
+        return maps_of_rows(head, saved, pull(row[None]), maps)[0]
+
+    return jax.lax.map(one, jnp.arange(size), batch_size=max(1, min(size, BLOCK_FLOATS // size)))
+
+
 def default_batch(head: HybridHead, size: int, other: int = 0) -> int:
     """Return how many examples go into :data:`BATCH_FLOATS`, with ``size`` rows pulled through the head for each."""
     height, width, channels = head.in_shape
@@ -132,11 +154,12 @@ def decompose_example(head: HybridHead, maps: Maps, *, target: Target) -> dict[s
     column = columns_of(head, maps, (target,))[0]
     row = jax.nn.one_hot(column, len(scores), dtype=head.dtype)
     weights = svm.pull_back(scored, row[None])[0]
-    own = maps_of_rows(below, saved, jnp.eye(len(v), dtype=head.dtype), maps)
+    own = maps_of_each(below, saved, len(v), lambda rows: rows, maps)
     return {
         "maps": contributions(weights, own),
         "weights": weights,
         "shares": shares(weights, own),
         "values": scores[column],
         "columns": column,
+        "vanished": vanished(head, maps, Selection(column[None], (target.output,)))[0],
     }

@@ -16,10 +16,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
-from pcacam_jax.batches import batched, checked_batch_size, checked_maps
-from pcacam_jax.cam.decompose import default_batch, maps_of_rows, svm_target, without_svms
+from pcacam_jax.batches import batched, checked_batch_size, checked_count, checked_maps
+from pcacam_jax.cam.decompose import default_batch, maps_of_each, svm_target, without_svms
 from pcacam_jax.cam.machine import (
     Machine,
     block_at,
@@ -31,10 +31,11 @@ from pcacam_jax.cam.machine import (
     part_weights,
     with_support,
 )
+from pcacam_jax.cam.vanished import lost_in_reducer, underflowed
 from pcacam_jax.checks import InputError
 from pcacam_jax.head import HybridHead
 from pcacam_jax.numerics import matmul
-from pcacam_jax.stages import KernelExpansion, critical_distance, relative_kernels
+from pcacam_jax.stages import KernelExpansion, critical_distance, has_exponential_kernel, relative_kernels
 from pcacam_jax.types import Maps, Vector
 
 BLOCK_FLOATS = 2**22
@@ -68,6 +69,8 @@ class Evidence:
     """The class that the target meant at each example."""
     labels: np.ndarray
     """The names of those classes, (B,) strings."""
+    vanished: Bool[Array, " B"]
+    """Whether the gradient underflowed, so that the parts say nothing; ``scale_free`` brings an RBF machine's back."""
     critical_distance: float | None
     """d* of an RBF kernel, the distance of greatest influence (Eq. 31); None for other kernels."""
     support_vectors: int
@@ -112,8 +115,7 @@ def evidence(
             not its own, or maps that :func:`pcacam_jax.explain` would refuse.
     """
     wanted, maps = svm_target(head, target), checked_maps(head, maps)
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-        raise InputError(f"count must be an integer of at least 1; got {count!r}.")
+    count = checked_count("count", count)
     stage = head.svms[wanted.output]
     own = machine_of(wanted.output, relative_kernels(stage) if scale_free else stage)
     machine = with_support(wanted.output, own, support)
@@ -170,12 +172,14 @@ def evidence_example(
     chosen = machine.scores.predict(pairs) if column is None else jnp.asarray(column)
     scores, scored = machine.scores.forward(pairs)
     row = machine.scores.pull_back(scored, jax.nn.one_hot(chosen, len(scores), dtype=z.dtype)[None])[0]
-    own = maps_of_rows(head, saved, machine.before.pull_back(before, jnp.eye(len(z), dtype=z.dtype)), maps)
+    pull = functools.partial(machine.before.pull_back, before)
+    own = maps_of_each(head, saved, len(z), pull, maps)
     flat = own.reshape(len(z), -1)
     # ||flat^T w|| = ||R w||, and R is as small as the kernel's input.
     largest = largest_parts(machine.expansion, z, row, jnp.linalg.qr(flat.T, mode="r").T, count, block)
     values, gradients = kernels(_chosen(machine.expansion, largest.indices), z)
     coefficients = matmul(row, machine.expansion.coefficients[:, largest.indices])
+    whole = jnp.sum(largest.weights, axis=0) + largest.rest
     fields = {
         "indices": largest.indices,
         "maps": jnp.einsum("nq,qhw->nhw", largest.weights, own, precision=jax.lax.Precision.HIGHEST),
@@ -187,6 +191,9 @@ def evidence_example(
         "distances": norm(machine.expansion.support[largest.indices] - z[None]),
         "values": scores[chosen],
         "columns": chosen,
+        "vanished": underflowed(row[None])[0]
+        | _machine_lost(machine.expansion, z, row, largest, block)
+        | lost_in_reducer(head, saved, maps, pull(whole[None]))[0],
     }
     return fields, pairs, magnitudes, z
 
@@ -226,6 +233,16 @@ def largest_parts(
     starts = block_starts(expansion, block)
     first = Largest(jnp.full(count, -1, z.dtype), jnp.zeros(count, int), zeros, zeros[0], jnp.zeros((), z.dtype))
     return jax.lax.scan(step, first, starts)[0]
+
+
+def _machine_lost(
+    expansion: KernelExpansion, z: Vector, row: Float[Array, " P"], largest: Largest, block: int
+) -> Bool[Array, ""]:
+    """Whether even the largest part underflowed although there are parts."""
+    if expansion.relative or not has_exponential_kernel(expansion):
+        return jnp.zeros((), bool)
+    top = largest_exponent(dataclasses.replace(expansion, relative=True), z, row, block)
+    return underflowed(largest.weights.reshape(1, -1))[0] & (top > jnp.finfo(z.dtype).min)
 
 
 def norm(rows: Float[Array, "n d"]) -> Float[Array, " n"]:

@@ -172,7 +172,9 @@ def test_whenever_it_ends_early_nothing_is_left(
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_during_the_extraction_leaves_nothing(data, tmp_path, number, code):
     script = (
-        "import os, sys, time\n"
+        "import os, signal, sys, time\n"
+        # a shell in the background leaves its children deaf to interrupts
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         f"sys.path.insert(0, {str(Path(small_runs.__file__).parent)!r})\n"
         "import numpy as np\n"
         "from pcacam_jax import cli, features\n"
