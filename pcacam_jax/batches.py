@@ -1,5 +1,6 @@
 """Batches at the doors: maps as they came, checked and cut into equal parts, and the entry each target means."""
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from jaxtyping import Array, Int
 
 from pcacam_jax.checks import InputError, check_finite
 from pcacam_jax.head import HybridHead
+from pcacam_jax.parts import plain
 from pcacam_jax.targets import Target
 from pcacam_jax.types import Maps
 
@@ -23,7 +25,13 @@ def checked_maps(head: HybridHead, maps: Any) -> Any:
     expected = head.in_shape
     if isinstance(maps, np.ma.MaskedArray):
         raise InputError("maps must not be a masked array, whose mask would be ignored; fill it first.")
-    maps = maps if isinstance(maps, jax.Array) else np.asarray(maps)
+    try:
+        maps = maps if isinstance(maps, jax.Array) else np.asarray(maps)
+    except (TypeError, ValueError, RuntimeError) as error:  # nested lists of several lengths, tensors with a gradient
+        raise InputError(
+            f"maps must be one array of shape (B, {', '.join(map(str, expected))}); got a {type(maps).__name__} that "
+            f"NumPy cannot read as an array ({plain(error)})."
+        ) from error
     if maps.dtype.kind not in "fiub" and not jnp.issubdtype(maps.dtype, jnp.floating):
         raise InputError(f"maps must be real numbers; got the dtype {maps.dtype}.")
     if maps.ndim != 4 or maps.shape[1:] != expected or maps.shape[0] == 0:
@@ -53,9 +61,22 @@ def checked_batch_size(batch_size: int | None, count: int, default: int) -> int:
     """
     if batch_size is None:
         return min(count, default)
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-        raise InputError(f"batch_size must be an integer of at least 1; got {batch_size!r}.")
-    return min(batch_size, count)
+    return min(checked_count("batch_size", batch_size), count)
+
+
+def checked_count(name: str, value: Any) -> int:
+    """Return an integer of any kind as Python's own.
+
+    Raises:
+        InputError: not an integer of at least 1.
+    """
+    try:
+        number = 0 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = 0
+    if number < 1:
+        raise InputError(f"{name} must be an integer of at least 1; got {value!r}.")
+    return number
 
 
 def filled(batch: Array, size: int) -> Array:

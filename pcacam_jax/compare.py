@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import numbers
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -43,15 +44,23 @@ def check_outputs(
         The largest error of every output in ``expected``, relative to its largest value.
 
     Raises:
-        InputError: another shape; or an error above ``tolerance``, with its cause where one of the usual ones, tried
-            out, explains all of it: the order of flattening, a transposed kernel, the activation, a missing bias,
-            negative maps, probabilities for logits, votes for margins, the order of the classes, a component's sign.
+        InputError: another shape, a negative tolerance; or an error above ``tolerance``, with its cause where one of
+            the usual ones, tried out, explains all of it: the order of flattening, a transposed kernel, the activation,
+            a missing bias, negative maps, probabilities for logits, votes for margins, the order of the classes, a
+            component's sign.
     """
+    if not isinstance(head, HybridHead):
+        raise TypeError(f"head must be a HybridHead, from pcacam_jax.hybrid_head; got {type(head).__name__}.")
+    limit = _limit(head, tolerance)
+    if not isinstance(expected, Mapping):
+        raise TypeError(
+            f"expected must be a dictionary output name -> values, such as {{'{next(iter(head.outputs))}': values}}; "
+            f"got {type(expected).__name__}."
+        )
     maps = checked_maps(head, maps)
     wanted = {name: _expected(head, name, values, len(maps)) for name, values in expected.items()}
     if not wanted:
         raise InputError(f"expected must hold values for at least one of {', '.join(head.outputs)}; got none.")
-    limit = float(np.sqrt(jnp.finfo(head.dtype).eps)) if tolerance is None else tolerance
     errors = _errors(_outputs(head, maps), wanted)
     wrong = {name: error for name, error in errors.items() if not error <= limit}
     if not wrong:
@@ -61,6 +70,14 @@ def check_outputs(
         f"the head and what was expected differ, relative to the output's largest value: {listed}, where {limit:.2g} "
         f"is allowed; {_cause(head, maps[:EXAMPLES], {name: wanted[name][:EXAMPLES] for name in wrong}, limit)}."
     )
+
+
+def _limit(head: HybridHead, tolerance: float | None) -> float:
+    if tolerance is None:
+        return float(np.sqrt(jnp.finfo(head.dtype).eps))
+    if isinstance(tolerance, bool) or not isinstance(tolerance, numbers.Real) or not tolerance >= 0:
+        raise InputError(f"tolerance must be a number of at least 0, or None for the usual one; got {tolerance!r}.")
+    return float(tolerance)
 
 
 def _expected(head: HybridHead, name: str, values: Any, count: int) -> np.ndarray:

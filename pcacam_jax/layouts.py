@@ -42,10 +42,7 @@ def dense_from_torch(layers: Iterable[Any], *, maps_shape: Sequence[int] | None 
     Raises:
         InputError: a layer that is not linear, or shapes that do not fit together.
     """
-    transposed = []
-    for n, layer in enumerate(layers, start=1):
-        weight, bias = _pair(layer, "weight", n)
-        transposed.append((weight.T, bias))
+    transposed = [(weight.T, bias) for weight, bias in _pairs(layers, "weight")]
     return _laid_out(transposed, maps_shape, "channels_first", "weights have shape (out, in)")
 
 
@@ -66,8 +63,7 @@ def dense_from_keras(
         InputError: a layer that is not dense, or shapes that do not fit together.
     """
     check_choice("flattened", flattened, FLATTENED)
-    pairs = [_pair(layer, "kernel", n) for n, layer in enumerate(layers, start=1)]
-    return _laid_out(pairs, maps_shape, flattened, "kernels have shape (in, out)")
+    return _laid_out(_pairs(layers, "kernel"), maps_shape, flattened, "kernels have shape (in, out)")
 
 
 class BatchNorm(NamedTuple):
@@ -132,7 +128,7 @@ def fold_batch_norm(kernel: Any, bias: Any, norm: BatchNorm) -> Layer:
         InputError: shapes that do not fit together.
     """
     kernel, bias = _checked(kernel, bias, "the layer")
-    factor, constant = norm.line(kernel.shape[1])
+    factor, constant = _norm(norm).line(kernel.shape[1])
     return (kernel * factor).astype(kernel.dtype), (factor * bias + constant).astype(kernel.dtype)
 
 
@@ -151,9 +147,9 @@ def fold_batch_norm_before(kernel: Any, bias: Any, norm: BatchNorm, *, positions
         InputError: shapes that do not fit together.
     """
     kernel, bias = _checked(kernel, bias, "the layer")
-    if positions < 1 or kernel.shape[0] % positions:
-        raise InputError(f"positions must divide the kernel's {kernel.shape[0]} inputs; got {positions}.")
-    factor, constant = (np.tile(own, positions) for own in norm.line(kernel.shape[0] // positions))
+    if not isinstance(positions, int | np.integer) or positions < 1 or kernel.shape[0] % positions:
+        raise InputError(f"positions must be an integer divisor of the {kernel.shape[0]} inputs; got {positions!r}.")
+    factor, constant = (np.tile(own, positions) for own in _norm(norm).line(kernel.shape[0] // positions))
     return (factor[:, None] * kernel).astype(kernel.dtype), (constant @ kernel + bias).astype(kernel.dtype)
 
 
@@ -161,7 +157,7 @@ def as_numpy(name: str, values: Any) -> np.ndarray:
     """Return a tensor of any framework as a NumPy array of finite floats; no framework is imported.
 
     Raises:
-        InputError: not numbers, or NaN or infinite.
+        InputError: not real numbers, or NaN or infinite.
     """
     held = getattr(values, "value", None)
     values = values if held is None or callable(held) else held  # what a Keras variable holds
@@ -170,13 +166,26 @@ def as_numpy(name: str, values: Any) -> np.ndarray:
         values = values.float() if "bfloat16" in str(values.dtype) else values
     try:
         array = np.asarray(values)
+        if array.dtype.kind in "cSUMm":  # NumPy would drop imaginary parts, and read text and dates as numbers
+            raise TypeError(f"the dtype is {array.dtype}")
         array = array if array.dtype.kind == "f" else array.astype(np.float32)
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            f"{name} must be an array or a tensor of real numbers; got {type(values).__name__}."
-        ) from error
+    except (TypeError, ValueError, RuntimeError) as error:
+        got = type(values).__name__ + (f" of {values.dtype}" if hasattr(values, "dtype") else "")
+        raise InputError(f"{name} must be an array or a tensor of real numbers; got {got}.") from error
     check_finite(name, array)
     return array
+
+
+def _norm(norm: Any) -> BatchNorm:
+    if not isinstance(norm, BatchNorm):
+        raise InputError(f"norm must be a BatchNorm, such as batch_norm_of(layer); got {type(norm).__name__}.")
+    return norm
+
+
+def _pairs(layers: Iterable[Any], attribute: str) -> list[Layer]:
+    if not isinstance(layers, Iterable):
+        raise InputError(f"layers must be a list, first to last; got {type(layers).__name__}: give [layer] for one.")
+    return [_pair(layer, attribute, n) for n, layer in enumerate(layers, start=1)]
 
 
 def _pair(layer: Any, attribute: str, n: int) -> Layer:
@@ -238,7 +247,10 @@ def _channels_last(kernel: np.ndarray, maps_shape: Sequence[int], order: str, co
 
 
 def _shape(maps_shape: Sequence[int]) -> tuple[int, int, int]:
-    shape = tuple(maps_shape)
+    try:
+        shape = tuple(maps_shape)
+    except TypeError:
+        shape = ()
     if len(shape) != 3 or not all(isinstance(n, int | np.integer) and n > 0 for n in shape):
-        raise InputError(f"maps_shape must be three positive integers (h, w, K); got {shape}.")
+        raise InputError(f"maps_shape must be three positive integers (h, w, K); got {maps_shape!r}.")
     return int(shape[0]), int(shape[1]), int(shape[2])

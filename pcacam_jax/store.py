@@ -35,7 +35,7 @@ def save(path: str | Path, stage: Any) -> None:
 
     Raises:
         InputError: a part of ``stage`` is not in :data:`pcacam_jax.parts.PARTS`, holds NaN or infinity, or does not
-            fit the others; or the folder cannot be written to.
+            fit the others; or ``path`` is a folder, or lies in one that cannot be written to.
     """
     structure, arrays = encode(stage)
     decode(structure, arrays)
@@ -72,8 +72,10 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping
     """Write ``arrays`` to the safetensors file ``path`` with ``metadata`` and their digest; whole or not at all.
 
     Raises:
-        InputError: the disk is full, or the folder cannot be written to.
+        InputError: ``path`` is a folder, the disk is full, or the folder cannot be written to.
     """
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; give the path of a file in it, such as {path / 'head.safetensors'}.")
     arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     header = {**(metadata or {}), "digest": _signature(arrays, metadata or {})}
     with written_whole(path) as temporary:

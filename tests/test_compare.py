@@ -151,6 +151,30 @@ def test_what_cannot_be_compared_is_refused(network, expected, sentence):
         check_outputs(network.head, network.maps, expected)
 
 
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"head": None, "maps": None}, "head must be a HybridHead, from pcacam_jax.hybrid_head; got NoneType"),
+        ({"expected": [1.0]}, "expected must be a dictionary output name -> values, such as .*'cnn'.*; got list"),
+        ({"maps": [[1, 2], [3]]}, r"maps must be one array of shape \(B, 3, 4, 5\); got a list that NumPy cannot read"),
+        *(
+            ({"tolerance": wrong, "maps": None}, f"tolerance must be a number of at least 0, .*got {wrong!r}")
+            for wrong in ("a", -1e-3, float("nan"), True)
+        ),
+    ],
+)
+def test_misuse_gets_a_sentence(network, right, change, sentence):
+    options = {"head": network.head, "maps": network.maps, "expected": right, "tolerance": None, **change}
+    with pytest.raises((InputError, TypeError), match=sentence) as error:
+        check_outputs(**options)
+    assert str(error.value).endswith(".")
+
+
+def test_a_tolerance_is_any_real_number(network, right):
+    for tolerance in (1, np.float32(0.5), np.int64(1), float("inf")):
+        assert check_outputs(network.head, network.maps, right, tolerance=tolerance)
+
+
 def test_two_class_decisions_get_a_hint():
     network = cases.network(("a", "b"))
     decision = network.svms["svm_rbf"].decision_function(network.components)

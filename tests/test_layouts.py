@@ -24,7 +24,7 @@ def random():
 
 
 class Linear:
-    """What a module of PyTorch shows of itself."""
+    """What a module of PyTorch shows of itself; as there, a layer is no list."""
 
     def __init__(self, weight, bias):
         self.weight, self.bias = Tensor(weight), None if bias is None else Tensor(bias)
@@ -159,6 +159,7 @@ ones = np.ones
         ),
         (lambda: dense_from_torch([(ones((3, 30)), None)], maps_shape=(2, 15)), "three positive integers"),
         (lambda: dense_from_torch([(ones((3, 30)), None)], maps_shape=(-2, -3, 5)), "three positive integers"),
+        (lambda: dense_from_torch([(ones((3, 36)), None)], maps_shape=36), r"three positive integers .*; got 36"),
         (lambda: dense_from_keras([(ones((3, 2)), None)], flattened="rows"), "flattened must be one of"),
         (lambda: dense_from_keras([ones((3, 2))]), "dense layer 1 must have a kernel, or be a pair"),
         (lambda: fold_batch_norm(ones((3, 2)), None, BatchNorm(ones(3), ones(3))), r"mean .* must have shape \(2,\)"),
@@ -166,8 +167,20 @@ ones = np.ones
         (lambda: fold_batch_norm(ones((3, 2)), ones(3), BatchNorm(ones(2), ones(2))), "the layer must be"),
         (
             lambda: fold_batch_norm_before(ones((3, 2)), None, BatchNorm(ones(1), ones(1)), positions=2),
-            "positions must divide the kernel's 3 inputs; got 2",
+            "positions must be an integer divisor of the 3 inputs; got 2",
         ),
+        (
+            lambda: fold_batch_norm_before(ones((4, 2)), None, BatchNorm(ones(2), ones(2)), positions=2.0),
+            r"positions must be an integer divisor of the 4 inputs; got 2\.0",
+        ),
+        (lambda: fold_batch_norm(ones((3, 2)), None, None), r"norm must be a BatchNorm, such as .*; got NoneType"),
+        (lambda: fold_batch_norm_before(ones((3, 2)), None, Linear(ones(1), None)), "norm must be a Batch.*got Linear"),
+        (lambda: dense_from_torch(Linear(ones((3, 2)), None)), r"layers must be a list.*got Linear: give \[layer\]"),
+        (lambda: dense_from_keras(None), r"layers must be a list.*got NoneType"),
+        (lambda: maps_from_torch(ones((1, 1, 1, 1), complex)), "real numbers; got ndarray of complex128"),
+        (lambda: maps_from_torch([[1, 2], [3]]), "must be an array or a tensor of real numbers; got list"),
+        (lambda: as_numpy("x", ["1", "2"]), "x must be an array or a tensor of real numbers; got list"),
+        (lambda: dense_from_torch([(1j * ones((3, 2)), None)]), "weight of dense layer 1 must be .* of complex128"),
         (lambda: batch_norm_of(Linear(ones(1), None)), "must be a batch norm of PyTorch or Keras; got Linear"),
     ],
 )

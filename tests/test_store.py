@@ -283,6 +283,15 @@ def test_what_cannot_be_stored_is_refused(stage, sentence, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_is_no_place_for_a_stage(tmp_path):
+    for folder in (tmp_path, str(tmp_path)):
+        with pytest.raises(
+            InputError, match=r"is a folder; give the path of a file in it, such as .*/head\.safetensors"
+        ):
+            save(folder, cases.case("affine", "float32")[0])
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_two_arrays_of_one_name_are_refused(tmp_path):
     head = cases.network().head
     machine = head.svms["svm_rbf"].pairs

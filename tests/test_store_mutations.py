@@ -3,6 +3,7 @@
 import copy
 import itertools
 import json
+from pathlib import Path
 
 import cases
 import jax
@@ -15,6 +16,23 @@ from pcacam_jax.store import read_arrays, restore, save, write_arrays
 
 WRONG = (None, True, "waves", "", -1, 2**40, 10**30, 0.5, [], [1], {}, {"tuple": []}, {"dict": {}}, {"array": "x"})
 """What stands in the place of a value; where it is of the right kind it is left out."""
+
+
+README = Path(__file__).parents[1] / "README.md"
+MANY = 3000
+"""As many are refused, says the README."""
+LEAST = {
+    ("damaged", "classifier, rbf"): 225, ("damaged", "trunk"): 225, ("damaged", "ovr"): 110, ("damaged", "head"): 240,
+    ("structures", "classifier, rbf"): 340, ("structures", "trunk"): 650, ("structures", "ovr"): 50,
+    ("structures", "head"): 1100,
+    ("arrays", "classifier, rbf"): 40, ("arrays", "trunk"): 40, ("arrays", "head"): 180,
+}  # fmt: skip
+"""How many different files each test sees refused at least; the versions that a file names move a few."""
+
+
+def test_they_are_as_many_as_the_readme_says():
+    assert sum(LEAST.values()) >= MANY
+    assert f"{MANY:,} damaged and forged files" in " ".join(README.read_text().split())
 
 
 def refusal(path):
@@ -113,15 +131,15 @@ def forged_headers(content):
 def test_damaged_files_are_refused(name, stages, tmp_path):
     content = bytes_of_a(stages[name], tmp_path / "a.safetensors")
     random = np.random.default_rng(0)
-    refused = 0
+    refused = set()
     for what, changed in itertools.chain(damaged(content, random), forged_headers(content)):
         (tmp_path / "b.safetensors").write_bytes(changed)
         # Some changes change no content: a space of the header's padding, two arrays of no entries swapped.
         if refusal(tmp_path / "b.safetensors") is not None:
-            refused += 1
+            refused.add(changed)
         else:
             assert same(restore(tmp_path / "b.safetensors"), stages[name]), what
-    assert refused >= 100
+    assert len(refused) >= LEAST["damaged", name]
 
 
 def places(value, path=()):
@@ -183,11 +201,12 @@ def test_forged_structures_are_refused(name, few, stages, tmp_path):
     save(path, stages[name])
     arrays, metadata = read_arrays(path)
     structure = json.loads(metadata["structure"])
-    forged = dict(forged_structures(structure, few))
-    assert len(forged) >= 50
-    for what, text in forged.items():
+    refused = set()
+    for what, text in forged_structures(structure, few):
         write_arrays(path, arrays, metadata | {"structure": text})
         assert refusal(path) is not None, what
+        refused.add(text)
+    assert len(refused) >= LEAST["structures", name]
 
 
 def deep(levels):
@@ -247,9 +266,12 @@ def test_forged_arrays_are_refused(name, stages, tmp_path):
     path = tmp_path / "a.safetensors"
     save(path, stages[name])
     arrays, metadata = read_arrays(path)
+    refused = set()
     for what, other in forged_arrays(arrays):
         write_arrays(path, other, metadata)
         assert refusal(path) is not None, what
+        refused.add(path.read_bytes())
+    assert len(refused) >= LEAST["arrays", name]
 
 
 def test_a_head_whose_names_do_not_fit_is_refused(stages, tmp_path):

@@ -2,7 +2,7 @@
 
 import itertools
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -12,6 +12,7 @@ import numpy as np
 from pcacam_jax.chain import Chain
 from pcacam_jax.checks import InputError, check_choice, check_finite
 from pcacam_jax.head import POOLS, HybridHead, dense_stages, spatial_chain
+from pcacam_jax.parts import plain
 from pcacam_jax.scikit.convert import from_sklearn, outputs_of
 from pcacam_jax.scikit.own import scores_from_sklearn
 from pcacam_jax.scikit.registry import Estimator
@@ -48,7 +49,8 @@ def hybrid_head(
         activation: of every layer but the last, a name in :data:`pcacam_jax.stages.ACTIVATIONS`.
         pool: what lies between the tap and x_0: False, nothing; True, a 2 x 2 max-pool; "average", the mean over all
             positions (global average pooling).
-        class_names: names of the CNN's classes in order, used for classifiers too whose classes are those integers.
+        class_names: names of the CNN's classes in order, used for classifiers too whose classes are those integers;
+            without dense layers, of those classifiers alone.
         output: the score space of every one of ``svms``, or a dictionary name -> space, as in :func:`from_sklearn`. By
             default margins for an SVC, ``decision_function`` for other classifiers that have one, else log-probability,
             and ``predict`` for regressors.
@@ -64,7 +66,7 @@ def hybrid_head(
     if not isinstance(svms := svms or {}, Mapping):
         raise TypeError(f"svms must be a dictionary name -> estimator; got {type(svms).__name__}.")
     trunk = _trunk(layers, at, activation, _vector_size(maps_shape, pool))
-    names = _class_names(class_names, layers[-1][0].shape[1] if layers else len(class_names or ()))
+    names = _class_names(class_names, layers[-1][0].shape[1] if layers else None)
     width, read, pca_stage = trunk.width, trunk.read, None
     if pca is not None:
         pca_stage = from_sklearn(pca, output="transform", dtype=trunk.dtype)
@@ -75,6 +77,11 @@ def hybrid_head(
     scores = {
         name: _scores(name, svm, width, read, trunk.dtype, _output_of(name, output, svms)) for name, svm in svms.items()
     }
+    if names and not layers and not any(_share_classes(svm, names) for svm in svms.values()):
+        raise InputError(
+            f"class_names are {len(names)} names, but without dense layers they name nothing: none of svms is a "
+            f"classifier whose classes are integers from 0 to {len(names) - 1}; leave class_names out."
+        )
     return HybridHead(
         spatial=spatial_chain(maps_shape, pool=pool),
         dense=trunk.dense,
@@ -167,12 +174,13 @@ def _vector_size(maps_shape: tuple[int, int, int], pool: bool | str) -> int:
 def _checked_layers(dense: Sequence, maps_shape: tuple[int, int, int], pool: bool | str) -> Layers:
     between = {False: "", True: " after a 2 x 2 max-pool", "average": " averaged over their positions"}[pool]
     layers, reads, size = [], f"maps of shape {maps_shape}{between}", _vector_size(maps_shape, pool)
+    if not isinstance(dense, Iterable):
+        raise InputError(f"dense must be a list of pairs (kernel, bias); got {type(dense).__name__}; give [] for none.")
     for n, layer in enumerate(dense, start=1):
-        if len(layer) != 2 or layer[1] is None:
+        if not isinstance(layer, tuple | list) or len(layer) != 2 or layer[1] is None:
             raise InputError(f"dense layer {n} must be a pair (kernel, bias); a layer without bias takes zeros.")
-        kernel, bias = layer
-        check_finite(f"the kernel of dense layer {n}", kernel)
-        check_finite(f"the bias of dense layer {n}", bias)
+        kernel = _numbers(f"the kernel of dense layer {n}", layer[0])
+        bias = _numbers(f"the bias of dense layer {n}", layer[1])
         dtype = layers[0][0].dtype if layers else _floating(kernel)
         # copies: the arrays stay the caller's, to be trained further
         kernel, bias = jnp.array(kernel, dtype), jnp.array(bias, dtype)
@@ -184,6 +192,21 @@ def _checked_layers(dense: Sequence, maps_shape: tuple[int, int, int], pool: boo
         layers.append((kernel, bias))
         size, reads = kernel.shape[1], f"the {kernel.shape[1]} outputs of layer {n}"
     return layers
+
+
+def _numbers(name: str, values: Any) -> Any:
+    """Return an array as it came, or what NumPy reads as one, of finite real numbers."""
+    try:
+        array = values if isinstance(values, jax.Array) else np.asarray(values)
+        real = jnp.issubdtype(array.dtype, jnp.number) and not jnp.issubdtype(array.dtype, jnp.complexfloating)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"{name} cannot be read as an array ({plain(error)}); give an array of real numbers."
+        ) from error
+    if not real:
+        raise InputError(f"{name} must be an array of real numbers; got {type(values).__name__} of {array.dtype}.")
+    check_finite(name, array)
+    return array
 
 
 def _floating(values: Any) -> jnp.dtype:
@@ -201,19 +224,25 @@ def _out_size(stage: Stage) -> int:
 
 
 def _class_names(names: Sequence[str] | None, classes: int) -> tuple[str, ...]:
+    classes = len(names) if classes is None else classes
     if names is None:
-        return tuple(map(str, range(classes)))
-    if isinstance(names, str):
-        raise InputError(f"class_names must be a list of names; got the string {names!r}.")
+        return tuple(map(str, range(classes or 0)))
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise InputError(f"class_names must be a list of names; got {type(names).__name__} {names!r}.")
     names = tuple(map(str, names))
     if len(names) != classes or len(set(names)) != classes:
-        raise InputError(f"class_names must be {classes} different names, one a class of the last layer; got {names}.")
+        raise InputError(f"class_names must be {classes} different names, one a class; got {names}.")
     return names
 
 
 def _label_names(estimator: Estimator, names: tuple[str, ...]) -> tuple[str, ...]:
     """The names of an SVM's classes: the CNN's where its labels are integers in their range, else the labels."""
-    labels = estimator.classes_
-    if np.issubdtype(labels.dtype, np.integer) and labels.min() >= 0 and labels.max() < len(names):
-        return tuple(names[label] for label in labels)
-    return tuple(map(str, labels))
+    if _share_classes(estimator, names):
+        return tuple(names[label] for label in estimator.classes_)
+    return tuple(map(str, estimator.classes_))
+
+
+def _share_classes(estimator: Estimator, names: tuple[str, ...]) -> bool:
+    labels = np.asarray(getattr(estimator, "classes_", ()))
+    whole = np.issubdtype(labels.dtype, np.integer)
+    return bool(whole and labels.min() >= 0 and labels.max() < len(names))

@@ -42,6 +42,11 @@ def head(dense=((12, 5), (5, 4), (4, 3)), **changes):
     return hybrid_head([layer(*one) for one in dense], **{"maps_shape": (1, 3, 4), **changes})
 
 
+def bare(**changes):
+    """A head without dense layers, on maps that hold as many values as X has columns."""
+    return hybrid_head([], **{"maps_shape": (1, 1, 4), **changes})
+
+
 NAN = np.full((12, 3), np.nan)
 TWO = SVC().fit(X[:, :2], WHICH)
 HEADS = {
@@ -103,11 +108,42 @@ HEADS = {
     "no bias": (lambda: hybrid_head([(np.ones((12, 3)), None)], maps_shape=(1, 3, 4)), "must be a pair .*takes zeros"),
     "no maps shape": (lambda: head(maps_shape=96), r"maps_shape must be three integers \(h, w, K\); got 96"),
     "half a layer": (lambda: head(at=1.5), "at must be a dense layer, 1 to 3; got 1.5"),
-    "one name": (lambda: head(class_names="abc"), "class_names must be a list of names; got the string 'abc'"),
+    "one name": (lambda: head(class_names="abc"), "class_names must be a list of names; got str 'abc'"),
     "SVM of no name": (lambda: head(svms={3: FITTED["svc"]}), "needs a name of its own"),
     "unfitted step": (
         lambda: head(svms={"svm": make_pipeline(StandardScaler(), FITTED["svc"])}),
         "is not fitted; call its fit",
+    ),
+    "pair of text": (
+        lambda: hybrid_head([("a", "b")], maps_shape=(1, 3, 4)),
+        "the kernel of dense layer 1 must be an array of real numbers; got str",
+    ),
+    "ragged kernel": (
+        lambda: hybrid_head([([[1.0, 2.0], [3.0]], [1.0])], maps_shape=(1, 3, 4)),
+        "the kernel of dense layer 1 cannot be read as an array .*; give an array",
+    ),
+    "complex bias": (
+        lambda: hybrid_head([(np.ones((12, 3)), 1j * np.ones(3))], maps_shape=(1, 3, 4)),
+        "the bias of dense layer 1 must be an array of real numbers; got ndarray of complex128",
+    ),
+    "no list of layers": (
+        lambda: hybrid_head(None, maps_shape=(1, 3, 4)),
+        r"dense must be a list of pairs \(kernel, bias\); got NoneType; give \[\] for none",
+    ),
+    "one pair": (lambda: hybrid_head(layer(12, 3), maps_shape=(1, 3, 4)), "dense layer 1 must be a pair"),
+    "layers by name": (
+        lambda: hybrid_head([{"kernel": np.ones((12, 3)), "bias": np.ones(3)}], maps_shape=(1, 3, 4)),
+        "dense layer 1 must be a pair",
+    ),
+    "a number of classes": (lambda: head(class_names=3), "class_names must be a list of names; got int 3"),
+    "names for a PCA": (
+        lambda: bare(pca=FITTED["pca"], class_names=["a", "b"]),
+        "class_names are 2 names, .*none of svms is a classifier whose classes are integers from 0 to 1; leave",
+    ),
+    "fewer names than classes": (lambda: bare(svms={"svm": FITTED["svc"]}, class_names=["a", "b"]), "from 0 to 1;"),
+    "equal names without layers": (
+        lambda: bare(svms={"svm": FITTED["svc"]}, class_names=list("aab")),
+        "class_names must be 3 different names",
     ),
     "equal class names": (lambda: head(class_names=list("aab")), "class_names must be 3 different names"),
 }
@@ -133,6 +169,13 @@ def test_a_head_is_named_and_built_as_asked():
         "bear",
         "wolf",
     )
+
+
+def test_class_names_without_dense_layers_are_those_of_the_classifiers():
+    named = {"svc": FITTED["svc"], "other": SVC().fit(X, NAMES[WHICH])}
+    built = bare(svms=named, class_names=np.array(["a", "b", "c", "d"]))
+    assert built.outputs == {"svc": ("a", "b", "c"), "other": ("ant", "bear", "wolf")}
+    assert bare(svms=named).outputs["svc"] == ("0", "1", "2")
 
 
 def test_the_first_kernel_decides_the_dtype(x64):
