@@ -223,13 +223,14 @@ def _out_size(stage: Stage) -> int:
     return jax.eval_shape(stage, jax.ShapeDtypeStruct(stage.in_shape, dtype)).shape[0]
 
 
-def _class_names(names: Sequence[str] | None, classes: int) -> tuple[str, ...]:
-    classes = len(names) if classes is None else classes
+def _class_names(names: Sequence[str] | None, classes: int | None) -> tuple[str, ...]:
+    """The names of the last layer's classes, as many as are given where there is no layer."""
     if names is None:
         return tuple(map(str, range(classes or 0)))
     if isinstance(names, str) or not isinstance(names, Iterable):
         raise InputError(f"class_names must be a list of names; got {type(names).__name__} {names!r}.")
     names = tuple(map(str, names))
+    classes = len(names) if classes is None else classes
     if len(names) != classes or len(set(names)) != classes:
         raise InputError(f"class_names must be {classes} different names, one a class; got {names}.")
     return names
