@@ -7,13 +7,16 @@ from sklearn.kernel_approximation import RBFSampler
 from sklearn.preprocessing import Normalizer, PowerTransformer
 
 from pcacam_jax.chain import Chain
-from pcacam_jax.scikit.affine import register_transformer, scaling
+from pcacam_jax.scikit.affine import FAR, register_transformer, scaling
 from pcacam_jax.scikit.registry import Estimator, as_dense, own_values
 from pcacam_jax.stages.affine import Scaling
 from pcacam_jax.stages.dense import Dense
 from pcacam_jax.stages.normalise import Normalise
 from pcacam_jax.stages.power import Power
 from pcacam_jax.types import Stage
+
+PROBES = 2.0 ** np.append(-(2.0 ** np.arange(-6, 9)), 2.0 ** np.arange(-6, 9))
+"""Points, one of which has a large power for any exponent."""
 
 
 def _normalizer(estimator: Estimator) -> Stage:
@@ -26,18 +29,20 @@ def _power_transformer(estimator: Estimator) -> Stage:
 
 
 def _standardizing(estimator: Estimator) -> Scaling:
-    """Return the scaling after the power, which is private: read at the mean and one deviation beside it.
+    """Return the scaling (y - mean) / scale after the power, which is private: read at two points.
 
-    On one side of the mean the power may have no inverse.
+    At one the power is 0 for every exponent. The other is the one of ``PROBES`` with the largest power below ``FAR``,
+    beside which the mean takes no digits; powers of the data may all round to the same number.
     """
-    raw = copy.copy(estimator).set_params(standardize=False)
+    zero, probes = (1.0, PROBES) if estimator.method == "box-cox" else (0.0, np.append(-PROBES, PROBES))
     size = estimator.n_features_in_
-    middle, above, below = own_values(estimator.inverse_transform, np.array([[0.0], [1], [-1]]) + np.zeros(size))
-    beside = np.where(np.isfinite(above) & ((above > 0) | (estimator.method != "box-cox")), above, below)
-    powers = own_values(raw.transform, np.stack([middle, beside]))
-    scaled = own_values(estimator.transform, np.stack([middle, beside]))
-    scale = (scaled[1] - scaled[0]) / (powers[1] - powers[0])
-    return scaling(size, scale=scale, center=powers[0] - scaled[0] / scale)
+    points = np.tile(probes[:, None], size)
+    with np.errstate(all="ignore"):
+        powers = own_values(copy.copy(estimator).set_params(standardize=False).transform, points)
+    which = np.where(np.abs(powers) < FAR, np.abs(powers), 0).argmax(axis=0), np.arange(size)
+    at_zero, beyond = own_values(estimator.transform, np.stack([np.full(size, zero), points[which]]))
+    scale = (beyond - at_zero) / powers[which]
+    return scaling(size, scale=scale, center=-at_zero / scale)
 
 
 def _rbf_sampler(estimator: Estimator) -> Stage:
