@@ -19,6 +19,7 @@ from sklearn.linear_model import (
     Lasso,
     LinearRegression,
     LogisticRegression,
+    LogisticRegressionCV,
     Perceptron,
     Ridge,
     RidgeClassifier,
@@ -27,6 +28,7 @@ from sklearn.linear_model import (
     SGDClassifier,
     SGDRegressor,
 )
+from sklearn.neighbors import NeighborhoodComponentsAnalysis
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, Normalizer, PowerTransformer, RobustScaler, StandardScaler
@@ -113,7 +115,7 @@ _enter_transformers()
 @fit_of("PowerTransformer")
 def _power_transformer(draw: Draw) -> tuple:
     method, x = draw.choice("yeo-johnson", "box-cox"), draw.points()
-    skewed = np.exp(x / 2) if method == "box-cox" or draw.flag() else x
+    skewed = np.exp(x / 2) + draw.choice(0, draw.number(0.1, 2)) if method == "box-cox" or draw.flag() else x
     return PowerTransformer(method, standardize=draw.flag()), skewed, None
 
 
@@ -143,6 +145,9 @@ def classifiers() -> dict[str, Callable[[Draw], Any]]:
         ),
         "SGDClassifier": lambda draw: SGDClassifier(draw.choice(*losses), max_iter=20, alpha=0.1, random_state=0),
         "LogisticRegression": lambda draw: LogisticRegression(C=draw.number(0.01, 1), class_weight=_weights(draw)),
+        "LogisticRegressionCV": lambda draw: LogisticRegressionCV(
+            Cs=2, cv=2, scoring="neg_log_loss", class_weight=_weights(draw)
+        ),
         "RidgeClassifier": lambda draw: RidgeClassifier(draw.number(0.1, 10), fit_intercept=draw.flag()),
         "RidgeClassifierCV": lambda draw: RidgeClassifierCV(fit_intercept=draw.flag()),
         "Perceptron": lambda draw: Perceptron(penalty=draw.choice(None, "l2", "l1"), max_iter=20, random_state=0),
@@ -219,6 +224,12 @@ def _mlp_classifier(draw: Draw) -> tuple:
 def _mlp_regressor(draw: Draw) -> tuple:
     x = draw.points()
     return MLPRegressor(**_layers(draw)), x, draw.targets(x, draw.choice(None, 3))
+
+
+@fit_of("NeighborhoodComponentsAnalysis")
+def _neighborhood_components(draw: Draw) -> tuple:
+    x, y = draw.labelled()
+    return NeighborhoodComponentsAnalysis(draw.integer(1, x.shape[1]), max_iter=5, random_state=0), x, y
 
 
 @fit_of("SelectKBest")

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from sklearn.cross_decomposition import PLSSVD, PLSRegression
 from sklearn.decomposition import PCA, FactorAnalysis, FastICA, IncrementalPCA, TruncatedSVD
+from sklearn.neighbors import NeighborhoodComponentsAnalysis
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 from sklearn.random_projection import GaussianRandomProjection
 
@@ -119,6 +120,7 @@ SCALERS: tuple[tuple[type, str, str, Callable[[Estimator], Stage]], ...] = (
     (PCA, "P^T (x - mean), divided by the deviations on demand (whiten)", "", _pca),
     (IncrementalPCA, "P^T (x - mean), divided by the deviations on demand (whiten)", "", _pca),
     (TruncatedSVD, "V^T x", "", _projection),
+    (NeighborhoodComponentsAnalysis, "A x", "", _projection),
     (FastICA, "W (x - mean)", "", _fast_ica),
     (FactorAnalysis, "(I + L N^-1 L^T)^-1 L N^-1 (x - mean), loadings L, noise N", "", _factor_analysis),
     (PLSSVD, "W^T ((x - mean) / scale)", "the side of x only; read from values of `transform`", _pls_svd),

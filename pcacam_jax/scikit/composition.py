@@ -3,30 +3,29 @@
 import itertools
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import FeatureUnion, Pipeline
-from sklearn.preprocessing import FunctionTransformer
 
 from pcacam_jax.chain import Chain
 from pcacam_jax.checks import InputError
 from pcacam_jax.parallel import Parallel
 from pcacam_jax.scikit.affine import register_transformer, scaling
-from pcacam_jax.scikit.registry import Entry, Estimator, Outputs, build, outputs, register, steps_of
+from pcacam_jax.scikit.registry import (
+    Entry,
+    Estimator,
+    Outputs,
+    build,
+    is_identity,
+    not_fitted,
+    out_size,
+    outputs,
+    register,
+    steps_of,
+)
 from pcacam_jax.stages.activation import Elementwise
 from pcacam_jax.stages.selection import Take
 from pcacam_jax.types import Stage
-
-UNCHANGED = ("passthrough", None)
-
-
-def out_size(stage: Stage) -> int:
-    """Return how many values a stage gives."""
-    dtype = jax.dtypes.canonicalize_dtype(jnp.result_type(float, *jax.tree.leaves(stage)))
-    point = jax.ShapeDtypeStruct(stage.in_shape, dtype)
-    return jax.eval_shape(lambda own, x: own(x), stage, point).shape[0]
 
 
 def in_a_row(*stages: Stage) -> Chain:
@@ -42,9 +41,12 @@ def in_a_row(*stages: Stage) -> Chain:
 
 def _pipeline(estimator: Pipeline) -> Outputs:
     """The outputs of the last step, each after the transforms of those before it."""
+    sizes = [step.n_features_in_ for _, step in estimator.steps if hasattr(step, "n_features_in_")]
+    if sizes and is_identity(estimator):
+        return {"transform": lambda: Elementwise("identity", sizes[0])}
     *before, last = steps_of(estimator)
     known = outputs(last)
-    if estimator.steps[-1][1] in UNCHANGED:
+    if is_identity(estimator.steps[-1][1]):
         known = {"transform": lambda: build(last, "transform")}
 
     def whole(output: str) -> Stage:
@@ -55,8 +57,7 @@ def _pipeline(estimator: Pipeline) -> Outputs:
 
 def _part(transformer: Estimator, size: int) -> Stage:
     """Return the stage of one transformer of several, on ``size`` features."""
-    unchanged = isinstance(transformer, FunctionTransformer) and transformer.func is None
-    if unchanged or (isinstance(transformer, str) and transformer in UNCHANGED):
+    if is_identity(transformer):
         return Elementwise("identity", size)
     return build(transformer, "transform")
 
@@ -78,6 +79,8 @@ def _feature_union(estimator: FeatureUnion) -> Stage:
     kept = [(name, part) for name, part in estimator.transformer_list if not _dropped(part)]
     # The union's own n_features_in_ is its first transformer's, even if that is dropped.
     sizes = [part.n_features_in_ for _, part in kept if hasattr(part, "n_features_in_")]
+    if kept and not sizes:
+        raise not_fitted(estimator)
     stages = [(name, _part(part, sizes[0])) for name, part in kept]
     return _side_by_side(estimator, [_weighted(stage, weights.get(name)) for name, stage in stages])
 

@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from pcacam_jax.checks import InputError
 from pcacam_jax.scikit.registry import Estimator, build, outputs
 from pcacam_jax.types import Stage
 
@@ -16,17 +17,28 @@ def from_sklearn(estimator: Estimator, *, output: str | None = None, dtype: Any 
         estimator: any estimator of the README's table, fitted.
         output: what the stage equals, one of :func:`outputs_of`; the first of them by default. ``"decision"`` is the
             estimator's own ``decision_function`` (one value with two classes, positive for the second), ``"pairs"`` a
-            value per pair of classes i < j, positive for i, ``"margin"`` signed sums of pairs, one smooth value a
-            class, ``"log_proba"``, ``"proba"`` and ``"transform"`` the methods of those names, and ``"predict"`` a
-            regressor's values.
-        dtype: dtype of the parameters; by default the widest that JAX is set to.
+            value per pair of classes, with two classes positive for the second as the decision, with more positive
+            for i of i < j, ``"margin"`` signed sums of pairs, one smooth value a class, ``"log_proba"``, ``"proba"``
+            and ``"transform"`` the methods of those names, and ``"predict"`` a regressor's values. The probabilities
+            of ``SVC(probability=True)`` with two classes are Platt's sigmoid itself, up to 0.005 from
+            ``predict_proba``, which libsvm couples and stops early.
+        dtype: floating dtype of the parameters; by default the widest that JAX is set to.
 
     Raises:
-        InputError: not fitted, not supported, or an output that the estimator does not have.
+        InputError: not fitted, not supported, an output that the estimator does not have, numbers that are not
+            finite, or a dtype that is not floating.
     """
-    dtype = jax.dtypes.canonicalize_dtype(float) if dtype is None else dtype
+    dtype = _floating(dtype)
     # A copy: the estimator may change its arrays later, and JAX would take them as they lie in memory.
     return jax.tree.map(lambda leaf: jnp.array(leaf, dtype), build(estimator, output))
+
+
+def _floating(dtype: Any) -> Any:
+    if dtype is None:
+        return jax.dtypes.canonicalize_dtype(float)
+    if not jnp.issubdtype(jnp.dtype(dtype), jnp.floating):
+        raise InputError(f"dtype must be floating, such as float32; got {jnp.dtype(dtype)}.")
+    return dtype
 
 
 def outputs_of(estimator: Estimator) -> tuple[str, ...]:

@@ -4,9 +4,8 @@ import numpy as np
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from pcacam_jax.chain import Chain
-from pcacam_jax.checks import InputError
 from pcacam_jax.scikit.linear_models import softmaxes
-from pcacam_jax.scikit.registry import Entry, Estimator, Outputs, as_dense, register
+from pcacam_jax.scikit.registry import Entry, Estimator, Outputs, as_dense, check_one_label, register
 from pcacam_jax.stages.dense import Dense
 
 ACTIVATIONS = {"identity": "identity", "logistic": "sigmoid", "tanh": "tanh", "relu": "relu", "exp": "exp"}
@@ -21,10 +20,9 @@ def _layers(estimator: Estimator, last: str = "identity") -> list[Dense]:
 
 
 def _classifier(estimator: Estimator) -> Outputs:
+    check_one_label(estimator)
     *layers, last = _layers(estimator)
     if estimator.out_activation_ == "logistic":
-        if len(last.bias) > 1:
-            raise InputError("MLPClassifier was fitted on several labels an example; fit one classifier a label.")
         # sigmoid(u) and 1 - sigmoid(u) are the softmax of (0, u).
         last = Dense(last.kernel * np.array([0.0, 1.0]), last.bias * np.array([0.0, 1.0]))
     return softmaxes(*layers, last, size=len(last.bias))

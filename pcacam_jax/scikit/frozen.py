@@ -1,8 +1,9 @@
 """Frozen estimators, which a meta-estimator leaves as they are: each is the estimator that it holds."""
 
 from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
 
-from pcacam_jax.scikit.registry import Entry, Estimator, outputs, register, steps_of
+from pcacam_jax.scikit.registry import Entry, Estimator, is_identity, outputs, register, steps_of
 
 register(
     Entry(
@@ -16,9 +17,15 @@ register(
 )
 
 
+def all_steps(estimator: Estimator) -> list[Estimator]:
+    """Return the steps of a Pipeline that do something, out of all pipelines and frozen estimators; else itself."""
+    if isinstance(estimator, FrozenEstimator):
+        return all_steps(estimator.estimator)
+    if not isinstance(estimator, Pipeline) or is_identity(estimator):
+        return [estimator]
+    return [own for step in steps_of(estimator) for own in all_steps(step)]
+
+
 def last_step(estimator: Estimator) -> Estimator:
     """Return the estimator that ends a Pipeline, however deep in pipelines and frozen estimators; else itself."""
-    last = steps_of(estimator)[-1]
-    if isinstance(last, FrozenEstimator):
-        return last_step(last.estimator)
-    return last if last is estimator else last_step(last)
+    return all_steps(estimator)[-1]

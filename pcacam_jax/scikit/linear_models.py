@@ -7,6 +7,7 @@ from sklearn.linear_model import (
     Lasso,
     LinearRegression,
     LogisticRegression,
+    LogisticRegressionCV,
     Perceptron,
     Ridge,
     RidgeClassifier,
@@ -19,7 +20,7 @@ from sklearn.svm import LinearSVC, LinearSVR
 
 from pcacam_jax.chain import Chain
 from pcacam_jax.scikit.affine import affine
-from pcacam_jax.scikit.registry import Entry, Estimator, Outputs, register
+from pcacam_jax.scikit.registry import Entry, Estimator, Outputs, check_one_label, register
 from pcacam_jax.stages.activation import Elementwise
 from pcacam_jax.stages.affine import Affine
 from pcacam_jax.stages.softmax import Softmax
@@ -59,6 +60,11 @@ def _decision(estimator: Estimator) -> Outputs:
     return {"decision": lambda: linear(estimator)}
 
 
+def _ridge_classifier(estimator: Estimator) -> Outputs:
+    check_one_label(estimator)
+    return _decision(estimator)
+
+
 def _prediction(estimator: Estimator) -> Outputs:
     return {"predict": lambda: linear(estimator)}
 
@@ -94,20 +100,23 @@ def _discriminant_axes(estimator: Estimator) -> Affine:
 
 PROBABILITIES = ("decision", "log_proba", "proba")
 
-for _kind in (LinearSVC, RidgeClassifier, RidgeClassifierCV, Perceptron):
+for _kind in (LinearSVC, Perceptron):
     register(Entry(_kind, "affine", "W x + b", "", _decision, ("decision",)))
+for _kind in (RidgeClassifier, RidgeClassifierCV):
+    register(Entry(_kind, "affine", "W x + b", "one label an example", _ridge_classifier, ("decision",)))
 for _kind in (LinearSVR, LinearRegression, Ridge, RidgeCV, Lasso, ElasticNet, SGDRegressor):
     register(Entry(_kind, "affine", "W x + b", "", _prediction, ("predict",)))
-register(
-    Entry(
-        LogisticRegression,
-        "affine",
-        "W x + b; proba softmax(W x + b), with two classes sigmoid",
-        "",
-        _logistic_regression,
-        PROBABILITIES,
+for _kind in (LogisticRegression, LogisticRegressionCV):
+    register(
+        Entry(
+            _kind,
+            "affine",
+            "W x + b; proba softmax(W x + b), with two classes sigmoid",
+            "",
+            _logistic_regression,
+            PROBABILITIES,
+        )
     )
-)
 register(
     Entry(
         SGDClassifier,

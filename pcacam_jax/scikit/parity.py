@@ -1,13 +1,14 @@
 """How closely a stage follows the estimator it was made from."""
 
 import copy
+import functools
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from sklearn.pipeline import Pipeline
 
+from pcacam_jax.scikit.frozen import all_steps
 from pcacam_jax.scikit.registry import Estimator
 from pcacam_jax.stages.svm import SVMClassifier
 from pcacam_jax.types import Stage
@@ -20,13 +21,13 @@ def parity(estimator: Estimator, stage: Stage, examples: np.ndarray) -> float:
     prediction that differs anywhere counts as infinite.
     """
     if isinstance(stage, SVMClassifier):
-        svc = estimator[-1] if isinstance(estimator, Pipeline) else estimator
-        before = estimator[:-1].transform(examples) if isinstance(estimator, Pipeline) else examples
+        *steps, svc = all_steps(estimator)
+        read = functools.reduce(lambda x, step: step.transform(x), steps, examples)
         own = _mapped(stage.pairs, examples)
-        expected = pair_values(svc, before)
+        expected = pair_values(svc, read)
         predicted = svc.classes_[_mapped(stage.predict, examples)]
         decided = np.abs(expected).min(axis=1) > 1e-3 * np.abs(expected).max()
-        if (predicted != svc.predict(before))[decided].any():
+        if (predicted != svc.predict(read))[decided].any():
             return float("inf")
     else:
         own = _mapped(stage, examples)

@@ -4,12 +4,16 @@ import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.validation import check_is_fitted
 
-from pcacam_jax.checks import InputError, check_choice
+from pcacam_jax.checks import InputError, check_choice, check_finite
 from pcacam_jax.scikit.refusals import refusal
 from pcacam_jax.types import Stage
 
@@ -59,32 +63,76 @@ def build(estimator: Estimator, output: str | None = None) -> Stage:
     """Return the stage of a fitted estimator for one of its outputs, by default the first.
 
     Raises:
-        InputError: not fitted, not supported, or an output that this estimator does not have.
+        InputError: not fitted, not supported, an output that this estimator does not have, or numbers that are not
+            finite.
     """
-    known = outputs(estimator)
+    known, name = outputs(estimator), type(estimator).__name__
     if output is None:
         output = next(iter(known))
-    return known[check_choice(f"output of {type(estimator).__name__}", output, known)]()
+    stage = known[check_choice(f"output of {name}", output, known)]()
+    for leaf in jax.tree.leaves(stage):
+        check_finite(f"the fitted numbers of {name}", leaf)
+    return stage
+
+
+def out_size(stage: Stage) -> int:
+    """Return how many values a stage gives."""
+    dtype = jax.dtypes.canonicalize_dtype(jnp.result_type(float, *jax.tree.leaves(stage)))
+    point = jax.ShapeDtypeStruct(stage.in_shape, dtype)
+    return jax.eval_shape(lambda own, x: own(x), stage, point).shape[0]
 
 
 def check_fitted(estimator: Estimator) -> None:
     """Refuse an estimator that is not fitted, and what is no estimator."""
-    name = type(estimator).__name__
     try:
         check_is_fitted(estimator)
     except NotFittedError as error:
-        raise InputError(f"{name} is not fitted; call its fit before the conversion.") from error
+        raise not_fitted(estimator) from error
     except TypeError as error:
-        raise InputError(f"expected a fitted scikit-learn estimator; got {name}.") from error
+        raise InputError(f"expected a fitted scikit-learn estimator; got {type(estimator).__name__}.") from error
+    # scikit-learn takes a Normalizer or a Gaussian process as fitted from the start.
+    answers = hasattr(estimator, "__sklearn_is_fitted__")
+    if not answers and not any(name.endswith("_") for name in vars(estimator)):
+        raise not_fitted(estimator)
+
+
+def not_fitted(estimator: Estimator) -> InputError:
+    """Return the refusal of an estimator that is not fitted."""
+    return InputError(f"{type(estimator).__name__} is not fitted; call its fit before the conversion.")
+
+
+def check_one_label(estimator: Estimator) -> None:
+    """Refuse a classifier fitted on several labels an example, which predicts a row of labels."""
+    with warnings.catch_warnings():
+        # Fitted on a table it warns that an array has no column names.
+        warnings.simplefilter("ignore", UserWarning)
+        labels = estimator.predict(np.zeros((1, estimator.n_features_in_)))
+    if np.ndim(labels) > 1:
+        name = type(estimator).__name__
+        raise InputError(f"{name} was fitted on several labels an example; fit one classifier a label.")
+
+
+def is_identity(step: Any) -> bool:
+    """Whether a step of a Pipeline, or a part beside others, leaves its features as they are."""
+    if isinstance(step, Pipeline):
+        return all(is_identity(own) for _, own in step.steps)
+    if isinstance(step, FrozenEstimator):
+        return is_identity(step.estimator)
+    if isinstance(step, FunctionTransformer):
+        return step.func is None
+    return step is None or (isinstance(step, str) and step == "passthrough")
 
 
 def steps_of(estimator: Estimator) -> list[Estimator]:
     """Return the steps of a pipeline that do something; any other estimator is its own only step."""
     if not isinstance(estimator, Pipeline):
         return [estimator]
-    steps = [step for _, step in estimator.steps if step not in (None, "passthrough")]
+    steps = [step for _, step in estimator.steps if not is_identity(step)]
     if not steps:
-        raise InputError("a Pipeline must have at least one step that is not 'passthrough'.")
+        raise InputError(
+            "a Pipeline must have at least one step that is not 'passthrough', since it does not keep how many "
+            "features it was fitted on; put a StandardScaler(with_mean=False, with_std=False) first."
+        )
     return steps
 
 

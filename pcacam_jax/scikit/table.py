@@ -1,10 +1,11 @@
 """The table of estimators, complete, since it imports every room that enters some; and as Markdown."""
 
-from pcacam_jax.scikit import (
+from pcacam_jax.scikit import (  # noqa: F401 (for what they enter)
     affine,
     composition,
     dense,
     elementwise,
+    frozen,
     gaussian,
     kernels,
     linear_models,
@@ -15,20 +16,6 @@ from pcacam_jax.scikit import (
 )
 from pcacam_jax.scikit.registry import ENTRIES
 
-ROOMS = (
-    affine,
-    linear_models,
-    svm,
-    kernels,
-    gaussian,
-    elementwise,
-    probability,
-    dense,
-    selection,
-    composition,
-    multiclass,
-)
-"""Every room that enters estimators."""
 FAMILIES = ("affine", "kernel expansion", "quadratic", "elementwise", "norm", "dense chain", "selection", "composition")
 """Every family of stages, in the order of the table."""
 

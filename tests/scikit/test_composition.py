@@ -11,12 +11,14 @@ from drawing import NAMES, Draw
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardScaler
+from sklearn.svm import SVC
 
 from pcacam_jax import InputError, from_sklearn
-from pcacam_jax.scikit import outputs_of
+from pcacam_jax.scikit import outputs_of, parity, scores_from_sklearn, svm_classifier
 
 pytestmark = pytest.mark.usefixtures("x64")
 DRAW = Draw(0)
@@ -50,6 +52,33 @@ def test_a_step_that_both_transforms_and_decides():
     nothing_after = make_pipeline(LinearDiscriminantAnalysis(), "passthrough").fit(X, Y)
     assert outputs_of(nothing_after) == ("transform",)
     assert_is_scikit_learns(nothing_after, None)
+
+
+NOTHING = make_pipeline("passthrough")
+
+
+def test_steps_that_do_nothing_are_left_out_however_deep():
+    for deep in (NOTHING, make_pipeline(NOTHING, None), FunctionTransformer()):
+        assert_is_scikit_learns(make_pipeline(deep, PCA(2)).fit(X), "transform")
+        assert outputs_of(make_pipeline(LinearDiscriminantAnalysis(), deep).fit(X, Y)) == ("transform",)
+
+
+def test_a_pipeline_that_does_nothing_is_the_identity_where_its_size_is_known():
+    known = scores_from_sklearn(make_pipeline("passthrough", FunctionTransformer()).fit(X))
+    np.testing.assert_array_equal(known(jnp.asarray(X[0])), X[0])
+    assert_is_scikit_learns(FeatureUnion([("same", NOTHING), ("pca", PCA(2))]).fit(X), "transform")
+    assert_is_scikit_learns(ColumnTransformer([("same", NOTHING, [2, 0])]).fit(X), "transform")
+    with pytest.raises(InputError, match="Pipeline must have at least one step that is not 'passthrough'"):
+        from_sklearn(make_pipeline(NOTHING).fit(X))
+    assert_is_scikit_learns(make_pipeline(StandardScaler(with_mean=False, with_std=False)).fit(X), "transform")
+
+
+def test_parity_of_an_svm_in_pipelines_and_frozen_estimators():
+    svc = make_pipeline(PCA(3), SVC(gamma=0.3)).fit(StandardScaler().fit_transform(X), Y)
+    whole = make_pipeline(StandardScaler(), svc).fit(X, Y)
+    for nested in (whole, FrozenEstimator(whole), make_pipeline(StandardScaler(), FrozenEstimator(svc)).fit(X, Y)):
+        assert parity(nested, svm_classifier(nested), X) < 1e-10
+    assert parity(whole, svm_classifier(svc), X) > 0.1
 
 
 def test_steps_that_do_not_fit_together_are_refused():

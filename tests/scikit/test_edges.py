@@ -15,6 +15,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.kernel_approximation import RBFSampler
 from sklearn.linear_model import LogisticRegression, Perceptron, Ridge, RidgeClassifier, SGDClassifier
 from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, Normalizer, PowerTransformer, RobustScaler, StandardScaler
 from sklearn.svm import LinearSVC, LinearSVR
 
@@ -98,6 +99,17 @@ def test_powers_are_standardized_even_where_one_side_has_no_inverse(method, expo
     power.lambdas_[:] = exponent
     power._scaler.fit(copy.copy(power).set_params(standardize=False).transform(x))
     assert_is_scikit_learns(power, 1.01 * x[:5], tolerance=1e-9)
+
+
+@pytest.mark.parametrize("method", ["yeo-johnson", "box-cox"])
+def test_powers_are_standardized_wherever_the_data_lies(method):
+    random = np.random.default_rng(0)
+    for offset in np.geomspace(1, 100, 20):
+        x = np.abs(random.normal(size=(40, 3))) + offset
+        power = PowerTransformer(method).fit(x)
+        # The mean over the deviation: so many digits scikit-learn loses itself.
+        lost = np.abs(power.transform(np.full((1, 3), float(method == "box-cox")))).max()
+        assert_is_scikit_learns(power, 1.01 * x[:5], tolerance=max(1e-10, 1e-15 * lost))
 
 
 @pytest.mark.parametrize("low", [-1.0, 0.0])
@@ -211,6 +223,23 @@ def test_parameters_have_the_dtype_asked_for():
         assert {leaf.dtype.name for leaf in jax.tree.leaves(from_sklearn(model, dtype=dtype))} == {dtype}
     with jax.enable_x64(False):
         assert {leaf.dtype.name for leaf in jax.tree.leaves(from_sklearn(model))} == {"float32"}
+
+
+@pytest.mark.parametrize("dtype", [int, "int32", bool, complex], ids=str)
+def test_a_dtype_that_is_not_floating_is_refused(dtype):
+    with pytest.raises(InputError, match="dtype must be floating, such as float32; got"):
+        from_sklearn(StandardScaler().fit(data()[0]), dtype=dtype)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_numbers_that_are_not_finite_are_refused_by_the_name_of_their_estimator(bad):
+    x, draw = data()
+    model = make_pipeline(StandardScaler(), LogisticRegression()).fit(x, draw.labels(x, 2))
+    model[0].mean_[1] = bad
+    sentence = r"the fitted numbers of StandardScaler must be finite, but 1 of 3 values are NaN or infinite"
+    for estimator in (model[0], model):
+        with pytest.raises(InputError, match=sentence):
+            from_sklearn(estimator)
 
 
 def as_jax_would_take_it(array):

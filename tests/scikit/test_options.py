@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 from drawing import Draw
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.linear_model import LogisticRegression, RidgeClassifier, RidgeClassifierCV, SGDClassifier
 from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from pcacam_jax import InputError, from_sklearn
 from pcacam_jax.scikit import outputs_of
@@ -50,10 +52,13 @@ def test_older_ways_of_several_classes_are_not_taken_for_softmax():
 
 def test_several_labels_an_example_are_refused():
     x, draw = data()
-    several = np.stack([draw.labels(x, 2, "positions") for _ in range(3)], axis=1)
-    network = MLPClassifier((3,), max_iter=5000).fit(x, several)
-    with pytest.raises(InputError, match="several labels an example; fit one classifier a label"):
-        from_sklearn(network)
+    labels = np.stack([draw.labels(x, 2, "positions") for _ in range(3)], axis=1)
+    for model in (MLPClassifier((3,), max_iter=5000), RidgeClassifier(), RidgeClassifierCV()):
+        for several in (labels, labels[:, :2]):
+            for fitted in (model.fit(x, several), make_pipeline(StandardScaler(), model).fit(x, several)):
+                sentence = f"{type(model).__name__} was fitted on several labels an example; fit one classifier a label"
+                with pytest.raises(InputError, match=sentence):
+                    from_sklearn(fitted)
 
 
 def test_a_count_regression_has_an_exponential_output():
