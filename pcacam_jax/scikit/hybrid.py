@@ -15,7 +15,7 @@ from pcacam_jax.head import POOLS, HybridHead, dense_stages, spatial_chain
 from pcacam_jax.parts import plain
 from pcacam_jax.scikit.convert import from_sklearn, outputs_of
 from pcacam_jax.scikit.own import scores_from_sklearn
-from pcacam_jax.scikit.registry import Estimator
+from pcacam_jax.scikit.registry import Estimator, out_size
 from pcacam_jax.stages.activation import ACTIVATIONS, Elementwise
 from pcacam_jax.stages.svm import SVMClassifier
 from pcacam_jax.types import Stage
@@ -71,7 +71,7 @@ def hybrid_head(
     if pca is not None:
         pca_stage = from_sklearn(pca, output="transform", dtype=trunk.dtype)
         _check_features("pca", pca_stage, width, read)
-        width, read = _out_size(pca_stage), "the PCA's output"
+        width, read = out_size(pca_stage), "the PCA's output"
     if not layers and pca is None and not svms:
         raise InputError("dense, pca and svms are all empty, so there is nothing to explain; give at least one.")
     scores = {
@@ -136,7 +136,7 @@ def _scores(name: str, svm: Estimator, width: int, read: str, dtype: Any, output
 
 def _entries(estimator: Estimator, stage: Stage, space: str, names: tuple[str, ...]) -> tuple[str, ...]:
     """The names of a stage's values: classes, pairs of classes, or numbers."""
-    size = _out_size(stage)
+    size = out_size(stage)
     if hasattr(stage, "predict"):
         return _label_names(estimator, names)
     if space == "pairs" and size > 1:
@@ -215,12 +215,6 @@ def _floating(values: Any) -> jnp.dtype:
         return jax.dtypes.canonicalize_dtype(float)
     # Half precision is for networks: a PCA or an SVM in it loses one digit in ten.
     return jnp.promote_types(dtype, jnp.float32)
-
-
-def _out_size(stage: Stage) -> int:
-    leaves = jax.tree.leaves(stage)
-    dtype = leaves[0].dtype if leaves else jax.dtypes.canonicalize_dtype(float)
-    return jax.eval_shape(stage, jax.ShapeDtypeStruct(stage.in_shape, dtype)).shape[0]
 
 
 def _class_names(names: Sequence[str] | None, classes: int | None) -> tuple[str, ...]:

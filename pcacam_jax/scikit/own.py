@@ -5,10 +5,9 @@ from typing import Any
 from sklearn.base import is_classifier
 from sklearn.svm import SVC, NuSVC
 
-from pcacam_jax.scikit.composition import out_size
 from pcacam_jax.scikit.convert import from_sklearn, outputs_of
 from pcacam_jax.scikit.frozen import last_step
-from pcacam_jax.scikit.registry import Estimator
+from pcacam_jax.scikit.registry import Estimator, out_size
 from pcacam_jax.scikit.svm import svm_classifier
 from pcacam_jax.stages.classifier import Classifier
 from pcacam_jax.stages.svm import SVMClassifier
