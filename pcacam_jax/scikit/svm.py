@@ -46,7 +46,8 @@ def expansion_of(estimator: Estimator, *, collapse: bool = True) -> KernelExpans
         collapse: False keeps the support vectors of a linear kernel apart, whose sum is taken otherwise; then
             ``support`` lies in the order of the estimator's ``support_``, the rows of the training data.
 
-    Leaves are NumPy's float64.
+    Leaves are NumPy's float64. Every number is public but one: gamma is ``_gamma``, with which the machine decides.
+    "scale" is 1 / (d Var X) of training data that nothing else keeps, and the option may be set anew after the fit.
     """
     machine = last_step(estimator)
     if not isinstance(machine, MACHINES):
@@ -54,7 +55,7 @@ def expansion_of(estimator: Estimator, *, collapse: bool = True) -> KernelExpans
         raise InputError(f"support vectors are kept by {names}; got {type(machine).__name__}.")
     check_fitted(machine)
     kernel = check_kernel(machine, KERNEL_NAMES)
-    values = {"gamma": _gamma(machine), "coef0": machine.coef0, "degree": machine.degree}
+    values = {"gamma": machine._gamma, "coef0": machine.coef0, "degree": machine.degree}
     coefficients = _pair_coefficients(as_dense(machine.dual_coef_), machine.n_support_)
     support = as_dense(machine.support_vectors_)
     return expansion(support, coefficients, machine.intercept_, kernel, values, collapse=collapse)
@@ -77,13 +78,19 @@ def _pair_coefficients(dual: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return coefficients
 
 
-def _gamma(machine: Estimator) -> float:
-    if machine.gamma == "auto":
-        return 1 / machine.n_features_in_
-    if machine.gamma == "scale":
-        # The one private attribute: 1 / (d Var X) of the training data is kept nowhere else.
-        return machine._gamma
-    return machine.gamma
+def check_probabilities(estimator: Estimator, output: str | None) -> None:
+    """Refuse the probabilities of a machine of more than two classes, which ``probability=True`` promises.
+
+    Raises:
+        InputError: why they have no closed form, and what to fit instead.
+    """
+    machine = last_step(estimator)
+    if output in ("log_proba", "proba") and isinstance(machine, SVC | NuSVC) and len(machine.classes_) > 2:
+        raise InputError(
+            f"{output} of {type(machine).__name__} takes two classes; got {len(machine.classes_)}, whose probabilities "
+            f"scikit-learn couples pair by pair in an iteration that has no closed form, so fit "
+            f'CalibratedClassifierCV({type(machine).__name__}(...), method="sigmoid") instead.'
+        )
 
 
 def _classifier_outputs(svc: Estimator) -> Outputs:
@@ -122,7 +129,8 @@ for _kind in (SVC, NuSVC):
             "kernel expansion",
             "g = sum_i alpha_i t_i k(s_i, x) + b, a value a pair of classes; margin s_c = sum of signed pairs; "
             "ovr: votes + s / (3 (|s| + 1)); proba = sigmoid(A g - B), sigmoid(B - A g)",
-            f"{_NAMED}; proba and log_proba with two classes and probability=True only, Platt's sigmoid itself: "
+            f"{_NAMED}; proba and log_proba with two classes and probability=True only, for more fit a "
+            "CalibratedClassifierCV; they are Platt's sigmoid itself: "
             "scikit-learn's own values, made of the sigmoid clipped 1e-7 from 0 and 1, stop short of it by up to 0.005",
             _classifier_outputs,
             ("decision", "pairs", "margin", "log_proba", "proba"),

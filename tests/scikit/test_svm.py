@@ -95,6 +95,17 @@ def test_svc_options(options):
 
 
 @pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize(("fitted", "later"), [("scale", 0.3), ("auto", "scale"), (0.3, "auto")])
+def test_gamma_is_the_one_of_the_fit(fitted, later):
+    x, which = blobs.blobs(3, size=5)
+    svc = SVC(gamma=fitted).fit(x, which)
+    before = svc.decision_function(x)
+    svc.set_params(gamma=later)
+    np.testing.assert_array_equal(svc.decision_function(x), before)
+    assert_equals(from_sklearn(svc), x, before)
+
+
+@pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("kind", [SVC, NuSVR, OneClassSVM])
 def test_fitted_on_a_sparse_matrix(kernel, kind):
