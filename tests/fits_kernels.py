@@ -218,7 +218,13 @@ def _coupled_pair(first: float) -> np.ndarray:
     return p
 
 
-def _pairs(estimator: OneVsOneClassifier, x: np.ndarray) -> np.ndarray:
+def _log_proba(estimator: Any, x: np.ndarray) -> np.ndarray:
+    """Return the logarithm of predict_proba, NaN where that has no digits left to compare with."""
+    proba = estimator.predict_proba(x)
+    return np.log(np.where(proba > np.finfo(float).tiny / np.finfo(float).eps, proba, np.nan))
+
+
+def _pairs(estimator: Any, x: np.ndarray) -> np.ndarray:
     sign = 1 if len(estimator.classes_) == 2 else -1
     return sign * np.stack([machine.decision_function(x) for machine in estimator.estimators_], axis=1)
 
@@ -226,6 +232,8 @@ def _pairs(estimator: OneVsOneClassifier, x: np.ndarray) -> np.ndarray:
 parities.OWN |= {
     ("SVC", "proba"): lambda machine, x: expit(platt(machine, x)),
     ("SVC", "log_proba"): lambda machine, x: log_expit(platt(machine, x)),
+    ("CalibratedClassifierCV", "log_proba"): _log_proba,
+    ("OneVsRestClassifier", "log_proba"): _log_proba,
     ("OneVsOneClassifier", "pairs"): _pairs,
     ("FrozenEstimator", "pairs"): lambda frozen, x: parities.own_output(frozen.estimator, "pairs", x),
     ("FrozenEstimator", "margin"): lambda frozen, x: parities.own_output(frozen.estimator, "margin", x),

@@ -7,9 +7,8 @@ from pcacam_jax.chain import Chain
 from pcacam_jax.checks import InputError
 from pcacam_jax.parallel import Parallel
 from pcacam_jax.scikit.affine import affine
-from pcacam_jax.scikit.probability import of_second
 from pcacam_jax.scikit.registry import Entry, Estimator, Outputs, build, outputs, register
-from pcacam_jax.stages import Normalise, OvrDecision, Take
+from pcacam_jax.stages import OvrDecision, Softmax, Take
 from pcacam_jax.types import Stage
 
 
@@ -26,8 +25,9 @@ def _rest_outputs(estimator: Estimator) -> Outputs:
     known: Outputs = {}
     if hasattr(estimator, "decision_function"):
         known["decision"] = lambda: _beside([build(machine, "decision") for machine in machines])
-    if hasattr(estimator, "predict_proba") and all("proba" in outputs(machine) for machine in machines):
-        known["proba"] = lambda: _rest_probabilities(machines)
+    if hasattr(estimator, "predict_proba") and all("log_proba" in outputs(machine) for machine in machines):
+        known["log_proba"] = lambda: _rest_probabilities(machines, log=True)
+        known["proba"] = lambda: _rest_probabilities(machines, log=False)
     if not known:
         raise InputError(
             f"OneVsRestClassifier takes classifiers with decision_function or predict_proba; "
@@ -36,12 +36,15 @@ def _rest_outputs(estimator: Estimator) -> Outputs:
     return known
 
 
-def _rest_probabilities(machines: list[Estimator]) -> Stage:
-    """Probabilities of every class against its rest, divided by their sum; with two classes the machine's own."""
+def _rest_probabilities(machines: list[Estimator], *, log: bool) -> Stage:
+    """p_c / sum p of every class against its rest, which is softmax(log p); with two classes the machine's own.
+
+    The sum itself is 0 where every p_c is too small for a number, which its logarithm never is.
+    """
     if len(machines) == 1:
-        return build(machines[0], "proba")
-    each = [of_second(build(machine, "proba"), 2) for machine in machines]
-    return Chain((Parallel(tuple(each)), Normalise("l1", len(each))))
+        return build(machines[0], "log_proba" if log else "proba")
+    each = tuple(Chain((build(machine, "log_proba"), Take((1,), 2))) for machine in machines)
+    return Chain((Parallel(each), Softmax(len(each), log)))
 
 
 def _pair_outputs(estimator: Estimator) -> Outputs:
@@ -73,9 +76,11 @@ register(
         OneVsRestClassifier,
         "composition",
         "the machines' decisions side by side; proba: their p_c divided by the sum over classes",
-        "one label an example; classifiers with decision_function or predict_proba that are supported",
+        "one label an example; classifiers with decision_function or predict_proba that are supported; log_proba is "
+        "the logarithm of predict_proba, which scikit-learn has no method for; where all its p_c round to 0 it gives "
+        "0 for every class, the stage their ratios",
         _rest_outputs,
-        ("decision", "proba"),
+        ("decision", "log_proba", "proba"),
     )
 )
 register(

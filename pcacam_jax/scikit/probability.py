@@ -11,7 +11,7 @@ from pcacam_jax.checks import InputError
 from pcacam_jax.parallel import Parallel
 from pcacam_jax.scikit.affine import affine
 from pcacam_jax.scikit.registry import Entry, Estimator, Outputs, build, register
-from pcacam_jax.stages import Elementwise, Normalise, Softmax, Take
+from pcacam_jax.stages import Elementwise, Softmax, Take
 from pcacam_jax.types import Stage
 
 METHODS = ("sigmoid", "temperature")
@@ -42,12 +42,8 @@ def _response(estimator: Estimator) -> tuple[Stage, bool]:
     """Return what is calibrated, and whether it is a decision; else it is probabilities, of two classes the second."""
     if hasattr(estimator, "decision_function"):
         return build(estimator, "decision"), True
-    return of_second(build(estimator, "proba"), len(estimator.classes_)), False
-
-
-def of_second(proba: Stage, classes: int) -> Stage:
-    """Return the probability of the second of two classes; of more classes all of them."""
-    return Chain((proba, Take((1,), 2))) if classes == 2 else proba
+    proba = build(estimator, "proba")
+    return (Chain((proba, Take((1,), 2))) if len(estimator.classes_) == 2 else proba), False
 
 
 def _calibrated_outputs(estimator: Estimator) -> Outputs:
@@ -56,18 +52,40 @@ def _calibrated_outputs(estimator: Estimator) -> Outputs:
             f"the method of CalibratedClassifierCV must be one of {', '.join(METHODS)}; got {estimator.method!r}, "
             f"which is piecewise constant and has no derivative to speak of, so fit with one of those."
         )
-    return {"proba": lambda: _mean_of_folds(estimator)}
+    return {
+        "log_proba": lambda: _mean_of_folds(estimator, log=True),
+        "proba": lambda: _mean_of_folds(estimator, log=False),
+    }
 
 
-def _mean_of_folds(estimator: Estimator) -> Stage:
+def _mean_of_folds(estimator: Estimator, *, log: bool) -> Stage:
     classes = len(estimator.classes_)
-    folds = [_calibrated(fold, classes) for fold in estimator.calibrated_classifiers_]
+    folds = tuple(_calibrated(fold, classes, log=log) for fold in estimator.calibrated_classifiers_)
     if len(folds) == 1:
         return folds[0]
-    return Chain((Parallel(tuple(folds)), affine(np.tile(np.eye(classes), len(folds)) / len(folds))))
+    if log:
+        return Chain((Parallel(folds), _log_means(len(folds), classes)))
+    return Chain((Parallel(folds), affine(np.tile(np.eye(classes), len(folds)) / len(folds))))
 
 
-def _calibrated(fold: Estimator, classes: int) -> Chain:
+def _log_means(folds: int, classes: int) -> Parallel:
+    """Return log mean_f p_fc of every class from all log p_fc: log p_1c - log(p_1c / sum_f p_fc) - log F.
+
+    Nothing is exponentiated but differences, so that it is right where every p_fc is too small for a number.
+    """
+    unchanged, shares = Elementwise("identity", folds), Softmax(folds, log=True)
+    first = np.eye(1, folds)
+    total = affine(np.hstack([first, -first]), offset=-np.log(folds))
+    size = folds * classes
+    return Parallel(
+        tuple(
+            Chain((Take(tuple(range(c, size, classes)), size), Parallel((unchanged, shares)), total))
+            for c in range(classes)
+        )
+    )
+
+
+def _calibrated(fold: Estimator, classes: int, *, log: bool) -> Chain:
     base = fold.estimator
     if len(base.classes_) != classes:
         raise InputError(
@@ -75,25 +93,30 @@ def _calibrated(fold: Estimator, classes: int) -> Chain:
             f"fit it with stratified folds, so that every fold sees all."
         )
     scores, is_decision = _response(base)
-    return _with_sigmoids(scores, fold) if fold.method == "sigmoid" else _with_temperature(scores, is_decision, fold)
+    if fold.method == "sigmoid":
+        return _with_sigmoids(scores, fold, log=log)
+    return _with_temperature(scores, is_decision, fold, log=log)
 
 
-def _with_sigmoids(scores: Stage, fold: Estimator) -> Chain:
-    """p_c = sigmoid(-(a_c s_c + b_c)), one a class, then divided by their sum; with two classes (1 - p, p)."""
+def _with_sigmoids(scores: Stage, fold: Estimator, *, log: bool) -> Chain:
+    """p_c = sigmoid(-(a_c s_c + b_c)), one a class, divided by their sum; with two classes (1 - p, p).
+
+    The quotient is the softmax of log-sigmoids, which is right where every p_c is too small to be divided by.
+    """
     slopes = np.array([calibrator.a_ for calibrator in fold.calibrators])
     shifts = np.array([calibrator.b_ for calibrator in fold.calibrators])
     if len(slopes) == 1:
         logits = affine([slopes, -slopes], offset=[shifts, -shifts])
-        return Chain((scores, logits, Elementwise("sigmoid", 2)))
+        return Chain((scores, logits, Elementwise("log_sigmoid" if log else "sigmoid", 2)))
     size = len(slopes)
     logits = affine(np.diag(-slopes), offset=-shifts)
-    return Chain((scores, logits, Elementwise("sigmoid", size), Normalise("l1", size)))
+    return Chain((scores, logits, Elementwise("log_sigmoid", size), Softmax(size, log)))
 
 
-def _with_temperature(scores: Stage, is_decision: bool, fold: Estimator) -> Chain:
+def _with_temperature(scores: Stage, is_decision: bool, fold: Estimator, *, log: bool) -> Chain:
     """Softmax of beta z; z is the decision, (-s, s) with two classes, or log(p + 1e-12) of probabilities."""
     classes = len(fold.classes)
-    beta, softmax = float(fold.calibrators[0].beta_), Softmax(classes)
+    beta, softmax = float(fold.calibrators[0].beta_), Softmax(classes, log)
     if is_decision:
         return Chain((scores, affine(beta * (np.array([[-1.0], [1.0]]) if classes == 2 else np.eye(classes))), softmax))
     both = (affine([[-1], [1]], offset=[1, 0]),) if classes == 2 else ()
@@ -107,8 +130,10 @@ register(
         "elementwise",
         "mean over folds of sigmoid(-(a_c s_c + b_c)), divided by the sum over classes; "
         "temperature: softmax(beta s), or of log(p + 1e-12)",
-        "method sigmoid or temperature, on any supported classifier; isotonic regression is piecewise constant",
+        "method sigmoid or temperature, on any supported classifier; isotonic regression is piecewise constant; "
+        "log_proba is the logarithm of predict_proba, which scikit-learn has no method for; where all sigmoids of a "
+        "fold round to 0 it gives that fold equal probabilities, the stage their ratios",
         _calibrated_outputs,
-        ("proba",),
+        ("log_proba", "proba"),
     )
 )

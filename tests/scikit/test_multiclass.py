@@ -24,9 +24,9 @@ from pcacam_jax.scikit import outputs_of, scores_from_sklearn
 importlib.import_module("fits_kernels")
 BASES = {
     "machine": (SVC(), ("decision",)),
-    "linear": (LogisticRegression(), ("decision", "proba")),
+    "linear": (LogisticRegression(), ("decision", "log_proba", "proba")),
     "pipeline": (make_pipeline(StandardScaler(), PCA(3), LinearSVC()), ("decision",)),
-    "naive Bayes": (GaussianNB(), ("proba",)),
+    "naive Bayes": (GaussianNB(), ("log_proba", "proba")),
 }
 every_base = pytest.mark.parametrize("name", BASES)
 classes_and_labels = pytest.mark.parametrize(("classes", "labels"), [(2, NAMES), (3, NUMBERS), (5, NAMES)])
@@ -43,8 +43,22 @@ def test_one_against_the_rest(classes, labels, name):
     if "decision" in known:
         assert_equals(from_sklearn(estimator, output="decision"), x, estimator.decision_function(x))
     if "proba" in known:
-        assert_equals(from_sklearn(estimator, output="proba"), x, estimator.predict_proba(x))
+        proba = estimator.predict_proba(x)
+        assert_equals(from_sklearn(estimator, output="proba"), x, proba)
+        assert_equals(from_sklearn(estimator, output="log_proba"), x, np.log(proba))
     assert_predicts(estimator, x)
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_probabilities_of_far_points_where_every_machine_says_no(dtype):
+    x, which = blobs.separated()
+    estimator = OneVsRestClassifier(GaussianNB()).fit(x, which)
+    far = blobs.around(x).astype(dtype)
+    each = np.stack([machine.predict_proba(far)[:, 1] for machine in estimator.estimators_], axis=1)
+    largest = each.max(axis=1)
+    assert ((largest < 1e-16) & (largest > 1e-90)).sum() > 5
+    blobs.assert_probabilities(estimator, far[largest > 1e-90], tolerance=1e-10 if dtype == "float64" else 1e-4)
 
 
 @pytest.mark.usefixtures("x64")
