@@ -12,7 +12,7 @@ import numpy as np
 from pcacam_jax import Stage, jacobian
 from pcacam_jax.numerics import relative_error
 from pcacam_jax.scikit import pair_values
-from pcacam_jax.scikit.registry import steps_of
+from pcacam_jax.scikit.registry import as_dense, steps_of
 from pcacam_jax.stages import PairwiseMargins
 
 METHODS = {
@@ -37,6 +37,8 @@ class Errors(NamedTuple):
     """Closed form against reverse mode, relative."""
     differences: float
     """Closed form against central differences, relative, beyond their rounding."""
+    far: float
+    """max |stage(x) - scikit-learn's| far outside the data, relative to values beyond 1."""
 
 
 def own_output(estimator: Any, output: str, x: np.ndarray) -> np.ndarray:
@@ -52,36 +54,52 @@ def own_output(estimator: Any, output: str, x: np.ndarray) -> np.ndarray:
                 values = np.asarray(jax.vmap(PairwiseMargins(len(last.classes_)))(jnp.asarray(values)))
         else:
             values = getattr(estimator, METHODS[output])(x)
-    values = values.toarray() if hasattr(values, "toarray") else values
-    return np.asarray(values, np.float64).reshape(len(x), -1)
+    return as_dense(values).reshape(len(x), -1)
 
 
 def _before(estimator: Any, x: np.ndarray) -> np.ndarray:
     return estimator[:-1].transform(x) if hasattr(estimator, "steps") and len(estimator.steps) > 1 else x
 
 
-def gap(found: np.ndarray, expected: np.ndarray, output: str) -> float:
-    """Return max |found - expected|; of a log_proba beyond what scikit-learn rounds away in log(1 - p)."""
+def far_from(x: np.ndarray, count: int = 4) -> np.ndarray:
+    """Return points 5 to 20 deviations outside x on every axis; positive ones of positive x, for powers and roots."""
+    random = np.random.default_rng(len(x))
+    steps = random.uniform(5, 20, size=(count, x.shape[1])) * random.choice([-1, 1], size=(count, x.shape[1]))
+    far = x.mean(axis=0) + steps * x.std(axis=0)
+    return np.abs(far) if (x > 0).all() else far
+
+
+def gap(found: np.ndarray, expected: np.ndarray, output: str, *, relative: bool = False) -> float:
+    """Return max |found - expected|, on demand relative to an example's values where those are beyond 1.
+
+    Of a log_proba it is beyond what scikit-learn rounds away in log(1 - p) and in the logarithms of what is nearly 0.
+    """
     if found.shape != expected.shape:
         return float("inf")
     differences = np.abs(found - expected)
     if output == "log_proba":
         possible = np.isfinite(expected)
-        rounding = 8 * np.finfo(float).eps * np.exp(-np.where(possible, expected, 0))
+        rounding = 8 * np.finfo(float).eps * np.exp(-np.maximum(np.where(possible, expected, 0), -700))
         differences = np.where(possible, np.maximum(differences - rounding, 0), 0)
-    return float(differences.max())
+        expected = np.where(possible, expected, 0)
+    scale = np.maximum(1, np.abs(expected).max(axis=1, keepdims=True)) if relative else 1
+    return float((differences / scale).max())
 
 
 def errors(stage: Stage, estimator: Any, output: str, x: np.ndarray, *, points: int = 2) -> Errors:
-    """Compare values at all of x and derivatives at the first ``points`` of it, in float64."""
-    values, *derivatives = map(np.asarray, _values_and_derivatives(stage, jnp.asarray(x), points))
-    own = gap(values, own_output(estimator, output, x), output)
+    """Compare values at all of x and far from it, and derivatives at the first ``points`` of it, in float64."""
+    outside = far_from(x)
+    every = np.concatenate([x, outside])
+    values, *derivatives = map(np.asarray, _values_and_derivatives(stage, jnp.asarray(every), points))
+    expected = own_output(estimator, output, every)
+    own = gap(values[: len(x)], expected[: len(x)], output)
+    far = gap(values[len(x) :], expected[len(x) :], output, relative=True)
     reverse = differences = 0.0
     for value, point, closed, autodiff, numeric in zip(values, x[:points], *derivatives, strict=False):
         reverse = max(reverse, relative_error(closed, autodiff))
         beyond = np.linalg.norm(closed - numeric) - 2 * _rounding(value, point)
         differences = max(differences, beyond / (np.linalg.norm(closed) or 1.0))
-    return Errors(own, reverse, float(differences))
+    return Errors(own, reverse, float(differences), far)
 
 
 @functools.partial(jax.jit, static_argnums=2)

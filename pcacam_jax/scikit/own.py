@@ -8,13 +8,13 @@ from sklearn.svm import SVC, NuSVC
 from pcacam_jax.scikit.convert import from_sklearn, outputs_of
 from pcacam_jax.scikit.frozen import last_step
 from pcacam_jax.scikit.registry import Estimator, out_size
-from pcacam_jax.scikit.svm import svm_classifier
+from pcacam_jax.scikit.svm import check_probabilities, svm_classifier
 from pcacam_jax.stages.classifier import Classifier
 from pcacam_jax.stages.svm import SVMClassifier
 from pcacam_jax.types import Stage
 
 CLASS_SCORES = ("decision", "log_proba", "proba")
-"""Score spaces with a score a class. An SVC predicts by votes in all of them."""
+"""Score spaces with a score a class. An SVC predicts by votes in all of them, others by the first that they have."""
 
 
 def scores_from_sklearn(
@@ -37,11 +37,20 @@ def scores_from_sklearn(
         output = "margin" if machine else known[0]
     if machine and output == "margin":
         return svm_classifier(estimator, dtype=dtype)
+    check_probabilities(estimator, output)
     stage = from_sklearn(estimator, output=output, dtype=dtype)
     if not is_classifier(last) or output not in CLASS_SCORES or (output == "decision" and _decides_by_pairs(last)):
         return stage
-    rule = "sign" if out_size(stage) == 1 else "argmax"
-    return Classifier(stage, rule, svm_classifier(estimator, dtype=dtype) if machine else None)
+    if machine:
+        return Classifier(stage, _rule(stage), svm_classifier(estimator, dtype=dtype))
+    decisive = next(name for name in CLASS_SCORES if name in known)
+    # One against the rest predicts by decisions even where its machines' probabilities are in another order.
+    voter = None if output == decisive else scores_from_sklearn(estimator, output=decisive, dtype=dtype)
+    return Classifier(stage, _rule(stage), voter)
+
+
+def _rule(scores: Stage) -> str:
+    return "sign" if out_size(scores) == 1 else "argmax"
 
 
 def _decides_by_pairs(classifier: Estimator) -> bool:

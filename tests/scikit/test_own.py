@@ -1,15 +1,19 @@
 """Class scores of an estimator, together with the class that it predicts."""
 
+import importlib
+import warnings
+
 import fits
 import jax
 import jax.numpy as jnp
 import numpy as np
+import parities
 import pytest
 from drawing import Draw
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
-from sklearn.multiclass import OneVsOneClassifier
+from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
@@ -17,9 +21,10 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC, NuSVC
 
 from pcacam_jax import InputError
-from pcacam_jax.scikit import from_sklearn, scores_from_sklearn
+from pcacam_jax.scikit import from_sklearn, outputs_of, scores_from_sklearn
 from pcacam_jax.stages import Affine, Classifier, SVMClassifier
 
+importlib.import_module("fits_kernels")
 pytestmark = pytest.mark.usefixtures("x64")
 DRAW = Draw(3)
 X = DRAW.points(60, 3)
@@ -61,6 +66,20 @@ def test_probabilities_predict_as_well():
         scores, which = answers(stage, jnp.asarray(X))
         np.testing.assert_array_equal(model.classes_[which], model.predict(X))
         np.testing.assert_allclose(scores, getattr(model, f"predict_{output}")(X), atol=1e-12)
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_one_against_the_rest_predicts_by_decisions_in_every_space(classes):
+    y = DRAW.labels(X, classes, "names")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        estimator = OneVsRestClassifier(SVC(probability=True, random_state=0)).fit(X, y)
+    x = 2 * np.random.default_rng(0).normal(size=(400, 3))
+    expected = estimator.predict(x)
+    for output in ("decision", "log_proba", "proba"):
+        scores, which = answers(scores_from_sklearn(estimator, output=output), jnp.asarray(x))
+        np.testing.assert_array_equal(estimator.classes_[which], expected)
+    assert (scores.argmax(axis=1) != which).any()
 
 
 def test_without_a_decision_function_scores_are_log_probabilities():
@@ -126,3 +145,15 @@ def test_scores_are_the_default_output(name):
     stage, scores = from_sklearn(estimator), scores_from_sklearn(estimator)
     own = np.asarray(jax.vmap(scores)(jnp.asarray(x)))
     np.testing.assert_array_equal(own[:, -1], np.asarray(jax.vmap(stage)(jnp.asarray(x)))[:, -1])
+
+
+@pytest.mark.parametrize("name", fits.FITS)
+def test_default_outputs_far_outside_the_data_and_in_float32(name):
+    estimator, near = fits.drawn(name, 1)
+    far, output = parities.far_from(near), outputs_of(estimator)[0]
+    for x, dtype, tolerance in ((far, "float64", 1e-10), (near, "float32", 1e-4)):
+        x = x.astype(dtype)
+        found = np.asarray(jax.jit(jax.vmap(from_sklearn(estimator, dtype=dtype)))(x))
+        expected = parities.own_output(estimator, output, x.astype(np.float64))
+        assert found.dtype == dtype
+        assert parities.gap(found, expected, output, relative=True) <= tolerance, dtype

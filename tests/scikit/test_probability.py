@@ -25,7 +25,7 @@ from sklearn.svm import SVC, LinearSVC, NuSVC
 from sklearn.tree import DecisionTreeClassifier
 
 from pcacam_jax import InputError, from_sklearn
-from pcacam_jax.scikit import outputs_of
+from pcacam_jax.scikit import outputs_of, scores_from_sklearn
 
 SHORT_OF_PLATT = 0.006
 """How far libsvm's coupling of two classes stops from the sigmoid, at most."""
@@ -100,8 +100,22 @@ def test_machines_without_platts_sigmoid():
             warnings.simplefilter("ignore", FutureWarning)
             machine.fit(x, which)
         assert outputs_of(machine) == ("decision", "pairs", "margin")
-        with pytest.raises(InputError, match="output of SVC must be one of decision, pairs, margin; got 'proba'"):
+        with pytest.raises(InputError, match=r"(output|proba) of SVC"):
             from_sklearn(machine, output="proba")
+
+
+@pytest.mark.parametrize("output", ["log_proba", "proba"])
+@pytest.mark.parametrize("kind", [SVC, NuSVC])
+def test_probabilities_of_several_pairs_are_refused_with_what_to_use(kind, output):
+    x, which = blobs.blobs(3)
+    machine = with_probability(kind(), x, which)
+    name = kind.__name__
+    for estimator in (machine, make_pipeline(StandardScaler().fit(x), machine), FrozenEstimator(machine)):
+        with pytest.raises(
+            InputError,
+            match=rf'^{output} of {name} takes two classes; got 3.*pair by pair.*no closed form.*V\({name}.*"sigmoid"',
+        ):
+            scores_from_sklearn(estimator, output=output)
 
 
 # --- calibration ------------------------------------------------------------------------------------------------------
@@ -124,9 +138,10 @@ def test_calibration(classes, labels, ensemble, name, method):
     # Temperature scaling of scikit-learn takes integers for positions.
     y = which if method == "temperature" and labels is NUMBERS else labels[which]
     estimator = CalibratedClassifierCV(BASES[name], method=method, ensemble=ensemble, cv=3).fit(x, y)
-    assert outputs_of(estimator) == ("proba",)
-    stage = from_sklearn(estimator)
-    assert_equals(stage, x, estimator.predict_proba(x))
+    assert outputs_of(estimator) == ("log_proba", "proba")
+    stage, proba = from_sklearn(estimator, output="proba"), estimator.predict_proba(x)
+    assert_equals(stage, x, proba)
+    assert_equals(from_sklearn(estimator), x, np.log(proba))
     np.testing.assert_allclose(blobs.values(stage, x).sum(axis=1), 1, rtol=1e-12)
     assert_predicts(estimator, x)
 
@@ -138,7 +153,7 @@ def test_calibration_of_a_frozen_classifier(classes):
     frozen = FrozenEstimator(SVC(kernel="poly", coef0=1.0).fit(x[:30], NAMES[which[:30]]))
     estimator = CalibratedClassifierCV(frozen).fit(x[30:], NAMES[which[30:]])
     assert len(estimator.calibrated_classifiers_) == 1
-    assert_equals(from_sklearn(estimator), x, estimator.predict_proba(x))
+    assert_equals(from_sklearn(estimator, output="proba"), x, estimator.predict_proba(x))
     assert_predicts(estimator, x)
 
 
@@ -148,8 +163,24 @@ def test_of_equal_probabilities_the_first_class_is_predicted():
     estimator = CalibratedClassifierCV(LinearSVC(), ensemble=False).fit(x, which)
     (fold,) = estimator.calibrated_classifiers_
     fold.calibrators[0].a_ = fold.calibrators[0].b_ = 0.0
-    assert_equals(from_sklearn(estimator), x, np.full((len(x), 2), 0.5))
+    assert_equals(from_sklearn(estimator, output="proba"), x, np.full((len(x), 2), 0.5))
     assert_predicts(estimator, x)
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("ensemble", [True, False])
+def test_calibration_of_far_points_where_every_sigmoid_is_tiny(dtype, ensemble):
+    x, which = blobs.separated()
+    estimator = CalibratedClassifierCV(LinearSVC(), cv=3, ensemble=ensemble).fit(x, which)
+    for fold in estimator.calibrated_classifiers_:
+        for c, calibrator in enumerate(fold.calibrators):
+            calibrator.a_, calibrator.b_ = -3.0 - c, 40.0
+    far = blobs.around(x).astype(dtype)
+    fold = estimator.calibrated_classifiers_[0]
+    logits = fold.estimator.decision_function(far) * [3, 4, 5] - 40
+    assert ((logits < -37) & (logits > -200)).all(axis=1).sum() > 5
+    blobs.assert_probabilities(estimator, far[(logits > -200).any(axis=1)], 1e-10 if dtype == "float64" else 1e-4)
 
 
 @settings(max_examples=4)
@@ -190,11 +221,14 @@ def test_a_fold_that_misses_a_class_is_refused():
         from_sklearn(estimator)
 
 
-def test_the_closed_form_of_a_mean_over_folds():
+@pytest.mark.parametrize("output", ["log_proba", "proba"])
+def test_the_closed_form_of_a_mean_over_folds(output):
     x, which = blobs.blobs(3)
     with jax.enable_x64(True):
-        stage = from_sklearn(CalibratedClassifierCV(SVC(), cv=3).fit(x, which))
+        estimator = CalibratedClassifierCV(SVC(), cv=3).fit(x, which)
+        stage = from_sklearn(estimator, output=output)
         point = jnp.asarray(x[0])
         closed = stage.jacobian(stage.forward(point)[1])
         np.testing.assert_allclose(closed, jax.jacrev(stage)(point), rtol=1e-10, atol=1e-14)
-        np.testing.assert_allclose(closed.sum(axis=0), 0, atol=1e-14)
+        weights = estimator.predict_proba(x[:1])[0] if output == "log_proba" else np.ones(3)
+        np.testing.assert_allclose(weights @ closed, 0, atol=1e-14)
