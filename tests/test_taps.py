@@ -138,6 +138,7 @@ def test_entries_are_named():
     assert head.outputs == {"own": ("ant/bee", "ant/cat", "bee/cat"), "size": ("0",)}
     assert (head.space("own"), head.space("size"), head.classifiers) == ("pairs", "predict", ())
     assert by_average(svms=svms).outputs["own"] == ("ant", "bee", "cat")
+    assert by_average(svms=svms, output={"own": "decision"}).outputs["own"] == ("ant/bee", "ant/cat", "bee/cat")
     for target in ("own:predicted", "size:predicted"):
         with pytest.raises(InputError, match="names no entry of that output"):
             explain(head, MAPS, target)

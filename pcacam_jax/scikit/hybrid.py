@@ -139,7 +139,7 @@ def _entries(estimator: Estimator, stage: Stage, space: str, names: tuple[str, .
     size = out_size(stage)
     if hasattr(stage, "predict"):
         return _label_names(estimator, names)
-    if space == "pairs" and size > 1:
+    if space in ("pairs", "decision") and size > 1 and hasattr(estimator, "classes_"):
         return tuple(f"{first}/{second}" for first, second in itertools.combinations(_label_names(estimator, names), 2))
     return tuple(map(str, range(size)))
 
