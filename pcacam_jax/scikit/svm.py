@@ -85,7 +85,10 @@ def check_probabilities(estimator: Estimator, output: str | None) -> None:
         InputError: why they have no closed form, and what to fit instead.
     """
     machine = last_step(estimator)
-    if output in ("log_proba", "proba") and isinstance(machine, SVC | NuSVC) and len(machine.classes_) > 2:
+    if output not in ("log_proba", "proba") or not isinstance(machine, SVC | NuSVC):
+        return
+    check_fitted(machine)
+    if len(machine.classes_) > 2:
         raise InputError(
             f"{output} of {type(machine).__name__} takes two classes; got {len(machine.classes_)}, whose probabilities "
             f"scikit-learn couples pair by pair in an iteration that has no closed form, so fit "

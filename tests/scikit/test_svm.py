@@ -22,7 +22,7 @@ from sklearn.svm import SVC, SVR, LinearSVC, NuSVC, NuSVR, OneClassSVM
 
 from pcacam_jax import InputError, from_sklearn
 from pcacam_jax.scikit import outputs_of, parity, svm_classifier
-from pcacam_jax.scikit.svm import MACHINES, expansion_of
+from pcacam_jax.scikit.svm import MACHINES, check_probabilities, expansion_of
 from pcacam_jax.stages import SVMClassifier
 
 importlib.import_module("fits_kernels")
@@ -278,3 +278,5 @@ def test_other_estimators_and_outputs_are_refused():
         expansion_of(LinearSVC().fit(X, WHICH))
     with pytest.raises(InputError, match="SVC is not fitted"):
         expansion_of(SVC())
+    with pytest.raises(InputError, match="SVC is not fitted"):
+        check_probabilities(SVC(), "proba")
