@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from pcacam_jax.checks import InputError
 from pcacam_jax.scikit.registry import Estimator, build, outputs
+from pcacam_jax.scikit.svm import check_probabilities
 from pcacam_jax.types import Stage
 
 
@@ -29,6 +30,7 @@ def from_sklearn(estimator: Estimator, *, output: str | None = None, dtype: Any 
             finite, or a dtype that is not floating.
     """
     dtype = _floating(dtype)
+    check_probabilities(estimator, output)
     # A copy: the estimator may change its arrays later, and JAX would take them as they lie in memory.
     return jax.tree.map(lambda leaf: jnp.array(leaf, dtype), build(estimator, output))
 
