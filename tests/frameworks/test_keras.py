@@ -21,11 +21,12 @@ ROUNDED = 1e-6
 
 @pytest.fixture(scope="module", autouse=True)
 def float64(keras):
-    before = keras.config.floatx()
+    before, policy = keras.config.floatx(), keras.config.dtype_policy()
     keras.config.set_floatx("float64")
     with jax.enable_x64(True):
         yield
     keras.config.set_floatx(before)
+    keras.config.set_dtype_policy(policy)
 
 
 @pytest.fixture(scope="module")

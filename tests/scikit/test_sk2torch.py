@@ -43,6 +43,7 @@ def converted(estimator):
 
 BEHIND = {
     "LogisticRegression": "reads multi_class, which scikit-learn has no longer",
+    "LogisticRegressionCV": "reads multi_class, which scikit-learn has no longer",
     "Pipeline": "its random fits end in LogisticRegression or estimators that sk2torch does not know",
 }
 """What sk2torch lists and cannot convert, with the reason."""
