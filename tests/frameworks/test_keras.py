@@ -23,6 +23,7 @@ ROUNDED = 1e-6
 def float64(keras):
     before, policy = keras.config.floatx(), keras.config.dtype_policy()
     keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
     with jax.enable_x64(True):
         yield
     keras.config.set_floatx(before)
