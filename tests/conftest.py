@@ -22,3 +22,10 @@ def dtype(request):
     """Run a test in both dtypes, float64 with x64 switched on."""
     with jax.enable_x64(request.param == "float64"):
         yield request.param
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forgotten_compilations():
+    """Compiled functions are kept in pieces of memory, of which a process may have only so many (vm.max_map_count)."""
+    yield
+    jax.clear_caches()

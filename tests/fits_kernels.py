@@ -65,15 +65,15 @@ def _svc_with_probability(draw: Draw):
 
 @fit_of("NuSVC")
 def _nu_svc(draw: Draw):
-    x, y = draw.labelled()
-    x = _dense_or_sparse(draw, x)
-    most = 0.9 * 2 * np.unique(y, return_counts=True)[1].min() / len(y)
     # A machine that hardly separates has large terms that cancel, and with them digits, here and in scikit-learn.
     while True:
+        x, y = draw.labelled()
+        x = _dense_or_sparse(draw, x)
+        most = 0.9 * 2 * np.unique(y, return_counts=True)[1].min() / len(y)
         options = kernel_options(draw) | _decision_options(draw)
-        estimator = NuSVC(nu=most * draw.number(0.3, 1), **options)
-        # libsvm may find no finite machine where the kernel is indefinite.
-        with contextlib.suppress(ValueError):
+        estimator = NuSVC(nu=most * draw.number(0.3, 1), max_iter=100_000, **options)
+        # libsvm may find no finite machine, or none soon, where the kernel is indefinite.
+        with contextlib.suppress(ValueError), warnings.catch_warnings(action="ignore"):
             if abs(estimator.fit(x, y).dual_coef_).max() < 10:
                 return estimator, x, y
 

@@ -13,7 +13,7 @@ from pcacam_jax import Stage, jacobian
 from pcacam_jax.numerics import relative_error
 from pcacam_jax.scikit import pair_values
 from pcacam_jax.scikit.registry import as_dense, steps_of
-from pcacam_jax.stages import PairwiseMargins
+from pcacam_jax.stages.svm import pair_signs
 
 METHODS = {
     "decision": "decision_function",
@@ -51,7 +51,7 @@ def own_output(estimator: Any, output: str, x: np.ndarray) -> np.ndarray:
         elif output in ("pairs", "margin"):
             values = pair_values(last, _before(estimator, x))
             if output == "margin":
-                values = np.asarray(jax.vmap(PairwiseMargins(len(last.classes_)))(jnp.asarray(values)))
+                values = values @ pair_signs(len(last.classes_)).T
         else:
             values = getattr(estimator, METHODS[output])(x)
     return as_dense(values).reshape(len(x), -1)

@@ -60,7 +60,8 @@ class PairwiseMargins:
         return signs
 
     def _signs(self, pairs: Float[Array, " P"]) -> Float[Array, "C P"]:
-        return jnp.asarray(pair_signs(self.classes), pairs.dtype)
+        # A copy: JAX would take NumPy's array as it lies in memory, which is given up right here.
+        return jnp.array(pair_signs(self.classes), pairs.dtype)
 
 
 def votes(first_wins: Bool[Array, " P"], classes: int) -> Int[Array, " C"]:
