@@ -1,6 +1,8 @@
 """How far the stage of a fitted estimator is from scikit-learn, and its closed form from autodiff and differences."""
 
+import copy
 import functools
+import itertools
 import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -11,9 +13,7 @@ import numpy as np
 
 from pcacam_jax import Stage, jacobian
 from pcacam_jax.numerics import relative_error
-from pcacam_jax.scikit import pair_values
 from pcacam_jax.scikit.registry import as_dense, steps_of
-from pcacam_jax.stages.svm import pair_signs
 
 METHODS = {
     "decision": "decision_function",
@@ -49,12 +49,28 @@ def own_output(estimator: Any, output: str, x: np.ndarray) -> np.ndarray:
         if (type(last).__name__, output) in OWN:
             values = OWN[type(last).__name__, output](last, _before(estimator, x))
         elif output in ("pairs", "margin"):
-            values = pair_values(last, _before(estimator, x))
+            values = _pairs(last, _before(estimator, x))
             if output == "margin":
-                values = values @ pair_signs(len(last.classes_)).T
+                values = _margins(values, len(last.classes_))
         else:
             values = getattr(estimator, METHODS[output])(x)
     return as_dense(values).reshape(len(x), -1)
+
+
+def _pairs(machine: Any, x: np.ndarray) -> np.ndarray:
+    of_pairs = copy.copy(machine).set_params(decision_function_shape="ovo")
+    return of_pairs.decision_function(x).reshape(len(x), -1)
+
+
+def _margins(pairs: np.ndarray, classes: int) -> np.ndarray:
+    """Every pair speaks for its first class and against its second; the one machine of two classes for the second."""
+    if classes == 2:
+        return np.hstack([-pairs, pairs])
+    margins = np.zeros((len(pairs), classes))
+    for (first, second), values in zip(itertools.combinations(range(classes), 2), pairs.T, strict=True):
+        margins[:, first] += values
+        margins[:, second] -= values
+    return margins
 
 
 def _before(estimator: Any, x: np.ndarray) -> np.ndarray:
