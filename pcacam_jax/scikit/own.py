@@ -8,7 +8,7 @@ from sklearn.svm import SVC, NuSVC
 from pcacam_jax.scikit.convert import from_sklearn, outputs_of
 from pcacam_jax.scikit.frozen import last_step
 from pcacam_jax.scikit.registry import Estimator, out_size
-from pcacam_jax.scikit.svm import check_probabilities, svm_classifier
+from pcacam_jax.scikit.svm import svm_classifier
 from pcacam_jax.stages.classifier import Classifier
 from pcacam_jax.stages.svm import SVMClassifier
 from pcacam_jax.types import Stage
@@ -37,7 +37,6 @@ def scores_from_sklearn(
         output = "margin" if machine else known[0]
     if machine and output == "margin":
         return svm_classifier(estimator, dtype=dtype)
-    check_probabilities(estimator, output)
     stage = from_sklearn(estimator, output=output, dtype=dtype)
     if not is_classifier(last) or output not in CLASS_SCORES or (output == "decision" and _decides_by_pairs(last)):
         return stage
