@@ -55,6 +55,7 @@ def main() -> None:
             rows += [gap_to_predict_proba(arguments.fits, fits, parities)] if name == PLATT else []
             print("\n".join(rows), flush=True)
             lines += rows
+            jax.clear_caches()  # compiled functions map memory, of which a process may have only so many pieces
     print(f"\n{arguments.fits} fits each, {time.perf_counter() - start:.0f} s")
     if arguments.out:
         arguments.out.write_text("\n".join(lines) + "\n")
