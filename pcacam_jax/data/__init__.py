@@ -2,7 +2,8 @@
 
 from pcacam_jax.data.dataset import Dataset
 from pcacam_jax.data.images import SMALLEST_SIZE, load_image
-from pcacam_jax.data.paper_sets import PAPER_SETS, PaperSet, read_paper_set
+from pcacam_jax.data.paper_sets import read_paper_set, sets_in
+from pcacam_jax.data.paper_table import PAPER_SETS, PaperSet
 from pcacam_jax.data.sources import EMBEDDED_SAMPLE, read_dataset
 from pcacam_jax.data.splits import ArraySplit, FolderSplit, Split
 from pcacam_jax.data.tfds_source import RecordSplit
@@ -20,4 +21,5 @@ __all__ = [
     "load_image",
     "read_dataset",
     "read_paper_set",
+    "sets_in",
 ]

@@ -1,7 +1,10 @@
 """A dataset: named classes, a part to fit on and a part to measure on."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +24,8 @@ class Dataset:
         test: the part that they are measured on.
 
     Raises:
-        InputError: fewer than two classes, a repeated class name, an empty split, or a label without a name.
+        InputError: fewer than two classes, an empty or repeated class name, an empty split, a label without a name, or
+            a class without a training image.
     """
 
     name: str
@@ -31,6 +35,12 @@ class Dataset:
 
     def __post_init__(self):
         count = len(self.class_names)
+        unnamed = [name for name in self.class_names if not isinstance(name, str) or not name.strip()]
+        if unnamed:
+            raise InputError(
+                f"the class names of {self.name} must be non-empty strings, but one is {unnamed[0]!r}; name every "
+                "class."
+            )
         if count < 2:
             raise InputError(
                 f"the dataset {self.name} must have at least 2 classes to tell apart, but it has {count} "
@@ -49,6 +59,13 @@ class Dataset:
                     f"the {part} labels of {self.name} must lie in 0..{count - 1}, one for each class name, but they "
                     f"run from {split.labels.min()} to {split.labels.max()}; renumber them or name every class."
                 )
+        # A classifier that was not fitted on every class numbers them by itself
+        absent = [self.class_names[label] for label in np.setdiff1d(np.arange(count), self.train.labels)]
+        if absent:
+            raise InputError(
+                f"the train split of {self.name} must hold images of every class, but it has none of {few(absent)}; "
+                "add some or leave these classes out."
+            )
 
     def limited(self, per_class: int, seed: int = 0) -> "Dataset":
         """Return the dataset with at most ``per_class`` images of every class in each part.
@@ -57,10 +74,10 @@ class Dataset:
         larger one does.
 
         Raises:
-            InputError: ``per_class`` is under 1.
+            InputError: ``per_class`` is no whole number from 1, or ``seed`` none from 0.
         """
-        if per_class < 1:
-            raise InputError(f"the limit must be at least 1 image of every class, got {per_class}; choose more.")
+        _check_whole("the limit of images of every class", per_class, 1)
+        check_seed(seed)
         train, test = (
             split.take(
                 _limited_rows(split.labels, len(self.class_names), per_class, np.random.default_rng([seed, part]))
@@ -68,6 +85,25 @@ class Dataset:
             for part, split in enumerate((self.train, self.test))
         )
         return replace(self, train=train, test=test)
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed that is no whole number from 0.
+
+    Raises:
+        InputError: it is not.
+    """
+    _check_whole("the seed", seed, 0)
+
+
+def few(values: Sequence[Any] | np.ndarray) -> str:
+    """Return up to twelve values in a row, and dots if there are more."""
+    return ", ".join(map(str, values[:12])) + (", ..." if len(values) > 12 else "")
+
+
+def _check_whole(name: str, value: Any, lowest: int) -> None:
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < lowest:
+        raise InputError(f"{name} must be a whole number from {lowest}, got {value!r}; choose another.")
 
 
 def _limited_rows(labels: np.ndarray, classes: int, limit: int, generator: np.random.Generator) -> NDArray[np.int64]:

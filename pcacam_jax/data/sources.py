@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from pcacam_jax.checks import InputError
-from pcacam_jax.data.dataset import Dataset
+from pcacam_jax.data.dataset import Dataset, check_seed
 from pcacam_jax.data.folders import class_folders, read_folders
-from pcacam_jax.data.paper_sets import PAPER_SETS, read_paper_set
+from pcacam_jax.data.paper_sets import read_paper_set
+from pcacam_jax.data.paper_table import PAPER_SETS
 from pcacam_jax.data.parts import (
     PARTS,
     Part,
@@ -77,6 +78,7 @@ def read_dataset(
     """
     if not 0 < test_fraction < 1:
         raise InputError(f"test_fraction must lie between 0 and 1, got {test_fraction}; 0.2 is usual.")
+    check_seed(seed)
     options = Options(None if class_names is None else tuple(class_names), test_fraction, seed)
     dataset = _read(source, options, data_dir)
     return dataset if limit_per_class is None else dataset.limited(limit_per_class, seed)

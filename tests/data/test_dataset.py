@@ -205,12 +205,27 @@ def test_a_folder_split_checks_its_labels(tmp_path):
         (("cat",), slice(None), r"at least 2 classes to tell apart, but it has 1 \(cat\)"),
         (("cat", "cat"), slice(None), "cat comes more than once"),
         (("cat", "dog"), slice(0), "test split of pets must hold images"),
+        (("cat", ""), slice(None), "class names of pets must be non-empty strings, but one is ''; name every class"),
+        ((" ", "dog"), slice(None), "must be non-empty strings, but one is ' '"),
+        ((0, 1), slice(None), "class names of pets must be non-empty strings, but one is 0; name every class"),
     ],
 )
 def test_wrong_datasets_are_refused(names, rows, sentence):
     split = ArraySplit(draw(5, 28, 28), LABELS)
     with pytest.raises(InputError, match=sentence):
         Dataset("pets", names, split, split.take(rows))
+
+
+def test_a_class_without_a_training_image_is_refused_but_may_be_absent_from_the_test():
+    split = ArraySplit(draw(5, 28, 28), LABELS * 2)
+    sentence = r"train split of pets must hold images of every class, but it has none of dog, fox; add some or leave"
+    with pytest.raises(InputError, match=sentence):
+        Dataset("pets", ("cat", "dog", "eel", "fox"), split, split)
+    whole = ArraySplit(draw(5, 28, 28), np.array([0, 1, 2, 0, 1]))
+    dataset = Dataset("pets", ("cat", "dog", "eel"), whole, split)
+    limited = dataset.limited(1)
+    assert np.bincount(limited.train.labels).tolist() == [1, 1, 1]
+    assert np.bincount(limited.test.labels).tolist() == [1, 0, 1]
 
 
 @pytest.mark.parametrize("label", [-1, 2])

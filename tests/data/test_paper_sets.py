@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from pcacam_jax.checks import InputError
-from pcacam_jax.data import PAPER_SETS, read_dataset, read_paper_set
+from pcacam_jax.data import PAPER_SETS, read_dataset, read_paper_set, sets_in
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the real images are not beside the repository")
@@ -18,10 +18,10 @@ def pictures(count, side=36):
     return np.random.default_rng(count).integers(0, 256, (count, side, side), np.uint8)
 
 
-def write_pair(folder, train, test):
+def write_pair(folder, train, test, **more):
     folder.mkdir(parents=True)
     for part, labels in (("train", train), ("test", test)):
-        np.savez(folder / f"{part}.npz", images=pictures(len(labels), 4), labels=np.asarray(labels))
+        np.savez(folder / f"{part}.npz", images=pictures(len(labels), 4), labels=np.asarray(labels), **more)
 
 
 def write_folders(folder, train, test):
@@ -83,7 +83,7 @@ def test_stored_labels_are_the_papers_numbers(tmp_path, dtype):
     [
         (np.arange(1, 11), r"labels of .*train\.npz must be integers in 0\.\.9, .* but they are 1, 2, .*10; renumber"),
         (np.arange(10) - 1, r"must be integers in 0\.\.9, the 10 classes of MNIST, but they are -1, 0"),
-        (np.array(list("0123456789")), r"must be integers in 0\.\.9"),
+        (np.array(list("0123456789")), r"in 0\.\.9, .*, but they are the strings 0, 1, .*, 9; store integers, 0 for 0"),
         (np.arange(10) / 1.0, "integers or strings"),
         (np.minimum(np.arange(10), 7), r"train\.npz must hold images of each class of MNIST, but has none of 8, 9"),
     ],
@@ -91,6 +91,40 @@ def test_stored_labels_are_the_papers_numbers(tmp_path, dtype):
 def test_labels_out_of_range_are_refused(tmp_path, labels, sentence):
     write_pair(tmp_path / "mnist", labels, np.arange(10))
     refused(sentence, "mnist", tmp_path)
+
+
+SHUFFLED = np.array(["truck", "Birds", "cat", "airplane", "automobile", "deer", "dog", "Frog", "horse", "ship"])
+
+
+@pytest.mark.parametrize("both_in_one", [False, True])
+def test_class_names_in_a_file_say_which_number_is_which_class(tmp_path, both_in_one):
+    labels = np.arange(10, dtype=np.uint8)
+    if both_in_one:
+        (tmp_path / "cifar10").mkdir()
+        arrays = {"train_images": pictures(10), "test_images": pictures(10)}
+        arrays |= {"train_labels": labels, "test_labels": labels[::-1, None], "class_names": SHUFFLED}
+        np.savez(tmp_path / "cifar10" / "all.npz", **arrays)
+    else:
+        write_pair(tmp_path / "cifar10", labels, labels[::-1], class_names=SHUFFLED)
+    dataset = read_paper_set("cifar10", tmp_path)
+    assert dataset.class_names == PAPER_SETS["cifar10"].class_names
+    np.testing.assert_array_equal(dataset.train.labels, [9, 2, 3, 0, 1, 4, 5, 6, 7, 8])
+    np.testing.assert_array_equal(dataset.test.labels, [8, 7, 6, 5, 4, 1, 0, 3, 2, 9])
+
+
+def test_class_names_in_another_order_are_told_of_with_wrong_labels(tmp_path):
+    write_pair(tmp_path / "dog_cat", [1, 2], [0, 1], class_names=np.array(["dog", "cat"]))
+    refused("but they are 1, 2; renumber them, 0 for dog", "dog_cat", tmp_path)
+    write_pair(tmp_path / "chest_xray", [0, 2], [0, 1, 2], class_names=np.array(["normal", "Pneumonia", "COVID19"]))
+    refused("must hold images of each class of Chest X-ray, but has none of pneumonia;", "chest_xray", tmp_path)
+
+
+@pytest.mark.parametrize("names", [("dog", "wolf"), ("dog",), ("dog", "cat", "eel"), ("dog", "Dogs"), ()])
+def test_class_names_in_a_file_that_are_not_the_papers_are_refused(tmp_path, names):
+    write_pair(tmp_path / "dog_cat", [0, 1], [0, 1], class_names=np.array(names, "U4"))
+    told = ", ".join(names) or "none"
+    sentence = rf"class_names in {tmp_path}/dog_cat must be the classes of Dog vs\. Cat, cat, dog, .* are {told}; "
+    refused(sentence, "dog_cat", tmp_path)
 
 
 @pytest.mark.parametrize("folders", [("COVID19", "NORMAL", "PNEUMONIA"), ("covid-19", "Normal", "pneumonia")])
@@ -153,6 +187,35 @@ def test_folders_that_are_absent_are_refused_with_how_to_get_them(tmp_path):
     sentence = rf"Chest X-ray must be given as files, .* Kaggle collection .* Cohen .* into {tmp_path}/chest_xray\.$"
     refused(sentence, "chest_xray", tmp_path)
     refused(r"into ROOT/chest_xray; name ROOT as the folder of datasets \(--data-root, data_dir\)", "chest_xray", None)
+
+
+def test_a_folder_of_datasets_that_is_absent_is_refused(tmp_path):
+    sentence = "the folder of datasets {} must be a folder, but there is none at this path; check the spelling"
+    (tmp_path / "file").touch()
+    for root in (tmp_path / "nowhere", tmp_path / "file"):
+        refused(sentence.format(root), "mnist", root)
+        with pytest.raises(InputError, match=sentence.format(root)):
+            sets_in(root)
+
+
+def test_the_sets_in_a_folder_are_named_in_the_papers_order(tmp_path):
+    write_folders(tmp_path / "dog_cat", ("cat", "dog"), ("cat", "dog"))
+    write_pair(tmp_path / "mnist", np.arange(10), np.arange(10))
+    (tmp_path / "cifar10").mkdir()
+    (tmp_path / "other").mkdir()
+    assert sets_in(tmp_path) == sets_in(str(tmp_path)) == ("mnist", "dog_cat")
+
+
+@pytest.mark.parametrize(("held", "told"), [((), "nothing"), (("sample", "full"), "full, sample")])
+def test_a_folder_without_any_set_is_refused_with_what_it_holds(tmp_path, held, told):
+    for name in held:
+        (tmp_path / name / "mnist").mkdir(parents=True)
+    sentence = (
+        f"the folder of datasets {tmp_path} must hold at least one of mnist, fashion_mnist, blood_mnist, cifar10, "
+        f"chest_xray, dog_cat, but it holds {told}; "
+    )
+    with pytest.raises(InputError, match=sentence):
+        sets_in(tmp_path)
 
 
 def test_an_unknown_name_is_refused():

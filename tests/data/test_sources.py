@@ -65,6 +65,15 @@ def test_a_test_fraction_outside_0_and_1_is_refused(tmp_path, fraction):
     refused("test_fraction must lie between 0 and 1", write_npz(tmp_path / "shapes.npz"), test_fraction=fraction)
 
 
+@pytest.mark.parametrize("seed", [-1, 1.5])
+def test_a_wrong_seed_is_refused(tmp_path, seed):
+    refused(f"the seed must be a whole number from 0, got {seed}", write_npz(tmp_path / "shapes.npz"), seed=seed)
+
+
+def test_a_wrong_limit_is_refused(tmp_path):
+    refused("must be a whole number from 1, got 2.5", write_npz(tmp_path / "shapes.npz"), limit_per_class=2.5)
+
+
 def test_a_class_of_one_image_cannot_be_divided(tmp_path):
     path = write_npz(tmp_path / "shapes.npz", PIXELS[:4], np.array([5, 5, 9, 5]))
     refused("at least 2 images .* but 9 has 1", path)
@@ -99,6 +108,7 @@ def test_class_names_come_from_the_caller_then_from_the_file(tmp_path):
     assert read_dataset(path, class_names=["a", "b", "c"]).class_names == ("a", "b", "c")
     refused(r"2 names \(a, b\) and 3 values \(0, 1, 2\)", path, class_names=["a", "b"])
     refused("a comes more than once", path, class_names=["a", "b", "a"])
+    refused("must be non-empty strings, but one is ''", path, class_names=["a", "", "b"])
 
 
 @pytest.mark.parametrize("names", [np.arange(3), np.array("disc"), np.array([b"a", b"b", b"c"])])

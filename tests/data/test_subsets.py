@@ -144,10 +144,20 @@ def test_a_smaller_limit_draws_from_what_a_larger_one_draws():
     assert set(places(DATASET.limited(4, 1))) < set(places(DATASET.limited(9, 1)))
 
 
-@pytest.mark.parametrize("limit", [0, -3])
-def test_a_limit_under_one_is_refused(limit):
-    with pytest.raises(InputError, match=f"at least 1 image of every class, got {limit}"):
+@pytest.mark.parametrize("limit", [0, -3, 2.5, True, "2"])
+def test_a_limit_that_is_no_count_is_refused(limit):
+    with pytest.raises(InputError, match=f"limit .* must be a whole number from 1, got {limit!r}; choose"):
         DATASET.limited(limit, 0)
+
+
+@pytest.mark.parametrize("seed", [-1, 0.5, None])
+def test_a_seed_that_is_none_is_refused(seed):
+    with pytest.raises(InputError, match=f"the seed must be a whole number from 0, got {seed!r}; choose"):
+        DATASET.limited(2, seed)
+
+
+def test_whole_numbers_of_numpy_are_taken():
+    assert places(DATASET.limited(np.int64(4), np.uint8(1))) == places(DATASET.limited(4, 1))
 
 
 def test_reading_takes_a_limit(tmp_path):

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from pcacam_jax.checks import InputError
-from pcacam_jax.data import PAPER_SETS, RecordSplit, read_dataset, read_paper_set
+from pcacam_jax.data import PAPER_SETS, RecordSplit, read_dataset, read_paper_set, sets_in
 
 tfds = pytest.importorskip("tensorflow_datasets")
 
@@ -175,6 +175,16 @@ def test_files_of_the_paper_set_are_found_before_tfds(root):
     assert not isinstance(read_paper_set("mnist", root).train, RecordSplit)
 
 
+def test_prepared_records_count_among_the_sets_in_a_folder(prepared):
+    assert sets_in(prepared) == ("mnist", "dog_cat")
+
+
+def test_a_set_whose_classes_are_not_in_the_papers_order_is_refused(tmp_path):
+    features = {**digits(), "label": tfds.features.ClassLabel(names=list("1023456789"))}
+    prepare(tmp_path, "mnist", {"train": 20, "test": 20}, features=features, version="3.0.1")
+    refused("mnist must have the classes of MNIST, 0, 1, .* order, but it has 1, 0, 2", "mnist", data_dir=tmp_path)
+
+
 def test_a_set_that_is_not_prepared_is_refused_at_once_with_the_command(tmp_path, monkeypatch):
     def closed(*arguments, **options):
         raise AssertionError("the network was asked")
@@ -186,8 +196,8 @@ def test_a_set_that_is_not_prepared_is_refused_at_once_with_the_command(tmp_path
     refused(rf"must lie prepared in {tmp_path}/mnist/[\d.]+, .* run `{command}`", "tfds:mnist", data_dir=tmp_path)
     assert time.monotonic() - start < 20
     assert list(tmp_path.iterdir()) == []
-    sentence = r"tfds build cifar10 .*; or put train\.npz and test\.npz .* into .*/nowhere/cifar10\.$"
-    refused(sentence, "cifar10", data_dir=tmp_path / "nowhere")
+    sentence = rf"tfds build cifar10 .*; or put train\.npz and test\.npz .* into {tmp_path}/cifar10\.$"
+    refused(sentence, "cifar10", data_dir=tmp_path)
 
 
 def test_a_half_prepared_folder_is_not_taken_for_good(root):
@@ -266,7 +276,7 @@ def test_the_stand_in_of_tfds_testing_is_read_as_a_set(prepared):
     assert "tensorflow" not in sys.modules
 
 
-def test_a_label_out_of_range_and_an_unreadable_image_are_refused(prepared):
+def test_a_label_out_of_range_an_absent_class_and_an_unreadable_image_are_refused(prepared):
     contents = [encoded(pixels) for pixels in pictures(3000)]
     contents[1500] = contents[1500][:200]
     labels = itertools.cycle([*range(9), -1])
@@ -276,6 +286,8 @@ def test_a_label_out_of_range_and_an_unreadable_image_are_refused(prepared):
 
     with tfds.testing.mock_data(as_data_source_fn=source, data_dir=str(prepared)):
         refused(r"train labels of mnist must lie in 0\.\.9, .* from -1 to 8", "tfds:mnist", data_dir=prepared)
+        labels = itertools.cycle(range(9))
+        refused("train split of mnist must hold .* but it has none of 9; add", "tfds:mnist", data_dir=prepared)
         labels = itertools.cycle(range(10))
         train = read_dataset("tfds:mnist", data_dir=prepared).train
     sentence = r"the image 1500 of train of .*3\.0\.1 cannot be decoded .*; 1 of the 3000 images"
