@@ -39,22 +39,28 @@ def scores_by_components(outcome: Outcome) -> list[float]:
     return [float(f1_score(truth, svm.predict(v_test[:, : svm.n_features_in_]), average="macro")) for svm in svms]
 
 
-def silhouette(outcome: Outcome) -> float:
+def silhouette(outcome: Outcome) -> float | None:
+    """Return the silhouette of the test images, None where no two of them are of one class."""
     from sklearn.metrics import silhouette_score
 
     v, labels, _ = part(outcome, "test")
-    return float(silhouette_score(v, labels))
+    kinds = len(np.unique(labels))
+    return float(silhouette_score(v, labels)) if 1 < kinds < len(labels) else None
 
 
 def measure(outcomes: Outcomes) -> Finding:
     scores = {name: scores_by_components(outcome) for name, outcome in outcomes.items()}
     apart = {name: silhouette(outcome) for name, outcome in outcomes.items()}
-    rows = [(outcomes[name].title, *(f"{f1:.3f}" for f1 in own), f"{apart[name]:+.2f}") for name, own in scores.items()]
+    measured = {name: value for name, value in apart.items() if value is not None}
+    rows = [
+        (outcomes[name].title, *(f"{f1:.3f}" for f1 in own), f"{measured[name]:+.2f}" if name in measured else "-")
+        for name, own in scores.items()
+    ]
     columns = ["v1", *(f"v1 to v{d}" for d in range(2, len(next(iter(scores.values()))) + 1))]
     one = [outcomes[name].title for name, own in scores.items() if own[-1] - own[0] < LITTLE]
     verdicts = [
         f"Test images lie nearer to their own class than to the next (silhouette above 0; 1 is tight and far apart) in "
-        f"{sum(value > 0 for value in apart.values())} of {len(apart)} sets.",
+        f"{sum(value > 0 for value in measured.values())} of {len(measured)} sets.",
         f"The first component alone is within {LITTLE} of all of them in {len(one)} of {len(scores)} sets"
         + (f": {listed(one)}." if one else "."),
     ]

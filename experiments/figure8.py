@@ -31,9 +31,9 @@ DIFFERENT = {"fashion_mnist": "Trouser", "blood_mnist": "neutrophil"}
 """Classes for which the paper's conventional and SVM maps differ."""
 
 
-def differing(outcome: Outcome) -> list[float]:
-    """Return for each seed how often two components' maps show different regions, mean over pairs."""
-    return over_seeds(outcome, lambda own: mean([p["differ"] for p in own["pairs"] if p["differ"] is not None]))
+def differing(outcome: Outcome, key: str = "differ") -> list[float]:
+    """Return for each seed how often two components' maps show different regions, mean over pairs; "chance": by it."""
+    return over_seeds(outcome, lambda own: mean([pair[key] for pair in own["pairs"] if pair[key] is not None]))
 
 
 def measure(outcomes: Outcomes) -> Finding:
@@ -46,17 +46,19 @@ def measure(outcomes: Outcomes) -> Finding:
             text(with_cnn(outcome, svm, "chance")),
             percent(with_cnn(outcome, svm, "correlation", "alike")),
             percent(differing(outcome)),
+            percent(differing(outcome, "chance")),
         )
         for outcome in outcomes.values()
         for svm in SVMS
     ]
-    columns = ("set", "SVM", "map", "like Grad-CAM", "by chance", "images alike", "components differ")
+    columns = ("set", "SVM", "map", "like Grad-CAM", "by chance", "images alike", "components differ", "by chance")
     return Finding(
         tables=(Table(columns, tuple(rows), "correlation of SVM maps with conventional Grad-CAM, both after ReLU"),),
         verdicts=tuple(verdicts(outcomes)),
         data={
             name: {
                 "differ": differing(outcome),
+                "differ_by_chance": differing(outcome, "chance"),
                 **{svm: {key: with_cnn(outcome, svm, key) for key in ("correlation", "chance")} for svm in SVMS},
             }
             for name, outcome in outcomes.items()
@@ -68,8 +70,11 @@ def verdicts(outcomes: Outcomes) -> list[str]:
     sentences = [similar(outcomes, svm) for svm in SVMS]
     sentences.append(
         "Two components look at different regions (no side of one like any side of the other) on "
-        + ", ".join(f"{share_of(mean(differing(o)))} of {o.title}" for o in outcomes.values())
-        + "."
+        + "; ".join(
+            f"{share_of(mean(differing(o)))} of {o.title}, by chance on {share_of(mean(differing(o, 'chance')))}"
+            for o in outcomes.values()
+        )
+        + ". Below chance means that the components of an image share regions more than two images do."
     )
     return sentences + [text for name, outcome in outcomes.items() if (text := one_image(name, outcome))]
 

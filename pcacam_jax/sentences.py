@@ -72,8 +72,9 @@ def _zeros(title: str, own: dict[str, Any]) -> str:
 def _pair(own: dict[str, Any]) -> str:
     first, second = own["components"]
     return (
-        f"Components {first} and {second} look at different regions on {_percent(own['differ'])} of the images: "
-        "no side of one is similar to a side of the other."
+        f"Components {first} and {second} look at different regions on {_percent(own['differ'])} of the images, where "
+        "no side of one is similar to a side of the other; with the map of another image it is "
+        f"{_percent(own['chance'])}."
     )
 
 

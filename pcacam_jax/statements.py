@@ -9,11 +9,13 @@ each remark is a share of images or a mean:
   decision's map holds |w_r| times that side.
 - The share of component r in a decision is |w_r| ||L_r|| / sum_s |w_s| ||L_s||; it dominates above one half.
 - Opposed are two maps whose cosine before ReLU is negative: what raises the one value lowers the other.
-- Chance is the same correlation with the map of another image: objects in the middle make all maps a little alike.
+- Chance is the same number with a map of another test image, drawn without regard to its class: objects in the middle
+  make all maps a little alike, and maps of few values are often alike, or different, whatever they show.
 
 What has no value is left out of means and shares alike, and a mean of none is None: a map that is zero everywhere
-correlates with nothing, so it is neither alike nor different, and a vanished gradient has no shares. Every summary says
-of how many images it is; ``zero_maps`` and ``zero_weights`` count what an SVM's shares leave out.
+correlates with nothing, so it is neither alike nor different, and a vanished gradient has no shares: its map and
+weights count as zero. Every summary says of how many images it is; ``zero_maps`` and ``zero_weights`` count what an
+SVM's shares leave out.
 """
 
 from typing import Any, NamedTuple
@@ -68,8 +70,8 @@ def map_statements(fitted: Fitted, *, count: int = 200) -> dict[str, Any]:
     Returns:
         ``data``, ``images``, ``map_shape``, ``alike`` (the threshold), ``explained_variance_ratio``; ``classifiers``:
         for each SVM its likeness to ``cnn`` and to each of ``components`` with weights and shares; ``components``: how
-        far the sign of a map follows that of its value; ``pairs`` of components: how often they differ; ``classes``:
-        mean values and the balance of the maps of each.
+        far the sign of a map follows that of its value; ``pairs`` of components: how often they differ, and by chance;
+        ``classes``: mean values and the balance of the maps of each.
     """
     test = fitted.dataset.test
     rows = even_rows(test.labels, count)
@@ -113,8 +115,11 @@ def _components(explained: Explanation, depth: int) -> Components:
 
 def _decisions(explained: Explanation, t: int) -> Decisions:
     weights = explained.mixture.get(explained.targets[t], np.empty((len(explained.labels), 0)))
-    signed, positive = (np.asarray(maps)[:, t] for maps in (explained.signed, explained.positive))
-    return Decisions(signed, positive, explained.labels[:, t], np.asarray(weights))
+    there = ~explained.vanished[:, t]
+    signed, positive = (
+        np.asarray(maps)[:, t] * there[:, None, None] for maps in (explained.signed, explained.positive)
+    )
+    return Decisions(signed, positive, explained.labels[:, t], np.asarray(weights) * there[:, None])
 
 
 def _classifier(own: Decisions, cnn: Decisions, components: Components) -> dict[str, Any]:
@@ -193,16 +198,22 @@ def _sign(components: Components, r: int) -> dict[str, Any]:
 
 def _pair(components: Components, r: int, s: int) -> dict[str, Any]:
     """Return how alike the maps of two components are; they differ where no side of one is alike any of the other."""
-    both = np.stack(
-        [_correlations(components.sides[:, r, a], components.sides[:, s, b]) for a in (0, 1) for b in (0, 1)], axis=1
-    )
-    compared = ~np.isnan(both).all(axis=1)
+    first, second = components.sides[:, r], components.sides[:, s]
     return {
         "components": [r + 1, s + 1],
         "correlation": summary(_correlations(components.signed[:, r], components.signed[:, s])),
         "cosine": summary(_cosines(components.signed[:, r], components.signed[:, s])),
-        "differ": _mean(~(both[compared] >= ALIKE).any(axis=1)),
+        "differ": _differ(first, second),
+        "chance": _differ(first, _elsewhere(second)),
     }
+
+
+def _differ(first: np.ndarray, second: np.ndarray) -> float | None:
+    """Return on which share of N images no side of (N, 2, h, w) ``first`` is alike any side of ``second``."""
+    pairs = [_correlations(first[:, a], second[:, b]) for a in (0, 1) for b in (0, 1)]
+    likeness = np.stack(pairs, axis=1)
+    compared = ~np.isnan(likeness).all(axis=1)
+    return _mean(~(likeness[compared] >= ALIKE).any(axis=1))
 
 
 def _class(components: Components, name: str, members: np.ndarray) -> dict[str, Any]:
@@ -220,8 +231,12 @@ def _class(components: Components, name: str, members: np.ndarray) -> dict[str, 
 
 
 def _elsewhere(maps: np.ndarray) -> np.ndarray:
-    """Return for each image the map of another, half the list further on: mostly one of another class."""
-    return np.roll(maps, len(maps) // 2, axis=0) if len(maps) > 1 else np.full_like(maps, np.nan)
+    """Return for each image the maps of another, the next in an order drawn once and for all; NaN of a single image."""
+    order = np.random.default_rng(0).permutation(len(maps))
+    others = np.full_like(maps, np.nan)
+    if len(maps) > 1:
+        others[order] = maps[np.roll(order, 1)]
+    return others
 
 
 def _largest_is_most_alike(share: np.ndarray, likeness: np.ndarray) -> float | None:

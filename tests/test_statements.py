@@ -66,6 +66,19 @@ def pearson(first, second):
     return np.nan if np.ptp(first) == 0 or np.ptp(second) == 0 else np.corrcoef(first, second)[0, 1]
 
 
+def another(n):
+    """Return which image stands for chance at the n-th: the one before it in an order drawn by the seed 0."""
+    order = list(np.random.default_rng(0).permutation(COUNT))
+    return order[order.index(n) - 1]
+
+
+def test_chance_takes_every_other_image_once_whatever_its_class(images):
+    others = [another(n) for n in range(COUNT)]
+    assert sorted(others) == list(range(COUNT))
+    assert all(other != n for n, other in enumerate(others))
+    assert 0 < sum(images[other][0] == images[n][0] for n, other in enumerate(others)) < COUNT
+
+
 def loops(images, t, r):
     """Return what is said of the classifier of target ``t`` and component ``r``, one image at a time."""
     found = Counter()
@@ -73,8 +86,8 @@ def loops(images, t, r):
     for n, (_, own) in enumerate(images):
         weights = np.asarray(own.mixture[own.targets[t]][0], float)
         signed = np.asarray(own.signed[0], float)
-        other = np.asarray(images[(n - len(images) // 2) % len(images)][1].signed[0], float)
-        other_weight = images[(n - len(images) // 2) % len(images)][1].mixture[own.targets[t]][0][r]
+        other = np.asarray(images[another(n)][1].signed[0], float)
+        other_weight = images[another(n)][1].mixture[own.targets[t]][0][r]
         decision = np.maximum(sum(weights[s] * signed[s] for s in range(3)), 0)
         side = np.maximum(np.sign(weights[r]) * signed[r], 0)
         sizes = [abs(weights[s]) * np.linalg.norm(signed[s]) for s in range(3)]
@@ -119,10 +132,8 @@ def test_the_cnn_is_compared_as_defined(said, images, name, t):
     assert own["cnn"]["correlation"]["mean"] == pytest.approx(np.nanmean(values), abs=1e-5)
     assert own["cnn"]["same_class"] == pytest.approx(same.mean())
     assert own["cnn"]["correlation_same_class"]["mean"] == pytest.approx(np.nanmean(values[same]), abs=1e-5)
-    shifted = [
-        pearson(one.positive[0, t], images[n - COUNT // 2][1].positive[0, 3]) for n, (_, one) in enumerate(images)
-    ]
-    assert own["cnn"]["chance"]["mean"] == pytest.approx(np.nanmean(shifted), abs=1e-5)
+    elsewhere = [pearson(one.positive[0, t], images[another(n)][1].positive[0, 3]) for n, (_, one) in enumerate(images)]
+    assert own["cnn"]["chance"]["mean"] == pytest.approx(np.nanmean(elsewhere), abs=1e-5)
     flat = [(np.ravel(one.signed[0, t]), np.ravel(one.signed[0, 3])) for _, one in images]
     cosines = np.array([a @ b / np.linalg.norm(a) / np.linalg.norm(b) for a, b in flat])
     assert own["cnn"]["cosine"]["mean"] == pytest.approx(cosines.mean(), abs=1e-5)
@@ -150,13 +161,16 @@ def test_pairs_differ_where_no_sides_are_alike(said, images):
     assert [own["components"] for own in said["pairs"]] == [[1, 2], [1, 3], [2, 3]]
     for own in said["pairs"]:
         r, s = (component - 1 for component in own["components"])
-        differ = 0
-        for _, one in images:
-            first, second = np.asarray(one.signed[0, r]), np.asarray(one.signed[0, s])
-            differ += not any(
-                pearson(np.maximum(a * first, 0), np.maximum(b * second, 0)) >= ALIKE for a in (1, -1) for b in (1, -1)
-            )
-        assert own["differ"] == pytest.approx(differ / COUNT)
+        for key, beside in (("differ", lambda n: n), ("chance", another)):
+            differ = 0
+            for n, (_, one) in enumerate(images):
+                first, second = np.asarray(one.signed[0, r]), np.asarray(images[beside(n)][1].signed[0, s])
+                differ += not any(
+                    pearson(np.maximum(a * first, 0), np.maximum(b * second, 0)) >= ALIKE
+                    for a in (1, -1)
+                    for b in (1, -1)
+                )
+            assert own[key] == pytest.approx(differ / COUNT)
 
 
 def test_classes_have_their_means_and_balance(said, images):
@@ -221,6 +235,22 @@ def test_images_without_maps_change_no_share(run):
         assert [own[key] for own in said[part]] == pytest.approx([own[key] for own in expected[part]])
 
 
+def test_maps_of_gradients_that_underflowed_are_not_read(run, monkeypatch):
+    def lost(*arguments):
+        explained = explain(*arguments)
+        vanished = np.zeros_like(explained.vanished)
+        vanished[::2, explained.targets.index("svm_rbf:predicted")] = True
+        return dataclasses.replace(explained, vanished=vanished)
+
+    before = map_statements(run, count=20)["classifiers"]
+    monkeypatch.setattr("pcacam_jax.statements.explain", lost)
+    said = map_statements(run, count=20)["classifiers"]
+    assert said["svm_linear"] == before["svm_linear"]
+    assert before["svm_rbf"]["zero_weights"] == 0
+    assert said["svm_rbf"]["zero_weights"] == 10
+    assert said["svm_rbf"]["zero_maps"] >= 10
+
+
 def test_maps_of_one_value_and_half_precision_are_no_obstacle(fitted):
     """At 32 pixels a map has one value, so nothing correlates."""
     said = map_statements(dataclasses.replace(fitted, maps={"test": fitted.maps["test"].astype(np.float16)}), count=7)
@@ -272,7 +302,8 @@ def test_sentences_tell_the_numbers(said):
         "correlation": {"mean": 0.934, "alike": 0.884},
     }
     own["zero_maps"], told["classifiers"]["svm_linear"]["zero_maps"] = 0, 1
-    told["components"][0]["disagree"], told["pairs"][2]["differ"] = 0.25, 0.801
+    told["components"][0]["disagree"] = 0.25
+    told["pairs"][2] |= {"differ": 0.801, "chance": 0.9}
     for kind, mean in zip(told["classes"], (1.2, -0.5, -2.0), strict=True):
         kind["mean"][0] = mean
     for kind in told["classes"]:
@@ -289,7 +320,10 @@ def test_sentences_tell_the_numbers(said):
         "Component 1 is positive on average for cat (+1.2); negative on average for newt (-2) and dog (-0.5)."
         in written
     )
-    assert any(line.startswith("Components 2 and 3 look at different regions on 80 %") for line in written)
+    assert (
+        "Components 2 and 3 look at different regions on 80 % of the images, where no side of one is similar to a side "
+        "of the other; with the map of another image it is 90 %." in written
+    )
     assert any("25 % for component 1" in line for line in written)
     assert "The Lin-SVM's map is zero everywhere on 1 image." in written
     assert not any("RBF-SVM's map is zero" in line for line in written)

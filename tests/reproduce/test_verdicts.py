@@ -30,7 +30,7 @@ def statements(linear, rbf, *, share=0.7, differ=0.5, classes=()):
     return {
         "classifiers": own,
         "components": [{}],
-        "pairs": [{"differ": differ}],
+        "pairs": [{"differ": differ, "chance": None if differ is None else differ + 0.25}],
         "map_shape": [3, 3],
         "classes": [{"name": name, "mean": [mean]} for name, mean in classes],
     }
@@ -67,7 +67,8 @@ def test_figure_8_judges_both_svms_against_chance():
     assert rbf.endswith(
         "Other no, alike on an undefined share of the images, correlation undefined, by chance undefined."
     )
-    assert apart.endswith("50% of the images of Set, an undefined share of the images of Other.")
+    assert "on 50% of the images of Set, by chance on 75% of the images; an undefined share of the images of" in apart
+    assert apart.endswith("the components of an image share regions more than two images do.")
 
 
 def test_figure_9_judges_both_svms_against_chance():
@@ -117,8 +118,8 @@ def test_maps_keeps_every_seed_and_says_what_is_undefined():
 
 
 def airplanes(*images):
-    seed = {"classes": [{"positive_share": [0.5, 0.5]}]}
-    return {"cifar10": outcome(seed, **{"first.components": np.array(images)})}
+    seeds = [{"classes": [{"positive_share": shares}]} for shares in ([0.9, None], [0.1, 0.5])]
+    return {"cifar10": outcome(*seeds, **{"first.components": np.array(images)})}
 
 
 def test_figure_2_does_not_let_signs_cancel():
@@ -128,7 +129,26 @@ def test_figure_2_does_not_let_signs_cancel():
     assert finding.verdicts[0].startswith("4 of 4 maps are one-sided")
     assert "for 1 of 2 components (v1)" in finding.verdicts[1]
     assert "correlate by 1.00 in magnitude" in finding.verdicts[2]
-    assert [row[0] for row in finding.tables[0].rows[:2]] == ["(a) a, seed 7", "(b) a, seed 7"]
+    *single, mean = finding.tables[0].rows
+    assert [row[0] for row in single] == ["(a) a, seed 7", "(b) a, seed 7"]
+    # The second seed's components have other signs
+    assert mean == ("mean of all a images measured, seed 7", "0.90", "-")
+
+
+def test_figure_7_needs_two_images_of_a_class():
+    (claim,) = find_claims(["figure7"])
+    v, labels = np.random.default_rng(0).normal(size=(6, 3)), np.array([0, 1, 0, 1, 0, 1])
+
+    def of(rows):
+        arrays = {"train.features": v, "train.labels": labels, "test.features": v[rows], "test.labels": labels[rows]}
+        found = outcome({}, **arrays)
+        found.record["settings"] = {"cost": 1.0}
+        return claim.measure({"mnist": found})
+
+    alone, several = of([0, 1]), of([0, 1, 2])
+    assert (alone.tables[0].rows[0][-1], alone.data["mnist"]["silhouette"]) == ("-", None)
+    assert alone.verdicts[0].endswith("in 0 of 0 sets.")
+    assert several.tables[0].rows[0][-1] == f"{several.data['mnist']['silhouette']:+.2f}"
 
 
 def test_figure_2_leaves_out_maps_of_zeros():
