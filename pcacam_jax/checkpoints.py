@@ -1,6 +1,5 @@
 """Training kept on disk now and then, so that what was cut off goes on where it was, to the same bits."""
 
-import contextlib
 import time
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,10 +10,9 @@ import numpy as np
 
 from pcacam_jax import store
 from pcacam_jax.checks import InputError
-from pcacam_jax.files import writable_folder
+from pcacam_jax.files import remove_torn, writable_folder
 
 SECONDS_BETWEEN = 15.0
-TORN_SECONDS = 3600.0
 
 State = TypeVar("State")
 
@@ -27,7 +25,7 @@ class Checkpoints:
         self.kept = time.monotonic()
         if path is not None:
             writable_folder(path.parent)
-            _remove_torn(path)
+            remove_torn(path)
 
     def latest(self, fresh: State) -> State:
         """Return the kept state, or ``fresh`` where there is none, or none that is whole and of the same structure."""
@@ -53,14 +51,6 @@ class Checkpoints:
         leaves, _ = jax.tree.flatten_with_path(state)
         store.write_arrays(self.path, {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves})
         self.kept = time.monotonic()
-
-
-def _remove_torn(path: Path) -> None:
-    """Remove what a killed process left beside ``path`` unfinished; what is younger may belong to a living one."""
-    for torn in path.parent.glob(f".{path.stem}.*{path.suffix}"):
-        with contextlib.suppress(FileNotFoundError):
-            if time.time() - torn.stat().st_mtime > TORN_SECONDS:
-                torn.unlink()
 
 
 def _fits(array: np.ndarray, leaf: Any) -> bool:

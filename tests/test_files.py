@@ -2,7 +2,11 @@
 
 import json
 import os
+import signal
 import stat
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +69,13 @@ def test_files_and_folders_obey_the_umask(tmp_path, mask):
     assert stat.S_IMODE((tmp_path / "run").stat().st_mode) == 0o777 & ~mask
 
 
+def test_a_writer_that_sets_a_mode_of_its_own_does_not_keep_it(tmp_path):
+    with written_whole(tmp_path / "a.txt") as temporary:
+        temporary.touch(mode=0o600)
+    (tmp_path / "b.txt").touch()
+    assert (tmp_path / "a.txt").stat().st_mode == (tmp_path / "b.txt").stat().st_mode
+
+
 def write_run(folder, text):
     with folder_written_whole(folder, marker=MARKER) as temporary:
         assert temporary.parent == folder.parent
@@ -119,6 +130,96 @@ def test_a_swap_that_fails_puts_the_old_folder_back(tmp_path, monkeypatch):
         (temporary / "second").mkdir()
     assert len(calls) == 3
     assert names_in(tmp_path / "run") == ["first", MARKER]
+    assert names_in(tmp_path) == ["run"]
+
+
+def test_a_folder_that_was_filled_by_others_meanwhile_is_kept(tmp_path):
+    chapter = tmp_path / "run" / "chapter.tex"
+    with (
+        pytest.raises(InputError, match=r"holds other files \(no run\.json\)"),
+        folder_written_whole(chapter.parent, marker=MARKER),
+    ):
+        write_json(chapter, "years")
+    assert names_in(tmp_path / "run") == ["chapter.tex"]
+    assert names_in(tmp_path) == ["run"]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from pcacam_jax.files import folder_written_whole
+
+folder, renames = Path(sys.argv[1]), int(sys.argv[2])
+replace = Path.replace
+
+def replace_or_die(self, target):
+    global renames
+    if not renames:
+        os.kill(os.getpid(), signal.SIGKILL)
+    renames -= 1
+    return replace(self, target)
+
+Path.replace = replace_or_die
+with folder_written_whole(folder, marker="run.json") as temporary:
+    (temporary / "run.json").write_text("killed")
+    (temporary / "killed").mkdir()
+"""
+
+
+@pytest.mark.parametrize(("renames", "left"), [(0, "first"), (1, None), (2, "killed")])
+def test_what_a_killed_process_left_is_cleared_away_by_the_next(tmp_path, renames, left):
+    folder = tmp_path / "run[1]"
+    write_run(folder, "first")
+    (tmp_path / ".run[1].20240101").mkdir()  # the user's own
+    ended = subprocess.run([sys.executable, "-c", KILLED, folder, str(renames)], timeout=60)
+    assert ended.returncode == -signal.SIGKILL
+    assert len(names_in(tmp_path)) > 2
+    assert (folder / MARKER).read_text() == left if left else not folder.exists()
+    with pytest.raises(OSError, match="disk full"), folder_written_whole(folder, marker=MARKER) as temporary:
+        fill(temporary / "half")
+    assert names_in(folder) == [left or "first", MARKER]
+    assert names_in(tmp_path) == [".run[1].20240101", "run[1]"]
+
+
+def test_what_a_living_process_writes_is_let_alone(tmp_path):
+    with folder_written_whole(tmp_path / "run", marker=MARKER) as temporary:
+        (temporary / MARKER).write_text("slow")
+        write_run(tmp_path / "run", "quick")
+        assert (temporary / MARKER).read_text() == "slow"
+    assert names_in(tmp_path / "run") == [MARKER]
+    assert names_in(tmp_path) == ["run"]
+
+
+def test_without_locks_nothing_is_taken_for_dead(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    (tmp_path / ".run.0a1b2c3d").mkdir()
+    (tmp_path / ".run.0a1b2c3d.lock").touch()
+    write_run(tmp_path / "run", "first")
+    assert names_in(tmp_path) == [".run.0a1b2c3d", ".run.0a1b2c3d.lock", "run"]
+
+
+def test_of_two_first_writers_that_end_together_the_last_one_wins(tmp_path, monkeypatch):
+    folder, replace = tmp_path / "run", Path.replace
+    first, ended = threading.Event(), threading.Event()
+
+    def wait_for_the_other(self, target):
+        if not first.is_set():
+            first.set()
+            ended.wait(0.5)  # in vain, if the other one waits for its turn
+        return replace(self, target)
+
+    def other():
+        with folder_written_whole(folder, marker=MARKER) as temporary:
+            (temporary / MARKER).write_text("other")
+            first.wait(10)
+        ended.set()
+
+    monkeypatch.setattr(Path, "replace", wait_for_the_other)
+    thread = threading.Thread(target=other)
+    thread.start()
+    write_run(folder, "own")
+    thread.join(10)
+    assert (folder / MARKER).read_text() == "other"
     assert names_in(tmp_path) == ["run"]
 
 

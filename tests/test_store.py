@@ -283,6 +283,12 @@ def test_what_cannot_be_stored_is_refused(stage, sentence, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_file_has_the_mode_of_every_other(tmp_path):
+    save(tmp_path / "a.safetensors", pcacam_jax.Flatten((2, 2, 3)))
+    (tmp_path / "b").touch()
+    assert (tmp_path / "a.safetensors").stat().st_mode == (tmp_path / "b").stat().st_mode
+
+
 def test_a_folder_is_no_place_for_a_stage(tmp_path):
     for folder in (tmp_path, str(tmp_path)):
         with pytest.raises(
