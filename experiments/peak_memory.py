@@ -6,7 +6,7 @@ Ours:    0.8 GiB for a batch of VGG16 at 224 px, 0.14 GiB for 60,000 images thro
 
 Three steps, each in a process of its own: VGG16 with random weights at 224 px, where a few images show what a batch
 takes; the way of 60,000 images through the feature cache, a cheap stand-in making their 7 x 7 x 512 maps in float16
-(3 GB on disk), since VGG16 would take hours on a CPU; and training on such maps, 60,000 x 25,088, two heads for an
+(3 GB on disk), since VGG16 would take hours on a CPU; and training on such maps, 60,000 x 25,088, five heads for an
 epoch, then PCA, both SVMs and all scores.
 """
 
@@ -110,7 +110,7 @@ def training(folder: Path) -> None:
         heads = train_heads(
             maps,
             labels,
-            [Member(0, 0.01), Member(1, 0.01)],
+            [Member(seed, 0.01) for seed in range(5)],
             sizes=(*config.hidden, CLASSES),
             activation=config.activation,
             feature_scale=root_mean_square(maps),

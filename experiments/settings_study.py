@@ -109,7 +109,7 @@ def settings_of(config: FitConfig) -> dict[str, Any]:
 def measure(dataset: Dataset, config: FitConfig, seeds: tuple[int, ...], progress: Progress) -> dict[str, Any]:
     """Return a cell's scores for every seed, or why there are none."""
     configs = [dataclasses.replace(config, seed=seed) for seed in seeds]
-    digest, maps = features_of(dataset, config, progress)
+    digest, maps, _ = features_of(dataset, config, progress)
     try:
         heads = train_on(maps["train"], dataset, configs, digest, progress)
         found = [seed_scores(dataset, own, maps, head) for own, head in zip(configs, heads, strict=True)]

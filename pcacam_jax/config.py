@@ -12,7 +12,7 @@ CHOICES = {
     "scaling": ("caffe", "unit"),
     "compute": ("float32", "bfloat16"),
     "storage": ("float32", "float16"),
-    "activation": tuple(ACTIVATIONS),
+    "activation": tuple(name for name in ACTIVATIONS if name != "log"),  # a dense layer gives negative numbers too
     "feature_scale": ("rms", "none"),
 }
 """The fields that are names, with the names that they may be."""
@@ -39,7 +39,7 @@ class FitConfig:
     at: int = 2
     """The dense layer whose output feeds the PCA, the paper's m."""
     activation: str = "sigmoid"
-    """Activation of the dense layers: identity, sigmoid, relu, tanh, softplus or gelu."""
+    """Activation of the dense layers: identity, sigmoid, relu, tanh, softplus, gelu, cosine, exp or log_sigmoid."""
     feature_scale: str = "rms"
     """What features are divided by while the head trains, folded into its first kernel afterwards: rms (their root
     mean square, so that a sigmoid does not start saturated) or none."""
@@ -62,11 +62,15 @@ class FitConfig:
 
     def __post_init__(self):
         """Refuse values that no run can have."""
+        if not isinstance(self.hidden, list | tuple):
+            raise InputError(f"hidden must be a list of widths, such as (40, 30, 20); got {self.hidden!r}.")
         object.__setattr__(self, "hidden", tuple(self.hidden))
         for name, choices in CHOICES.items():
             check_choice(name, getattr(self, name), choices)
         for name in ("size", "at", "epochs", "batch_size", "components", "seed"):
             _check_whole(name, getattr(self, name))
+        for name in ("learning_rate", "validation_fraction", "cost", "gamma"):
+            _check_number(name, getattr(self, name))
         for name in ("epochs", "batch_size", "learning_rate", "cost", "gamma"):
             if not 0 < getattr(self, name) < math.inf:
                 raise InputError(f"{name} must be positive and finite; got {getattr(self, name)}.")
@@ -100,3 +104,8 @@ class FitConfig:
 def _check_whole(name: str, value: Any) -> None:
     if not isinstance(value, int) or isinstance(value, bool):
         raise InputError(f"{name} must be a whole number; got {value!r}.")
+
+
+def _check_number(name: str, value: Any) -> None:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise InputError(f"{name} must be a number; got {value!r}.")

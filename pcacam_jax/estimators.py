@@ -58,14 +58,26 @@ def fit_pca(x_m: np.ndarray, config: FitConfig) -> PCA:
     Raises:
         InputError: fewer images than components, or features that are the same for every image.
     """
-    if len(x_m) < config.components:
-        raise InputError(f"{config.components} components need as many training images; got {len(x_m)}.")
+    check_components(config, len(x_m))
     if np.ptp(x_m, axis=0).max() <= ROUNDING * np.abs(x_m).max():
         raise InputError(
             f"layer {config.at} of the trained head gives the same output for every image, so there is no component to "
             "find; train for more epochs, or with another activation or learning rate."
         )
     return fix_signs(PCA(config.components).fit(x_m))
+
+
+def check_components(config: FitConfig, images: int) -> None:
+    """Check that the training images suffice for the components.
+
+    Raises:
+        InputError: there are fewer images.
+    """
+    if images < config.components:
+        raise InputError(
+            f"{config.components} components need as many training images; got {images}; give more images, or take "
+            "fewer components."
+        )
 
 
 def fix_signs(pca: PCA) -> PCA:

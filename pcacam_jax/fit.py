@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,13 +21,13 @@ from pcacam_jax.blocks import in_batches, root_mean_square, take
 from pcacam_jax.checks import InputError
 from pcacam_jax.config import FitConfig
 from pcacam_jax.data import Dataset
-from pcacam_jax.estimators import fit_estimators
+from pcacam_jax.estimators import check_components, fit_estimators
 from pcacam_jax.features import cached_features
 from pcacam_jax.files import cache_folder
 from pcacam_jax.files import digest as digest_of
 from pcacam_jax.head import HybridHead
 from pcacam_jax.nets import weights as vgg16_weights
-from pcacam_jax.progress import Progress
+from pcacam_jax.progress import KEPT, Progress
 from pcacam_jax.scores import score, warnings_of
 from pcacam_jax.train import Member, TrainedHead, divide, train_heads
 from pcacam_jax.verify import Certificate, verify
@@ -56,6 +56,19 @@ class Fitted:
     """Maps at which the certificate holds: of the first test image."""
     certificate: Certificate
     timings: dict[str, float]
+    """Seconds of every step."""
+    extracted: int
+    """How many images' features were computed in that time; those of the others were in the cache."""
+
+
+class Features(NamedTuple):
+    """The feature maps of a dataset."""
+
+    weights_digest: str
+    maps: dict[str, np.ndarray]
+    """Of "train" and "test", (N, h, w, K)."""
+    extracted: int
+    """How many images' were computed now, not found in the cache."""
 
 
 def fit(dataset: Dataset, config: FitConfig, *, progress: Progress | None = None) -> Fitted:
@@ -81,17 +94,18 @@ def fit_seeds(
     if not seeds or len(set(seeds)) < len(seeds):
         raise InputError(f"seeds must be at least one and all different; got {', '.join(map(str, seeds)) or 'none'}.")
     configs = [dataclasses.replace(config, seed=seed) for seed in seeds]
-    for seed in seeds:  # now, not after the long extraction
+    check_components(config, len(dataset.train))  # now, not after the long extraction
+    for seed in seeds:
         divide(dataset.train.labels, config.validation_fraction, seed)
     timings: dict[str, float] = {}
     with _timed(timings, "features"):
-        digest, maps = features_of(dataset, config, progress)
+        features = features_of(dataset, config, progress)
     with _timed(timings, "training"):
-        trained = train_on(maps["train"], dataset, configs, digest, progress)
+        trained = train_on(features.maps["train"], dataset, configs, features.weights_digest, progress)
     fitted = []
     with progress.bar("PCA and SVMs", len(seeds)) as advance:
         for own, training in zip(configs, trained, strict=True):
-            fitted.append(_fitted(dataset, own, digest, maps, training, dict(timings)))
+            fitted.append(_fitted(dataset, own, features, training, dict(timings)))
             advance(1)
     return fitted
 
@@ -99,16 +113,16 @@ def fit_seeds(
 def _fitted(
     dataset: Dataset,
     config: FitConfig,
-    digest: str,
-    maps: dict[str, np.ndarray],
+    features: Features,
     training: TrainedHead,
     timings: dict[str, float],
 ) -> Fitted:
+    digest, maps, extracted = features
     with _timed(timings, "estimators"):
         estimators = fit_estimators(training, maps["train"], dataset, config)
         components = {part: in_batches(jax.vmap(estimators.head.components), own) for part, own in maps.items()}
         scores = score(estimators, maps, dataset)
-    doubts = warnings_of(estimators, scores, components["train"], len(dataset.class_names))
+    doubts = warnings_of(estimators, scores, components["train"], dataset)
     for doubt in doubts:
         warnings.warn(doubt, stacklevel=3)
     metrics = {
@@ -124,20 +138,39 @@ def _fitted(
         certificate = verify(estimators.head, jnp.asarray(point), name="head")
     pca, svms, head, _ = estimators
     return Fitted(
-        config, digest, dataset, head, training, pca, svms, maps, components, metrics, point, certificate, timings
+        config=config,
+        weights_digest=digest,
+        dataset=dataset,
+        head=head,
+        training=training,
+        pca=pca,
+        svms=svms,
+        maps=maps,
+        components=components,
+        metrics=metrics,
+        point=point,
+        certificate=certificate,
+        timings=timings,
+        extracted=extracted,
     )
 
 
-def features_of(dataset: Dataset, config: FitConfig, progress: Progress) -> tuple[str, dict[str, np.ndarray]]:
-    """Return the digest of VGG16's weights, and the feature maps of "train" and "test"."""
+def features_of(dataset: Dataset, config: FitConfig, progress: Progress) -> Features:
+    """Return the feature maps of a dataset, from the cache as far as they are there."""
     params = vgg16_weights.load(config.weights)
     digest = vgg16_weights.weights_digest(params)
     options = {"size": config.size, "tap": config.tap, "scaling": config.scaling, "dtype": config.compute}
-    maps = {}
+    maps, extracted = {}, 0
     with progress.bar("features", len(dataset.train) + len(dataset.test)) as advance:
+
+        def counted(steps: int, /, now: str = "") -> None:
+            nonlocal extracted
+            extracted += steps if now != KEPT else 0
+            advance(steps, now)
+
         for part, split in {"train": dataset.train, "test": dataset.test}.items():
-            maps[part] = cached_features(params, digest, split, **options, storage=config.storage, advance=advance)
-    return digest, maps
+            maps[part] = cached_features(params, digest, split, **options, storage=config.storage, advance=counted)
+    return Features(digest, maps, extracted)
 
 
 def train_on(
@@ -164,7 +197,10 @@ def train_on(
 
 def _checkpoint(dataset: Dataset, configs: Sequence[FitConfig], weights_digest: str) -> Path:
     """Return the file in the cache for this very training, named by everything that its numbers depend on."""
-    settings = [{**dataclasses.asdict(own), "weights": weights_digest} for own in configs]
+    config = configs[0]
+    training, _ = divide(dataset.train.labels, config.validation_fraction, config.seed)
+    same = {"weights": weights_digest, "batch_size": min(config.batch_size, len(training))}
+    settings = [{**dataclasses.asdict(own), **same} for own in configs]
     key = {
         "format": FORMAT,
         "images": dataset.train.fingerprint(),

@@ -36,14 +36,14 @@ def score(estimators: Estimators, maps: dict[str, np.ndarray], dataset: Dataset)
     return scores
 
 
-def warnings_of(estimators: Estimators, scores: dict[str, Any], v: np.ndarray, classes: int) -> list[str]:
+def warnings_of(estimators: Estimators, scores: dict[str, Any], v: np.ndarray, dataset: Dataset) -> list[str]:
     """Return a sentence for each classifier whose scores mean less than they seem to, with what to do about it.
 
     Args:
         estimators: the fitted ones.
         scores: what :func:`score` gives.
         v: (N, D) PCA features of the training images.
-        classes: C.
+        dataset: what they were fitted on.
     """
     gaps = {name: own["train_f1"] - own["test_f1"] for name, own in scores.items()}
     found = [
@@ -51,13 +51,29 @@ def warnings_of(estimators: Estimators, scores: dict[str, Any], v: np.ndarray, c
         for name, svm in estimators.svms.items()
         if svm.kernel == "rbf"
     ]
-    if scores["cnn"]["train_f1"] <= 1 / classes:
-        found.append(
-            f"the CNN's macro F1 on its own training images is {scores['cnn']['train_f1']:.3f}, no better than chance "
-            f"with {classes} classes, so no map of this run means anything; train for more epochs, or with another "
-            "learning rate, activation or feature scale."
-        )
+    found.append(unlearnt(scores["cnn"], dataset))
     return [sentence for sentence in found if sentence]
+
+
+def unlearnt(f1: dict[str, float], dataset: Dataset) -> str | None:
+    """Return a sentence if the CNN is no better than chance or than one class for every image, None otherwise."""
+    therefore = (
+        "so no map of this run means anything; train for more epochs, or with another learning rate, activation or "
+        "feature scale."
+    )
+    for part, name, split in (("train", "training", dataset.train), ("test", "test", dataset.test)):
+        own, constant = f1[f"{part}_f1"], constant_f1(split.labels)
+        if own <= constant:
+            return (
+                f"the CNN's macro F1 on {name} images is {own:.3f}, no better than a constant prediction: always the "
+                f"most frequent class gives {constant:.3f}, {therefore}"
+            )
+    if f1["train_f1"] <= 1 / len(dataset.class_names):
+        return (
+            f"the CNN's macro F1 on its own training images is {f1['train_f1']:.3f}, no better than chance with "
+            f"{len(dataset.class_names)} classes, {therefore}"
+        )
+    return None
 
 
 def memorising(name: str, svm: SVC, v: np.ndarray, gap: float = 0.0) -> str | None:
@@ -79,8 +95,7 @@ def memorising(name: str, svm: SVC, v: np.ndarray, gap: float = 0.0) -> str | No
         f"than the CNN's from training to test images, and with gamma = {gamma:g} the "
         f"kernel between a training image and its nearest neighbour is typically {nearest:.2g}, the features having "
         f"standard deviations up to {v.std(axis=0).max():.3g}; its maps and its score on training images mean little. "
-        f'Take gamma near {usual:.2g} (scikit-learn\'s "scale"), or bring the features to unit order: a sigmoid '
-        "activation, or --feature-scale rms."
+        f'Take gamma near {usual:.2g} (scikit-learn\'s "scale").'
     )
 
 
@@ -89,6 +104,11 @@ def neighbour_kernel(v: np.ndarray, gamma: float) -> float:
     rows = np.linspace(0, len(v) - 1, min(len(v), MOST_ROWS)).round().astype(int)
     distances, _ = NearestNeighbors(n_neighbors=2).fit(v).kneighbors(v[rows])
     return float(np.median(np.exp(-gamma * distances[:, 1] ** 2)))
+
+
+def constant_f1(truth: np.ndarray) -> float:
+    """Return the macro F1 of always predicting the most frequent class."""
+    return macro_f1(truth, np.full_like(truth, np.bincount(truth).argmax()))
 
 
 def macro_f1(truth: np.ndarray, predicted: np.ndarray) -> float:

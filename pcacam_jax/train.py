@@ -90,7 +90,7 @@ def train_heads(
         activation: name of the activation.
         feature_scale: what features are divided by.
         epochs: to train for.
-        batch_size: images in a batch.
+        batch_size: images in a batch; all of them where there are fewer.
         validation_fraction: share of the images that chooses the epoch.
         pool: whether a 2 x 2 max-pool lies between the features and the head.
         checkpoint: file where training is kept now and then, and taken up again from if it was cut off.
@@ -107,6 +107,7 @@ def train_heads(
         jnp.array([member.seed for member in members], jnp.uint32)
     )
     rates = jnp.array([member.learning_rate for member in members], jnp.float32)
+    batch_size = min(batch_size, training.shape[1])
     fresh = jax.vmap(lambda key: model.init(key, source.example)["params"])(keys[:, 0])
     checkpoints = Checkpoints(checkpoint)
     state = checkpoints.latest(State(fresh, fresh, np.empty((len(members), 0, 3))))

@@ -1,9 +1,12 @@
 import dataclasses
+import inspect
+import re
 
 import pytest
 
+from pcacam_jax import config as module
 from pcacam_jax.checks import InputError
-from pcacam_jax.config import FitConfig
+from pcacam_jax.config import CHOICES, FitConfig
 
 
 def test_the_defaults_are_the_papers_sizes():
@@ -32,8 +35,11 @@ def test_the_head_pools_where_the_tap_is_before_the_pool(tap, pool):
         ({"scaling": "torch"}, "scaling must be one of"),
         ({"compute": "float16"}, "compute must be one of"),
         ({"activation": "swish"}, "activation must be one of"),
+        ({"activation": "log"}, "activation must be one of"),
         ({"feature_scale": "max"}, "feature_scale must be one of"),
         ({"hidden": ()}, "hidden must be widths"),
+        ({"hidden": None}, r"hidden must be a list of widths, such as \(40, 30, 20\); got None"),
+        ({"hidden": 40}, "hidden must be a list of widths"),
         ({"hidden": (40, 0)}, "hidden must be widths"),
         ({"hidden": (40, 2.5)}, "hidden must be a whole number"),
         ({"at": 4}, "at must be a hidden layer, 1 to 3"),
@@ -48,6 +54,10 @@ def test_the_head_pools_where_the_tap_is_before_the_pool(tap, pool):
         ({"learning_rate": float("nan")}, "learning_rate must be positive and finite; got nan"),
         ({"learning_rate": float("inf")}, "learning_rate must be positive and finite"),
         ({"batch_size": 0}, "batch_size must be positive"),
+        ({"learning_rate": "x"}, "learning_rate must be a number; got 'x'"),
+        ({"gamma": "scale"}, "gamma must be a number; got 'scale'"),
+        ({"cost": None}, "cost must be a number; got None"),
+        ({"validation_fraction": "half"}, "validation_fraction must be a number"),
         ({"cost": 0.0}, "cost must be positive"),
         ({"gamma": -1.0}, "gamma must be positive"),
         ({"seed": -1}, "seed must lie in"),
@@ -57,3 +67,8 @@ def test_the_head_pools_where_the_tap_is_before_the_pool(tap, pool):
 def test_values_that_no_run_can_have_are_refused(change, sentence):
     with pytest.raises(InputError, match=sentence):
         FitConfig(**change)
+
+
+def test_every_activation_is_documented():
+    told = re.search(r"Activation of the dense layers: ([a-z_, ]+)\.", inspect.getsource(module)).group(1)
+    assert re.split(", | or ", told) == list(CHOICES["activation"])

@@ -135,6 +135,13 @@ def test_too_few_images_are_told_before_the_long_work(repeats, fraction, monkeyp
         fit(Dataset("few", CLASSES, split, split), small_config(validation_fraction=fraction))
 
 
+def test_so_are_too_few_for_the_components(monkeypatch):
+    monkeypatch.setattr(module, "features_of", lambda *_: pytest.fail("features were extracted"))
+    split = ArraySplit(*pictures(5, 0))
+    with pytest.raises(InputError, match="16 components need as many training images; got 15; give more images, or"):
+        fit(Dataset("few", CLASSES, split, split), small_config(hidden=(20, 20), components=16))
+
+
 def test_a_stage_that_differs_from_its_estimator_is_an_error(fitted, monkeypatch):
     monkeypatch.setattr(estimators, "PARITY_TOLERANCE", -1.0)
     with pytest.raises(RuntimeError, match="the stage of pca differs from scikit-learn"):
@@ -227,15 +234,30 @@ def test_a_finished_training_is_taken_from_the_cache(kept_trainings):
 def test_whatever_changes_a_training_trains_anew(kept_trainings, change):
     dataset, config = small_dataset(), small_config()
     changed = small_config(**change)
-    digest, maps = features_of(dataset, config, Progress(quiet=True))
+    digest, maps, _ = features_of(dataset, config, Progress(quiet=True))
     for own in (config, changed):
         train_on(maps["train"], dataset, [own], digest, Progress(quiet=True))
     assert len(kept_trainings) == 60 + change.get("epochs", 60)
 
 
+def test_batches_of_all_images_are_one_training(kept_trainings):
+    dataset = small_dataset()
+    digest, maps, _ = features_of(dataset, small_config(), Progress(quiet=True))
+    for size in (48, 60, 1000):
+        train_on(maps["train"], dataset, [small_config(batch_size=size, epochs=3)], digest, Progress(quiet=True))
+    assert len(kept_trainings) == 3
+
+
+def test_what_is_extracted_is_counted_once(small_params, tmp_path):
+    dataset, quiet = small_dataset(), Progress(quiet=True)
+    images = len(dataset.train) + len(dataset.test)
+    with in_place(small_params, tmp_path):
+        assert [features_of(dataset, small_config(), quiet).extracted for _ in range(2)] == [images, 0]
+
+
 def test_other_labels_train_anew(kept_trainings):
     dataset = small_dataset()
     fit(dataset, small_config())
-    turned = ArraySplit(dataset.train.pixels, (dataset.train.labels + 1) % 3)
-    fit(Dataset("small", CLASSES, turned, dataset.test), small_config())
+    turned = [ArraySplit(part.pixels, (part.labels + 1) % 3) for part in (dataset.train, dataset.test)]
+    fit(Dataset("small", CLASSES, *turned), small_config())
     assert len(kept_trainings) == 120

@@ -95,8 +95,14 @@ def test_every_image_is_seen_once_an_epoch():
     assert np.asarray(weights)[-1].tolist() == [1] * 5 + [0] * 3
 
 
-def test_batches_larger_than_the_data_work(data):
-    assert np.isfinite(trained(data, batch_size=1000, epochs=2).loss).all()
+def test_batches_larger_than_the_data_are_as_large_as_the_data(data, monkeypatch):
+    sizes, steps = set(), train._steps
+    monkeypatch.setattr(train, "_steps", lambda *given: sizes.add(given[-1].shape[-1]) or steps(*given))
+    rows, _ = divide(data[1], 0.2, 3)
+    large = trained(data, batch_size=1000)
+    assert sizes == {len(rows)}
+    assert same(large, trained(data, batch_size=len(rows)))
+    assert np.isfinite(large.loss).all()
 
 
 def test_the_same_seed_gives_the_same_bits(data):
