@@ -50,7 +50,8 @@ def small_paper(small_params, small_cache, monkeypatch):
 def made(small_params, small_cache, tmp_path_factory):
     """Return a folder with a reproduction of all claims on data, what it returned; not to be changed: copy it first."""
     root = tmp_path_factory.mktemp("reproduced")
-    (root / "data").mkdir()
+    (root / "data" / "mnist").mkdir(parents=True)
+    (root / "data" / "mnist" / "train.npz").touch()  # what it holds is not read, but that it is there
     order = gather.Order(out=root / "out", scale="sample", data_root=root / "data", seeds=(0, 1))
     with world(small_params, small_cache):
         content, sections = make.reproduce(CLAIMS, order, Progress(quiet=True))

@@ -99,6 +99,7 @@ def map_grid(outcome: Outcome, components: int) -> Figure:
         predictions={
             title: [outcome.class_names[kind] for kind in arrays["predicted"][:, t]] for t, title in enumerate(titles)
         },
+        vanished={title: arrays["vanished"][:, t] for t, title in enumerate(titles)},
     )
     figure.suptitle(f"{outcome.title}, test images, seed {outcome.seeds[0]}", fontsize=12)
     return figure

@@ -6,14 +6,23 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pcacam_jax.checks import InputError, check_choice
-from pcacam_jax.data import EMBEDDED_SAMPLE, Dataset, read_dataset, read_paper_set
+from pcacam_jax.config import FitConfig
+from pcacam_jax.data import EMBEDDED_SAMPLE, Dataset, read_dataset, read_paper_set, sets_in
 from pcacam_jax.figures import draw_figures
 from pcacam_jax.files import folder_written_whole
 from pcacam_jax.fit import fit_seeds
 from pcacam_jax.nets import weights
 from pcacam_jax.progress import Progress
 from pcacam_jax.reproduce.measure import measure
-from pcacam_jax.reproduce.outcome import OUTCOMES, RECORD, Outcome, kept_scale, outcome_key, read_outcome, write_outcome
+from pcacam_jax.reproduce.outcome import (
+    OUTCOMES,
+    RECORD,
+    Outcome,
+    outcome_key,
+    read_outcome,
+    read_record,
+    write_outcome,
+)
 from pcacam_jax.reproduce.paper import SETS, TABLE3
 from pcacam_jax.reproduce.settings import check_scale, settings_of
 from pcacam_jax.run import CONFIG, save
@@ -40,10 +49,8 @@ class Order:
             check_choice("sets", name, SETS)
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or not all(0 <= s < 2**32 for s in self.seeds):
             raise InputError(f"seeds must be different numbers from 0 to 2^32 - 1, at least one; got {self.seeds}.")
-        if self.data_root is not None and not Path(self.data_root).is_dir():
-            raise InputError(
-                f"the data root {self.data_root} must be a folder with a folder for each set; there is none."
-            )
+        if self.data_root is not None and self.scale != "embedded":
+            sets_in(self.data_root)
 
     def command(self, claims: Iterable[str]) -> str:
         """Return the command that makes the same again; paths are the reader's own."""
@@ -67,7 +74,7 @@ def gather(order: Order, sets: Iterable[str], progress: Progress) -> Gathered:
         InputError: VGG16's weights cannot be had, a fit is refused or cannot be kept, a set named in ``order.sets``
             cannot be had, or the folder holds what must not be replaced.
     """
-    wanted, gathered = set(sets), Gathered({}, {})
+    wanted, gathered, asked = set(sets), Gathered({}, {}), {}
     check_places(order)
     digest = weights.weights_digest(weights.load()) if wanted else ""
     for name in (name for name in SETS if name in wanted):
@@ -75,14 +82,14 @@ def gather(order: Order, sets: Iterable[str], progress: Progress) -> Gathered:
             gathered.missing[name] = reason
             continue
         try:
-            dataset = _read(order, name)
+            asked[name] = asked_for(order, name, digest)
         except InputError as error:
             if name in order.sets:
                 raise
             gathered.missing[name] = str(error)
             progress.say(f"{TABLE3[name].title} cannot be had: {error}")
-        else:
-            gathered.outcomes[name] = outcome_of(order, name, dataset, digest, progress)
+    for name, own in asked.items():
+        gathered.outcomes[name] = outcome_of(order, name, own, progress)
     return gathered
 
 
@@ -90,7 +97,7 @@ def check_places(order: Order) -> None:
     """Refuse, before the long work, a folder whose content must not be replaced.
 
     Raises:
-        InputError: it holds outcomes of another scale, or other files where a set's folders go.
+        InputError: it holds outcomes of another scale or of other seeds, or other files where a set's folders go.
     """
     for name in SETS:
         for folder, marker in ((order.out / OUTCOMES / name, RECORD), (order.out / RUNS / name, CONFIG)):
@@ -98,11 +105,16 @@ def check_places(order: Order) -> None:
                 raise InputError(
                     f"the folder {folder} holds other files (no {marker}); move them, or choose another --out."
                 )
-        scale = kept_scale(order.out / OUTCOMES / name)
-        if scale not in (None, order.scale):
+        kept = read_record(order.out / OUTCOMES / name)
+        if kept.get("scale", order.scale) != order.scale:
             raise InputError(
-                f"{order.out} holds a reproduction at the scale {scale}, which one at the scale {order.scale} would "
-                "replace; choose another --out."
+                f"{order.out} holds a reproduction at the scale {kept['scale']}, which one at the scale {order.scale} "
+                "would replace; choose another --out."
+            )
+        if kept.get("seeds", list(order.seeds)) != list(order.seeds):
+            raise InputError(
+                f"{order.out} holds a reproduction with the seeds {' '.join(map(str, kept['seeds']))}, which one with "
+                f"the seeds {' '.join(map(str, order.seeds))} would replace; choose another --out."
             )
 
 
@@ -115,7 +127,31 @@ def left_out(order: Order, name: str) -> str | None:
     return None
 
 
-def outcome_of(order: Order, name: str, dataset: Dataset, weights_digest: str, progress: Progress) -> Outcome:
+class Asked(NamedTuple):
+    """A set that is asked for, and its outcome if one is kept that still fits."""
+
+    dataset: Dataset
+    config: FitConfig
+    key: str
+    kept: Outcome | None
+
+
+def asked_for(order: Order, name: str, weights_digest: str) -> Asked:
+    """Return one set of the order, all of whose images can be decoded if they are yet to be read.
+
+    Raises:
+        InputError: the set cannot be had, or an image cannot be decoded.
+    """
+    dataset, config = _read(order, name), settings_of(order.scale, name)
+    key = outcome_key(dataset, config, order.seeds, weights_digest)
+    kept = read_outcome(order.out / OUTCOMES / name, key)
+    if kept is None:
+        dataset.train.check()
+        dataset.test.check()
+    return Asked(dataset, config, key, kept)
+
+
+def outcome_of(order: Order, name: str, asked: Asked, progress: Progress) -> Outcome:
     """Return the outcome of one set: the one that is kept, if data, settings, seeds and weights are still the same.
 
     Otherwise every seed is fitted, and the first seed's run is saved beside, so that it can explain images.
@@ -124,14 +160,14 @@ def outcome_of(order: Order, name: str, dataset: Dataset, weights_digest: str, p
         InputError: the fit is refused, or there is no place for what comes of it.
     """
     title, folder = TABLE3[name].title, order.out / OUTCOMES / name
-    config = settings_of(order.scale, name)
-    key = outcome_key(dataset, config, order.seeds, weights_digest)
-    if kept := read_outcome(folder, key):
+    dataset, config, key, kept = asked
+    if kept:
         progress.say(f"{title}: kept from an earlier run")
         return kept
     progress.say(
         f"{title}: {len(dataset.train):,} + {len(dataset.test):,} images, {config.size} px, "
         f"{config.epochs} epochs, seeds {', '.join(map(str, order.seeds))}"
+        + ("; the kept outcome is of other data, settings or weights" if (folder / RECORD).is_file() else "")
     )
     fitted = fit_seeds(dataset, config, order.seeds, progress=progress)
     with progress.bar("maps, figures", 2) as advance:

@@ -56,6 +56,7 @@ def measure(fitted: list[Fitted], *, key: str, scale: str, name: str) -> Outcome
         },
         "warnings": _warnings([own.metrics["warnings"] for own in fitted]),
         "timings": first.timings,
+        "extracted": first.extracted,
         **where_and_when(),
     }
     return Outcome(record, _arrays(first))
@@ -122,7 +123,10 @@ def _arrays(fitted: Fitted) -> dict[str, np.ndarray]:
 
 
 def _explained(fitted: Fitted, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """Return test images with the positive maps of the classifiers' predictions and the components' signed maps."""
+    """Return test images with the positive maps of the classifiers' predictions and the components' signed maps.
+
+    ``vanished`` (n, 3) says which classifiers' gradients underflowed, so that their maps say nothing.
+    """
     explained = explain(fitted.head, np.asarray(fitted.maps["test"][rows], np.float32), TARGETS)
     classifiers = len(CLASSIFIERS)
     return {
@@ -131,6 +135,7 @@ def _explained(fitted: Fitted, rows: np.ndarray) -> dict[str, np.ndarray]:
         "classifiers": np.asarray(explained.positive[:, :classifiers]),
         "predicted": np.asarray(explained.columns[:, :classifiers]).astype(np.int64),
         "components": np.asarray(explained.signed[:, classifiers:]),
+        "vanished": explained.vanished[:, :classifiers],
     }
 
 

@@ -16,7 +16,7 @@ from pcacam_jax.data import Dataset
 from pcacam_jax.files import digest, folder_written_whole, read_json, write_json
 from pcacam_jax.reproduce.paper import SETS
 
-SCHEMA = 1
+SCHEMA = 2
 """Part of the key: raise it when the same key would mean another content."""
 OUTCOMES = "outcomes"
 """Where a reproduction keeps them, a folder for each set."""
@@ -98,22 +98,22 @@ def write_outcome(folder: Path, outcome: Outcome) -> None:
 
 def read_outcome(folder: Path, key: str) -> Outcome | None:
     """Return the outcome in a folder if it is whole and has this key, else None."""
+    record = read_record(folder)
+    if record.get("key") != key:
+        return None
     try:
-        record = read_json(folder / RECORD)
-        if not isinstance(record, dict) or record.get("key") != key:
-            return None
         return Outcome(record, store.read_arrays(folder / ARRAYS)[0])
     except InputError:
         return None
 
 
-def kept_scale(folder: Path) -> str | None:
-    """Return the scale of the outcome in a folder, None where there is none that can be read."""
+def read_record(folder: Path) -> dict[str, Any]:
+    """Return the record of the outcome in a folder, an empty one where there is none that can be read."""
     try:
         record = read_json(folder / RECORD)
     except InputError:
-        return None
-    return record.get("scale") if isinstance(record, dict) else None
+        return {}
+    return record if isinstance(record, dict) else {}
 
 
 def read_outcomes(out: Path) -> dict[str, Outcome]:

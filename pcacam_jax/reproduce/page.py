@@ -72,21 +72,22 @@ def _header(content: dict[str, Any]) -> Iterator[str]:
     yield "# The paper, reproduced"
     yield (
         "Omae, PCA- and SVM-Grad-CAM for Convolutional Neural Networks: Closed-form Jacobian Expression (2025), "
-        "[arXiv 2508.11880](https://arxiv.org/abs/2508.11880). Every number called ours was measured in this run."
+        "[arXiv 2508.11880](https://arxiv.org/abs/2508.11880). Every number called ours was measured by the runs below."
     )
     facts = {
         "scale": f"{content['scale']}: {content['about']}",
         "data root": content["data_root"] or "none",
         "seeds": listed([str(seed) for seed in content["seeds"]]) + _spread_note(content["seeds"]),
-        "made": content["made"],
         "command": content["command"],
-        "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
-        "machine": f"{machine['cores']} cores ({machine['processor']}), {machine['device']}",
+        "page written": content["made"],
+        "by": ", ".join(f"{name} {version}" for name, version in versions.items()),
+        "on": f"{machine['cores']} cores ({machine['processor']}), {machine['device']}",
     }
     yield "\n".join(f"- {name}: {escape(str(fact))}" for name, fact in facts.items())
     if content["sets"]:
         yield "## Settings"
         yield markdown(_settings_table(content["sets"]))
+        yield markdown(_runs_table(content["sets"]))
         yield f"The same for all sets: {escape(_shared_settings(content['sets']))}."
         doubts = [(record["title"], doubt) for record in content["sets"].values() for doubt in record["warnings"]]
         if doubts:
@@ -108,6 +109,18 @@ def _settings_table(sets: dict[str, Any]) -> Table:
         rows.append((record["title"], *counts, *(_value(record["settings"][field]) for field in differing)))
     words = (field.replace("_", " ") for field in differing)
     return Table(("set", "images, train / test", "the paper's", *words), tuple(rows))
+
+
+def _runs_table(sets: dict[str, Any]) -> Table:
+    """Return when and on what each set was measured, and what it took; a kept outcome may be older than the page."""
+    rows = []
+    for record in sets.values():
+        timings, extracted = record["timings"], record["extracted"]
+        rate = f"{extracted:,} at {extracted / timings['features']:.1f} images/s" if extracted else "kept from before"
+        versions = ", ".join(f"{library} {record['versions'][library]}" for library in ("jax", "scikit-learn"))
+        device = f"{record['machine']['device']}, {record['machine']['cores']} cores"
+        rows.append((record["title"], record["made"], device, versions, rate, f"{timings['training']:.0f} s"))
+    return Table(("set", "measured", "device", "versions", "features", "training, all seeds"), tuple(rows))
 
 
 def _shared_settings(sets: dict[str, Any]) -> str:

@@ -6,12 +6,14 @@ import shutil
 
 import numpy as np
 import pytest
+import small_papers
 from filelock import FileLock
 from small_papers import CLAIMS, HAD, REASON
 from small_runs import entries, refused, small_config, small_dataset
 
 from pcacam_jax import store
 from pcacam_jax.checks import InputError
+from pcacam_jax.data import ArraySplit
 from pcacam_jax.progress import Progress
 from pcacam_jax.reproduce import gather, make
 from pcacam_jax.reproduce.measure import _warnings
@@ -43,6 +45,15 @@ def fits(monkeypatch):
     monkeypatch.setattr(gather, "fit_seeds", told)
 
 
+class Unreadable(ArraySplit):
+    """Images of which one cannot be decoded."""
+
+    REASON = "cat.jpg cannot be read; save it again."
+
+    def check(self):
+        raise InputError(self.REASON)
+
+
 def test_everything_is_written(made):
     order, content, sections = made
     assert entries(order.out) == {"reproduction.md", "reproduction.json", "figures", "outcomes", "runs", ".lock"}
@@ -62,6 +73,25 @@ def test_what_is_finished_is_not_made_again(kept, small_paper, fits):
     assert content["sets"] == before["sets"]
 
 
+def test_a_kept_outcome_keeps_its_machine_and_time(kept, small_paper, fits):
+    path = kept.out / "outcomes" / "mnist" / RECORD
+    record = json.loads(path.read_text())
+    record["machine"]["device"], record["versions"]["jax"], record["made"] = "GPU of others", "0.0.1", "2001-02-03"
+    record["extracted"], record["timings"] = 84, {"features": 8.0, "training": 5.6}
+    path.write_text(json.dumps(record))
+    make.reproduce(["table3"], kept, QUIET)
+    page = (kept.out / "reproduction_table3.md").read_text()
+    row = next(line for line in page.splitlines() if "GPU of others" in line)
+    assert [cell.strip() for cell in row.strip("|").split(" | ")] == [
+        "MNIST",
+        "2001-02-03",
+        f"GPU of others, {record['machine']['cores']} cores",
+        f"jax 0.0.1, scikit-learn {record['versions']['scikit-learn']}",
+        "84 at 10.5 images/s",
+        "6 s",
+    ]
+
+
 def test_a_page_of_some_claims_leaves_the_whole_one(kept, small_paper, fits):
     before = {path.name: path.read_bytes() for path in kept.out.glob("reproduction*")}
     content, sections = make.reproduce(["figure6", "table3"], kept, QUIET)
@@ -74,9 +104,10 @@ def test_a_page_of_some_claims_leaves_the_whole_one(kept, small_paper, fits):
 def test_a_second_reproduction_is_kept_out(kept, small_paper, fits):
     with FileLock(kept.out / ".lock"), pytest.raises(InputError, match="another reproduction is at work in"):
         make.reproduce(["table3"], kept, QUIET)
-    with pytest.raises(FittedAgain):
-        make.reproduce(["table3"], dataclasses.replace(kept, seeds=(5,)), QUIET)
-    make.reproduce(["table3"], kept, QUIET)
+    shutil.rmtree(kept.out / "outcomes" / "mnist")
+    for _ in range(2):  # after a failure the folder is free again
+        with pytest.raises(FittedAgain):
+            make.reproduce(["table3"], kept, QUIET)
 
 
 def test_a_warning_of_several_seeds_is_told_once():
@@ -125,14 +156,34 @@ def test_a_damaged_outcome_is_made_again(kept, small_paper, fits, damage):
 def test_what_is_not_to_be_replaced_is_refused_before_the_work(kept, small_paper, fits):
     with pytest.raises(InputError, match="holds a reproduction at the scale sample, which one at the scale full would"):
         make.reproduce(["table3"], dataclasses.replace(kept, scale="full"), QUIET)
+    pattern = "with the seeds 0 1, which one with the seeds 1 would replace; choose another --out"
+    for seeds in ((1,), (1, 0)):
+        with pytest.raises(InputError, match=pattern.replace("seeds 1", f"seeds {' '.join(map(str, seeds))}")):
+            make.reproduce(["table3"], dataclasses.replace(kept, seeds=seeds, sets=("blood_mnist",)), QUIET)
     (kept.out / "runs" / "mnist" / "config.json").rename(kept.out / "runs" / "mnist" / "thesis.tex")
     with pytest.raises(InputError, match=r"mnist holds other files \(no config\.json\); move them"):
         make.reproduce(["table3"], kept, QUIET)
 
 
-def test_other_seeds_or_settings_are_fitted_anew(kept, small_paper, fits, monkeypatch):
-    with pytest.raises(FittedAgain, match=r"\(1,\)"):
-        gather.gather(dataclasses.replace(kept, seeds=(1,)), ["mnist"], QUIET)
+def test_an_image_that_cannot_be_read_is_told_before_any_fit(kept, small_paper, fits, monkeypatch):
+    def read(name, *arguments, **options):
+        dataset = small_papers.read(name, *arguments, **options)
+        if name != "dog_cat":
+            return dataset
+        return dataclasses.replace(dataset, test=Unreadable(dataset.test.pixels, dataset.test.labels))
+
+    monkeypatch.setattr(gather, "read_paper_set", read)
+    gathered = gather.gather(kept, ["mnist", "dog_cat"], QUIET)
+    assert set(gathered.outcomes) == {"mnist", "dog_cat"}, "what is kept need not be read"
+    shutil.rmtree(kept.out / "outcomes" / "dog_cat")
+    gathered = gather.gather(kept, ["mnist", "dog_cat"], QUIET)
+    assert (set(gathered.outcomes), gathered.missing) == ({"mnist"}, {"dog_cat": Unreadable.REASON})
+    shutil.rmtree(kept.out / "outcomes" / "mnist")
+    with pytest.raises(InputError, match=r"cat\.jpg cannot be read"):
+        gather.gather(dataclasses.replace(kept, sets=("mnist", "dog_cat")), ["mnist", "dog_cat"], QUIET)
+
+
+def test_other_settings_are_fitted_anew(kept, small_paper, fits, monkeypatch):
     monkeypatch.setattr(gather, "settings_of", lambda scale, name: small_config(epochs=61))
     with pytest.raises(FittedAgain, match=r"\(0, 1\)"):
         gather.gather(kept, ["mnist"], QUIET)
@@ -240,7 +291,8 @@ def test_the_command_line(pcacam, kept, small_paper):
         (["--scale", "tiny"], "scale must be one of embedded, sample, full; got 'tiny'"),
         (["--sets", "imagenet"], "sets must be one of mnist, .*; got 'imagenet'"),
         (["--seeds", "1", "1"], "seeds must be different numbers"),
-        (["--data-root", "nowhere"], "the data root nowhere must be a folder"),
+        (["--data-root", "nowhere"], "the folder of datasets nowhere must be a folder, but there is none"),
+        (["table2", "--data-root", "."], "the folder of datasets . must hold at least one of mnist, .*, but it holds"),
         (["figure9"], "none of the claims could be made \\(figure9\\): the scale embedded has no Chest X-ray"),
         (["table3", "--scale", "sample", "--sets", "blood_mnist"], REASON[:-1]),
     ],
