@@ -1,13 +1,13 @@
 """Batches at the doors: maps as they came, checked and cut into equal parts, and the entry each target means."""
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int
+from jaxtyping import Array, Float, Int
 
 from pcacam_jax.checks import InputError, check_finite
 from pcacam_jax.head import HybridHead
@@ -51,6 +51,23 @@ def checked_batch(batch: Any, dtype: Any, start: int) -> Array:
         batch = jnp.asarray(batch, dtype)
     check_finite(f"maps[{start}:{start + len(batch)}]" if start else "maps", batch)
     return batch
+
+
+def check_explained(targets: Sequence[str], *found: Float[Array, "B T ..."]) -> None:
+    """Refuse values and maps that are NaN or infinite although the feature maps are finite.
+
+    Raises:
+        InputError: naming the first example, and its first target.
+    """
+    finite = [jnp.isfinite(own).all(axis=tuple(range(2, own.ndim))) for own in found]
+    if all(bool(own.all()) for own in finite):
+        return
+    b, t = map(int, np.argwhere(~np.all(np.array(finite), axis=0))[0])
+    raise InputError(
+        f"the value and map of {targets[t]} must be finite, but at example {b} they are not: an estimator of this head "
+        f"is not defined there (a power of a negative number, a logarithm of 0) or the numbers are too large for "
+        f"{found[0].dtype}; leave that example out, or fit estimators that are defined there."
+    )
 
 
 def checked_batch_size(batch_size: int | None, count: int, default: int) -> int:

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from pcacam_jax.batches import batched, checked_batch_size, checked_maps, columns_of, in_dtype
+from pcacam_jax.batches import batched, check_explained, checked_batch_size, checked_maps, columns_of, in_dtype
 from pcacam_jax.cam import METHODS, Selection
-from pcacam_jax.cam.vanished import vanished
+from pcacam_jax.cam.vanished import unresolved, vanished
 from pcacam_jax.checks import InputError, check_choice
 from pcacam_jax.head import HybridHead
 from pcacam_jax.jacobian import BACKENDS, jacobian
@@ -50,7 +50,12 @@ class Explanation:
     spaces: tuple[str, ...]
     """What the values of each target are: "logit", "component", "margin", "decision", "log_proba", ..."""
     vanished: Bool[np.ndarray, "B T"]
-    """Whether a target's gradient underflowed, so that its map says nothing; ``scale_free`` brings RBF maps back."""
+    """Whether a target's gradient underflowed, so that its map says nothing; ``scale_free`` brings RBF maps back.
+
+    It is lost far from all support vectors, in a probability that rounds to 0 or 1, in saturated sigmoid or tanh units,
+    and with the backend "finite_difference" also where it drowns in the rounding of the values. Units that are off in
+    truth, such as those of a ReLU, are not meant.
+    """
     method: str
     backend: str
     scale_free: bool
@@ -88,8 +93,8 @@ def explain(
             example and target.
 
     Raises:
-        InputError: maps of another shape, NaN or infinite maps, an unknown target, method or backend, or a machine that
-            has no scale-free form.
+        InputError: maps of another shape, NaN or infinite maps, an unknown target, method or backend, a machine that
+            has no scale-free form, or an example whose values or heatmaps are not finite.
     """
     if not isinstance(head, HybridHead):
         raise TypeError(f"head must be a HybridHead, from pcacam_jax.hybrid_head; got {type(head).__name__}.")
@@ -105,9 +110,10 @@ def explain(
     with jax.enable_x64(True) if backend == "finite_difference" else contextlib.nullcontext():
         dtype = jax.dtypes.canonicalize_dtype("float64" if backend == "finite_difference" else head.dtype)
         computing = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), explained)
-        compiled = functools.partial(_explain_batch, computing, targets=parsed, method=method, backend=backend)
-        stacked = batched(compiled, maps, size, dtype)
+        options = {"targets": parsed, "method": method, "backend": backend, "dtype": head.dtype}
+        stacked = batched(functools.partial(_explain_batch, computing, **options), maps, size, dtype)
     found = jax.tree.map(in_dtype(head.dtype), stacked)
+    check_explained([target.name for target in parsed], found.values, found.positive, found.negative)
     entries = [np.array(head.outputs[target.output]) for target in parsed]
     return Explanation(
         targets=tuple(target.name for target in parsed),
@@ -166,21 +172,26 @@ class Explained(NamedTuple):
     vanished: Bool[Array, "*B T"]
 
 
-@functools.partial(jax.jit, static_argnames=("targets", "method", "backend"))
-def _explain_batch(head: HybridHead, maps: Array, targets: tuple[Target, ...], method: str, backend: str) -> Explained:
-    one = functools.partial(explain_example, head, targets=targets, method=method, backend=backend)
-    return jax.vmap(one)(maps)
+@functools.partial(jax.jit, static_argnames=("targets", "method", "backend", "dtype"))
+def _explain_batch(head: HybridHead, maps: Array, **options: Any) -> Explained:
+    return jax.vmap(functools.partial(explain_example, head, **options))(maps)
 
 
 def explain_example(
-    head: HybridHead, maps: Maps, *, targets: tuple[Target, ...], method: str, backend: str
+    head: HybridHead, maps: Maps, *, targets: tuple[Target, ...], method: str, backend: str, dtype: Any = None
 ) -> Explained:
-    """Return what is found for one example, for use under the caller's own jit and vmap."""
+    """Return what is found for one example, for use under the caller's own jit and vmap.
+
+    ``dtype`` is the one in which gradients may underflow, where the head itself computes in a wider one.
+    """
     selection = Selection(columns_of(head, maps, targets), tuple(target.output for target in targets))
     positive, negative = METHODS[method](head, maps, selection, backend)
     values = head(maps)
     mixture = {} if head.pca is None else _mixture(head, values["pca"], targets, selection.columns, backend)
-    gone = vanished(head, maps, selection)
+    narrow = in_dtype(head.dtype if dtype is None else dtype)
+    gone = vanished(jax.tree.map(narrow, head), narrow(maps), selection)
+    if backend == "finite_difference":
+        gone |= unresolved(head, maps, selection)
     return Explained(positive, negative, selection.values(values), selection.columns, mixture, gone)
 
 

@@ -1,12 +1,15 @@
 """Targets by name: "pca", "pca:0", "cnn:3", "svm_rbf:predicted", "svm_rbf:<class name>"."""
 
+import re
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from typing import NamedTuple
 
 from pcacam_jax.checks import InputError
 from pcacam_jax.head import HybridHead
 
 PREDICTED = "predicted"
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,4})?", re.ASCII | re.IGNORECASE)
 
 
 class Target(NamedTuple):
@@ -21,7 +24,7 @@ def parse_targets(head: HybridHead, targets: str | Sequence[str]) -> tuple[Targe
     """Return the targets that the names stand for; a bare output name stands for all its entries.
 
     Raises:
-        InputError: an unknown output, component or class, or no target at all.
+        InputError: an unknown output, component or class, one that could mean two things, or no target at all.
         TypeError: a target that is not a string.
     """
     if not isinstance(targets, Iterable):
@@ -39,6 +42,11 @@ def _parse_one(head: HybridHead, name: str) -> list[Target]:
     if output not in head.outputs:
         raise InputError(f"target {name!r} names no output of this head, which has {', '.join(head.outputs)}.")
     entries = head.outputs[output]
+    if PREDICTED in entries and output in head.classifiers and (not colon or entry == PREDICTED):
+        raise InputError(
+            f"target {name!r} must mean one thing, but that output has a class named {PREDICTED!r}; rename that class, "
+            f"or name single classes and take that one by its index, '{output}:{entries.index(PREDICTED)}'."
+        )
     if not colon:
         return [Target(output, column, f"{output}:{own}") for column, own in enumerate(entries)]
     if entry == PREDICTED and output in head.classifiers:
@@ -50,6 +58,16 @@ def _column(name: str, entry: str, entries: tuple[str, ...]) -> int:
     if entry in entries:
         return entries.index(entry)
     # An index serves where classes have names; names that are numbers always win over it.
-    if entry.isdecimal() and int(entry) < len(entries) and not any(own.isdecimal() for own in entries):
-        return int(entry)
-    raise InputError(f"target {name!r} names no entry of that output, which has {', '.join(entries)}.")
+    wanted, numbers = _number(entry), [_number(own) for own in entries]
+    if any(own is not None for own in numbers):
+        found = [place for place, own in enumerate(numbers) if own is not None and own == wanted]
+    else:
+        found = [place for place in range(len(entries)) if entry == str(place)]
+    if len(found) != 1:
+        what = "names more than one entry" if found else "names no entry"
+        raise InputError(f"target {name!r} {what} of that output, which has {', '.join(entries)}.")
+    return found[0]
+
+
+def _number(text: str) -> Decimal | None:
+    return Decimal(text) if NUMBER.fullmatch(text) else None

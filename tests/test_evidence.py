@@ -19,10 +19,13 @@ from evidence_world import (
 from sklearn.decomposition import KernelPCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
 
 from pcacam_jax import KernelExpansion, critical_distance, explain, hybrid_head, influence
 from pcacam_jax.cam.evidence import evidence
 from pcacam_jax.numerics import relative_error
+from pcacam_jax.scikit.svm import expansion_of
 
 
 @pytest.fixture(autouse=True)
@@ -211,6 +214,55 @@ def test_free_of_scale_means_a_factor_of_each_image():
     factors = np.sum(got.maps**2, axis=(1, 2, 3)) / np.sum(got.maps * found().maps, axis=(1, 2, 3))
     assert (factors > 0).all()
     assert relative_error(found().maps * factors[:, None, None, None], got.maps) < 1e-12
+
+
+def free_of_scale(head, maps, target, support=None):
+    """The parts, which must add up to the map of explain."""
+    got = evidence(head, maps, target, support=support, scale_free=True)
+    explained = explain(head, maps, target, scale_free=True)
+    assert relative_error(got.signed, explained.signed[:, 0]) < 1e-12
+    assert got.maps.any(axis=(1, 2, 3)).all()
+    assert not got.vanished.any()
+    return got
+
+
+@pytest.mark.filterwarnings("ignore:The `probability` parameter:FutureWarning")
+@pytest.mark.parametrize(("output", "classes"), [("decision", 4), ("decision", 2), ("log_proba", 2)])
+def test_scores_beside_the_margins_are_free_of_scale_too(output, classes):
+    """An SVC predicts by votes whatever is explained, and what it votes by has no derivative."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(40, 4))
+    svc = SVC(gamma=0.5, probability=output == "log_proba", random_state=0).fit(x, np.arange(40) % classes)
+    head = hybrid_head([], maps_shape=(1, 2, 2), svms={"own": svc}, output=output)
+    maps = rng.normal(size=(3, 1, 2, 2))
+    free, plain = (evidence(head, maps, "own:predicted", scale_free=own) for own in (True, False))
+    np.testing.assert_array_equal(free.labels, svc.predict(maps.reshape(3, 4)).astype(str))
+    np.testing.assert_array_equal(free.indices, plain.indices)
+    assert relative_error(free.shares, plain.shares) < 1e-12
+    free_of_scale(head, maps, "own:predicted")
+
+
+@pytest.mark.parametrize("far", [1.1, 40])
+@pytest.mark.parametrize("machine", ["rbf", "poly", "behind another"])
+def test_behind_a_kernel_pca_all_parts_have_one_scale(machine, far):
+    rng = np.random.default_rng(0)
+    maps, y = rng.random((40, 3, 3, 4)), rng.integers(0, 3, 40)
+    reducer = make_pipeline(StandardScaler(), KernelPCA(2, kernel="rbf", gamma=0.02)).fit(maps.reshape(40, -1))
+    v = reducer.transform(maps.reshape(40, -1))
+    last = SVC(gamma=0.5) if machine == "rbf" else SVC(kernel="poly" if machine == "poly" else "linear")
+    svm = make_pipeline(KernelPCA(2, kernel="rbf", gamma=0.3), last) if machine == "behind another" else last
+    svm.fit(v, y)
+    head = hybrid_head([], maps_shape=(3, 3, 4), pca=reducer, svms={"own": svm})
+    support = expansion_of(svm, collapse=False) if machine == "behind another" else None
+    found = free_of_scale(head, far * maps[:3], "own:1", support=support)
+    if far < 2:
+        plain = evidence(head, far * maps[:3], "own:1", support=support)
+        np.testing.assert_array_equal(found.indices, plain.indices)
+        assert relative_error(found.shares, plain.shares) < 1e-10
+        factors = np.linalg.norm(found.signed, axis=(1, 2)) / np.linalg.norm(plain.signed, axis=(1, 2))
+        assert relative_error(found.maps, plain.maps * factors[:, None, None, None]) < 1e-10
+    else:
+        assert evidence(head, far * maps[:3], "own:1", support=support).vanished.all()
 
 
 def test_maps_of_zeros_have_no_shares():

@@ -8,10 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sklearn.decomposition import PCA
+from sklearn.decomposition import PCA, KernelPCA
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import PowerTransformer
+from sklearn.svm import SVC
 
 import pcacam_jax
-from pcacam_jax import InputError, explain, hybrid_head, jacobian
+from pcacam_jax import InputError, decompose, evidence, explain, hybrid_head, jacobian
 from pcacam_jax.explain import _explain_batch, explain_example
 from pcacam_jax.numerics import TOLERANCES, relative_error
 from pcacam_jax.targets import parse_targets
@@ -198,6 +201,49 @@ def test_bad_maps_get_a_sentence(network, change, sentence):
 def test_bad_options_get_a_sentence(network, options, sentence):
     with pytest.raises(InputError, match=sentence):
         explain(network.head, network.maps, "pca", **options)
+
+
+def reduced(reducer):
+    """A head of a reducer and an SVM on maps of positive numbers, and these maps."""
+    maps = 0.1 + np.random.default_rng(0).random((30, 2, 2, 3))
+    flat = maps.reshape(30, -1)
+    svm = SVC().fit(reducer.fit_transform(flat), np.arange(30) % 3)
+    return hybrid_head([], maps_shape=(2, 2, 3), pca=reducer, svms={"own": svm}), maps
+
+
+CALLS = {
+    "explain": lambda head, maps: explain(head, maps, ["own:1", "pca"], batch_size=1),
+    "differences": lambda head, maps: explain(head, maps, ["own:1", "pca"], backend="finite_difference"),
+    "decompose": lambda head, maps: decompose(head, maps, "own:1", batch_size=1),
+    "evidence": lambda head, maps: evidence(head, maps, "own:1", batch_size=1),
+}
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+@pytest.mark.parametrize(
+    ("reducer", "factor", "kind"),
+    [
+        (make_pipeline(PowerTransformer("box-cox"), PCA(2)), 0, "float64"),
+        (KernelPCA(2, kernel="poly", degree=2.5), -50, "float64"),
+        (KernelPCA(2, kernel="poly"), 1e20, "float32"),
+    ],
+)
+def test_examples_without_a_finite_explanation_are_refused(reducer, factor, kind, call, x64):
+    head, maps = reduced(reducer)
+    head = jax.tree.map(lambda leaf: leaf.astype(kind), head)
+    call(head, maps[:3])
+    # In float64, in which differences are taken, the SVM far from its support is finite.
+    target = "pca:0" if kind == "float32" and call is CALLS["differences"] else "own:1"
+    sentence = f"the value and map of {target} must be finite, but at example 2 they are not: .* for {kind}; leave that"
+    with pytest.raises(InputError, match=sentence):
+        call(head, maps[:3] * np.array([1, 1, factor]).reshape(3, 1, 1, 1))
+
+
+def test_the_first_target_that_is_not_finite_is_named(x64):
+    head, maps = reduced(KernelPCA(2, kernel="poly", degree=2.5))
+    with pytest.raises(InputError, match="the value and map of pca:1 must be finite, but at example 1"):
+        explain(head, maps[:2] * np.array([1, -50]).reshape(2, 1, 1, 1), ["pca:1", "own:1"])
 
 
 def test_a_head_without_a_pca(x64):

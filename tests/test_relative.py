@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from pcacam_jax import Chain, InputError, KernelExpansion, PairwiseMargins, Scaling, SVMClassifier, jacobian
+from pcacam_jax.cam.scale import at_one_scale
+from pcacam_jax.numerics import relative_error
 from pcacam_jax.parallel import Parallel
 from pcacam_jax.stages import Classifier, has_exponential_kernel, relative_kernels
 
@@ -142,6 +144,25 @@ def test_where_nothing_underflows_nothing_changes():
     stage = Chain((Scaling(np.ones(3), np.zeros(3)), Parallel((LINEAR, other("poly")))))
     assert relative_kernels(stage) == stage
     assert not has_exponential_kernel(stage)
+
+
+@pytest.mark.parametrize("distance", [1, 200])
+def test_at_one_scale_rows_add_up_to_the_relative_derivative_of_their_sum(expansion, distance, x64):
+    expansion = jax.tree.map(lambda leaf: leaf.astype("float64"), expansion)
+    inner, outer = (Scaling(scale * jnp.ones(3), jnp.ones(3)) for scale in (2.0, -0.5))
+    stage = relative_kernels(Chain((inner, Chain((expansion, outer)))))
+    saved = stage.forward(distance * jnp.array([0.6, -0.8, 0.1]))[1]
+    rows = jnp.asarray(np.random.default_rng(1).normal(size=(4, 3)))
+    whole = jnp.sum(rows, axis=0, keepdims=True)
+    plain, shared, pulled = at_one_scale(stage, saved, whole)
+    assert relative_error(pulled, stage.pull_back(saved, whole)) < 1e-13
+    assert relative_error(jnp.sum(plain.pull_back(shared, rows), axis=0), pulled[0]) < 1e-12
+    cancelling = jnp.concatenate([rows[:1], -rows[:1]])
+    plain, shared, pulled = at_one_scale(stage, saved, jnp.sum(cancelling, axis=0, keepdims=True))
+    assert not pulled.any()
+    assert (
+        relative_error(*map(directions, (plain.pull_back(shared, rows[:1]), stage.pull_back(saved, rows[:1])))) < 1e-12
+    )
 
 
 def test_what_has_several_scales_is_refused():

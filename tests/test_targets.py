@@ -48,11 +48,45 @@ def test_names_that_are_digits_win_over_indices():
         parse_targets(head, "svm:0")
 
 
+def test_numbers_are_compared_as_numbers():
+    head = named_head([1.0, 2.0, 10.0])
+    assert head.outputs["svm"] == ("1.0", "2.0", "10.0")
+    found = names_of(head, ["svm:1", "svm:2.0", "svm:1e1", "cnn:2"])
+    assert found == [("svm:1", 0), ("svm:2.0", 1), ("svm:1e1", 2), ("cnn:2", 2)]
+    for entry in ("0", "3", "nan", "1_0", "\u0662"):
+        with pytest.raises(InputError, match=f"'svm:{entry}' names no entry of that output, which has 1.0, 2.0, 10.0"):
+            parse_targets(head, f"svm:{entry}")
+
+
+def test_a_number_that_several_names_are_is_refused():
+    head = named_head(["1", "01", "x"])
+    assert names_of(head, ["svm:1", "svm:01", "svm:x"]) == [("svm:1", 1), ("svm:01", 0), ("svm:x", 2)]
+    with pytest.raises(InputError, match=r"'svm:1\.0' names more than one entry of that output, which has 01, 1, x"):
+        parse_targets(head, "svm:1.0")
+
+
+@pytest.mark.parametrize("entry", ["\u0662", "02", "2.0", "9" * 5000])
+def test_an_index_is_written_in_plain_digits(entry):
+    head = named_head(["a", "b", "nan"])
+    assert names_of(head, "svm:2") == [("svm:2", 2)]
+    with pytest.raises(InputError, match="names no entry of that output, which has a, b, nan"):
+        parse_targets(head, f"svm:{entry}")
+
+
 def test_class_names_name_the_logits_and_integer_labels():
-    head = named_head([0, 2, 1], ["x:y", "b", "predicted"])
-    assert head.outputs == {"cnn": ("x:y", "b", "predicted"), "svm": ("x:y", "b", "predicted")}
+    head = named_head([0, 2, 1], ["x:y", "b", "c"])
+    assert head.outputs == {"cnn": ("x:y", "b", "c"), "svm": ("x:y", "b", "c")}
     assert names_of(head, ["cnn:x:y", "svm:b", "cnn:2"]) == [("cnn:x:y", 0), ("svm:b", 1), ("cnn:2", 2)]
-    assert names_of(head, "svm:predicted") == [("svm:predicted", None)]
+
+
+@pytest.mark.parametrize("target", ["svm:predicted", "svm", "cnn:predicted"])
+def test_a_class_named_predicted_is_not_taken_for_the_predicted_class(target):
+    head = named_head([0, 2, 1], ["x", "b", "predicted"])
+    output = target.partition(":")[0]
+    sentence = f"target '{target}' must mean one thing, but .* class named 'predicted'; .*by its index, '{output}:2'"
+    with pytest.raises(InputError, match=sentence):
+        parse_targets(head, ["svm:b", target])
+    assert names_of(head, ["svm:x", f"{output}:2"]) == [("svm:x", 0), (f"{output}:2", 2)]
 
 
 @pytest.mark.parametrize(

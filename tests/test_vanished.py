@@ -4,14 +4,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sklearn.decomposition import KernelPCA
+from sklearn.decomposition import PCA, KernelPCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from pcacam_jax import InputError, decompose, evidence, explain, hybrid_head
+from pcacam_jax.jacobian import BACKENDS
 from pcacam_jax.numerics import relative_error
 
 RNG = np.random.default_rng(0)
@@ -106,6 +108,87 @@ def test_a_saturated_probability_is_flagged():
     head = head_of(LogisticRegression().fit(X, X[:, 0] > 0), "float32", output="proba")
     found = explain(head, np.stack([np.full((2, 2, 3), [1e4, 0, 0]), np.zeros((2, 2, 3))]), "own:True")
     np.testing.assert_array_equal(found.vanished[:, 0], [True, False])
+
+
+@pytest.mark.parametrize("output", ["proba", "log_proba"])
+@pytest.mark.parametrize("labels", [LABELS, LABELS > 0])
+def test_a_probability_that_depends_on_nothing_is_not_flagged(labels, output):
+    model = LogisticRegression().fit(X, labels)
+    model.coef_ = np.zeros_like(model.coef_)
+    found = explain(head_of(model, "float32", output=output), NEAR, "own")
+    assert not found.vanished.any()
+    assert not found.positive.any()
+    model.coef_ = np.full_like(model.coef_, 1e6) * np.arange(1, len(model.coef_) + 1)[:, None]
+    assert explain(head_of(model, "float32", output=output), 1 + abs(NEAR), "own").vanished.any()
+
+
+@pytest.mark.parametrize("units", ["relu", "tanh"])
+def test_a_network_whose_units_are_off_is_told_from_a_saturated_one(units):
+    model = MLPClassifier((4,), activation=units, tol=10, n_iter_no_change=1).fit(X, LABELS)
+    model.coefs_[0][:] = -1e4
+    found = explain(head_of(model, "float32", output="log_proba"), 1 + abs(NEAR), "own")
+    assert not found.positive.any()
+    np.testing.assert_array_equal(found.vanished, units == "tanh")
+
+
+def layers(weight):
+    """Dense layers of 3, 4 and 2 units, the first of which all read the sum of the averages."""
+    rng = np.random.default_rng(1)
+    sizes = [(3, 4), (4, 3), (3, 2)]
+    dense = [(rng.normal(size=size), np.zeros(size[1])) for size in sizes]
+    return [(np.full((3, 4), weight), np.zeros(4)), *dense[1:]]
+
+
+@pytest.mark.parametrize(
+    ("activation", "weight", "at", "gone"),
+    [
+        ("sigmoid", 1e4, 1, True),
+        ("sigmoid", 1e4, 3, True),
+        ("tanh", -1e4, 2, True),
+        ("sigmoid", 1.0, 2, False),
+        ("relu", -1e4, 2, False),
+    ],
+)
+def test_saturated_units_are_flagged_and_units_that_are_off_are_not(activation, weight, at, gone):
+    dense = layers(weight)
+    points = np.random.default_rng(2).normal(size=(30, (4, 3, 2)[at - 1]))
+    reducer = PCA(2).fit(points)
+    svms = {"own": SVC(gamma=0.1).fit(reducer.transform(points), LABELS)}
+    head = hybrid_head(
+        dense, maps_shape=(2, 2, 3), pool="average", pca=reducer, svms=svms, at=at, activation=activation
+    )
+    head, maps = jax.tree.map(lambda leaf: leaf.astype("float32"), head), 1 + abs(NEAR)
+    found = explain(head, maps, ["own:1", "cnn", "pca"])
+    np.testing.assert_array_equal(found.vanished, gone)
+    assert found.signed.any(axis=(2, 3)).all() == (activation != "relu" and not gone)
+    np.testing.assert_array_equal(decompose(head, maps, "own:1").vanished, gone)
+    np.testing.assert_array_equal(evidence(head, maps, "own:1").vanished, gone)
+
+
+def test_a_layer_that_reads_nothing_is_not_saturated():
+    head = hybrid_head(
+        [*layers(0.0)[:1], (np.zeros((4, 2)), np.zeros(2))],
+        maps_shape=(2, 2, 3),
+        pool="average",
+        at=1,
+        activation="sigmoid",
+    )
+    assert not explain(head, NEAR, "cnn").vanished.any()
+
+
+def test_differences_flag_what_the_closed_form_flags_and_what_they_cannot_resolve(dtype):
+    svc = SVC(gamma=1.0).fit(X, LABELS)
+    head = head_of(svc, dtype)
+    for exponent, gone in ((10, [False] * 4), (60, [False, False, False, True]), (110, None)):
+        found = {own: explain(head, place_of(svc, exponent), "own:0", backend=own) for own in BACKENDS}
+        flags = [bool(own.vanished[0, 0]) for own in found.values()]
+        assert flags == (gone or [dtype == "float32"] * 3 + [True])
+        assert found["finite_difference"].signed.any() == (not flags[-1])
+
+
+def test_differences_do_not_flag_a_gradient_that_is_zero_in_truth(x64):
+    svc = SVC(gamma=1.0).fit([[0.0, 0, 0], [5, 5, 5]], [0, 1])
+    assert not explain(head_of(svc), np.full((1, 2, 2, 3), 2.5), "own", backend="finite_difference").vanished.any()
 
 
 def test_a_scaler_before_the_machine_changes_nothing(x64):

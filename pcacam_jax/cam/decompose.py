@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from pcacam_jax.batches import batched, checked_batch_size, checked_maps, columns_of
+from pcacam_jax.batches import batched, check_explained, checked_batch_size, checked_maps, columns_of
 from pcacam_jax.cam.gradient import weighted_sum
 from pcacam_jax.cam.selection import Selection
 from pcacam_jax.cam.vanished import vanished
@@ -74,6 +74,7 @@ def decompose(
     largest = max((math.prod(leaf.shape) for leaf in jax.tree.leaves(head.svms[wanted.output])), default=0)
     size = checked_batch_size(batch_size, len(maps), default_batch(head, len(names), largest))
     found = batched(functools.partial(_decompose_batch, head, target=wanted), maps, size, head.dtype)
+    check_explained([target], found["values"][:, None], found["maps"][:, None])
     labels = np.array(head.outputs[wanted.output])[np.asarray(found["columns"])]
     return Decomposition(target=target, components=names, labels=labels, **found)
 

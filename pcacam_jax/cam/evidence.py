@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from pcacam_jax.batches import batched, checked_batch_size, checked_count, checked_maps
+from pcacam_jax.batches import batched, check_explained, checked_batch_size, checked_count, checked_maps
 from pcacam_jax.cam.decompose import default_batch, maps_of_each, svm_target, without_svms
 from pcacam_jax.cam.machine import (
     Machine,
@@ -29,13 +29,16 @@ from pcacam_jax.cam.machine import (
     machine_of,
     machine_values,
     part_weights,
+    whole_weights,
     with_support,
 )
-from pcacam_jax.cam.vanished import lost_in_reducer, underflowed
+from pcacam_jax.cam.scale import below_at_one_scale
+from pcacam_jax.cam.vanished import lost_below, through, underflowed
 from pcacam_jax.checks import InputError
 from pcacam_jax.head import HybridHead
 from pcacam_jax.numerics import matmul
 from pcacam_jax.stages import KernelExpansion, critical_distance, has_exponential_kernel, relative_kernels
+from pcacam_jax.stages.expansion import is_relative
 from pcacam_jax.types import Maps, Vector
 
 BLOCK_FLOATS = 2**22
@@ -106,8 +109,9 @@ def evidence(
         count: how many support vectors to keep apart for each example; all of them where there are fewer.
         support: the machine's original support vectors and coefficients, for a linear SVM, whose stage holds only
             their sum; it is checked against the head's own machine at every example.
-        scale_free: divide the parts of an RBF machine by its largest kernel value, another for every example, so that
-            they do not underflow; they then add up to the map of ``explain(..., scale_free=True)``.
+        scale_free: divide the parts of an RBF machine by its largest kernel value, and those behind a kernel PCA by
+            the one that is largest for their sum, others for every example, so that they do not underflow; they then
+            add up to the map of ``explain(..., scale_free=True)``.
         batch_size: examples taken at a time, which bounds memory; by default as many as go into 64 MiB in float32.
 
     Raises:
@@ -116,14 +120,16 @@ def evidence(
     """
     wanted, maps = svm_target(head, target), checked_maps(head, maps)
     count = checked_count("count", count)
-    stage = head.svms[wanted.output]
-    own = machine_of(wanted.output, relative_kernels(stage) if scale_free else stage)
+    own = machine_of(wanted.output, head.svms[wanted.output])
+    if scale_free:
+        own, head = relative_kernels(own), dataclasses.replace(head, pca=relative_kernels(head.pca))
     machine = with_support(wanted.output, own, support)
     number, reads = machine.expansion.support.shape
     size = checked_batch_size(batch_size, len(maps), default_batch(head, reads))
     options = {"column": wanted.column, "count": min(count, number), "block": block_size(number, reads, size)}
     compiled = functools.partial(_evidence_batch, without_svms(head), machine, **options)
     found, pairs, magnitudes, read = batched(compiled, maps, size, head.dtype)
+    check_explained([target], *(found[name][:, None] for name in ("values", "maps", "rest")))
     if support is not None:
         _check_same(wanted.output, own.expansion, read, pairs, magnitudes)
     labels = np.array(head.outputs[wanted.output])[np.asarray(found["columns"])]
@@ -166,12 +172,16 @@ def evidence_example(
 
     Support vectors are read ``block`` at a time, so that nothing here has one entry for each of them.
     """
-    saved = head.forward(maps)[1]
-    z, before = machine.before.forward(head.components(maps))
+    saved, v = head.forward(maps)[1], head.components(maps)
+    z, before = machine.before.forward(v)
     pairs, magnitudes = machine_values(machine.expansion, z, block)
     chosen = machine.scores.predict(pairs) if column is None else jnp.asarray(column)
     scores, scored = machine.scores.forward(pairs)
-    row = machine.scores.pull_back(scored, jax.nn.one_hot(chosen, len(scores), dtype=z.dtype)[None])[0]
+    rows, lost = through(machine.scores, scored, pairs, jax.nn.one_hot(chosen, len(scores), dtype=z.dtype)[None])
+    row = rows[0]
+    if is_relative(head.pca) or is_relative(machine.before):
+        whole = whole_weights(machine.expansion, z, row, block)[None]
+        head, saved, machine, before = below_at_one_scale(head, saved, machine, before, whole)
     pull = functools.partial(machine.before.pull_back, before)
     own = maps_of_each(head, saved, len(z), pull, maps)
     flat = own.reshape(len(z), -1)
@@ -179,7 +189,9 @@ def evidence_example(
     largest = largest_parts(machine.expansion, z, row, jnp.linalg.qr(flat.T, mode="r").T, count, block)
     values, gradients = kernels(_chosen(machine.expansion, largest.indices), z)
     coefficients = matmul(row, machine.expansion.coefficients[:, largest.indices])
-    whole = jnp.sum(largest.weights, axis=0) + largest.rest
+    whole = (jnp.sum(largest.weights, axis=0) + largest.rest)[None]
+    on_components, lost_before = through(machine.before, before, v, whole)
+    lost = lost | lost_before | lost_below(head, saved, maps, on_components)
     fields = {
         "indices": largest.indices,
         "maps": jnp.einsum("nq,qhw->nhw", largest.weights, own, precision=jax.lax.Precision.HIGHEST),
@@ -191,9 +203,7 @@ def evidence_example(
         "distances": norm(machine.expansion.support[largest.indices] - z[None]),
         "values": scores[chosen],
         "columns": chosen,
-        "vanished": underflowed(row[None])[0]
-        | _machine_lost(machine.expansion, z, row, largest, block)
-        | lost_in_reducer(head, saved, maps, pull(whole[None]))[0],
+        "vanished": lost[0] | _machine_lost(machine.expansion, z, row, largest, block),
     }
     return fields, pairs, magnitudes, z
 

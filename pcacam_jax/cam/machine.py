@@ -168,6 +168,17 @@ def part_weights(
     return (slopes * jnp.exp(jnp.minimum(own - largest, 0)))[:, None] * gradients
 
 
+def whole_weights(expansion: KernelExpansion, z: Vector, row: Float[Array, " P"], size: int) -> Vector:
+    """Return the sum of :func:`part_weights` over all support vectors, ``size`` at a time."""
+    top = largest_exponent(expansion, z, row, size)
+
+    def add(total: Array, start: Array) -> tuple[Array, None]:
+        block, _, _ = block_at(expansion, start, size)
+        return total + jnp.sum(part_weights(block, z, matmul(row, block.coefficients), top), axis=0), None
+
+    return jax.lax.scan(add, jnp.zeros_like(z), block_starts(expansion, size))[0]
+
+
 def largest_exponent(expansion: KernelExpansion, z: Vector, row: Float[Array, " P"], size: int) -> Float[Array, ""]:
     """Return the largest e_i among the terms of row ds/dg that are not zero; 0 for an expansion that is not relative.
 

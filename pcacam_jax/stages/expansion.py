@@ -61,12 +61,25 @@ class KernelExpansion:
         weights = matmul(rows, self.coefficients)
         if not self.relative:
             return matmul(weights, saved)
+        return matmul(weights * self._scaled(saved, weights), saved[1])
+
+    def at_one_scale(self, saved: Any, rows: Float[Array, "1 P"]) -> Float[Array, "n D"]:
+        """Return the gradients that the plain expansion pulls any rows back by, at the relative one's scale of a row.
+
+        The rows then add up to that row's relative derivative if they add up to the row.
+        """
+        weights = matmul(rows, self.coefficients)
+        # Rows that add up to nothing are scaled too, each term as if it counted.
+        return self._scaled(saved, jnp.where(jnp.any(weights != 0), weights, 1))[0, :, None] * saved[1]
+
+    def _scaled(self, saved: Any, weights: Float[Array, "T n"]) -> Float[Array, "T n"]:
+        """Return exp(e_i - max_i e_i), the maximum over the terms of every row that are not zero."""
         exponents, gradients = saved
         counts = (weights != 0) & jnp.any(gradients != 0, axis=1)[None]
         lowest = jnp.finfo(exponents.dtype).min
         exponents = jnp.broadcast_to(exponents, counts.shape)
         differences = exponents - jnp.max(exponents, axis=1, keepdims=True, where=counts, initial=lowest)
-        return matmul(jnp.where(counts, weights * jnp.exp(jnp.minimum(differences, 0)), 0), gradients)
+        return jnp.exp(jnp.minimum(differences, 0))
 
     def jacobian(self, saved: Any) -> Float[Array, "P D"]:
         """Return dg/dv = sum_i alpha_i t_i dk(s_i, v)/dv, Eq. 24."""
@@ -81,6 +94,11 @@ class KernelExpansion:
 def has_exponential_kernel(stage: Any) -> bool:
     """Return whether ``stage`` or a part of it is an expansion in an exponential kernel, whose gradient underflows."""
     return any(map(_is_exponential, _parts(stage)))
+
+
+def is_relative(stage: Any) -> bool:
+    """Return whether :func:`relative_kernels` found something to set in ``stage``."""
+    return any(part.relative for part in _parts(stage) if isinstance(part, KernelExpansion))
 
 
 def relative_kernels(stage: Any) -> Any:
