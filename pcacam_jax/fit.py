@@ -29,6 +29,7 @@ from pcacam_jax.head import HybridHead
 from pcacam_jax.nets import weights as vgg16_weights
 from pcacam_jax.progress import KEPT, Progress
 from pcacam_jax.scores import score, warnings_of
+from pcacam_jax.targets import PREDICTED
 from pcacam_jax.train import Member, TrainedHead, divide, train_heads
 from pcacam_jax.verify import Certificate, verify
 
@@ -88,11 +89,15 @@ def fit_seeds(
     """Return what :func:`fit` returns for each seed, up to rounding; features are shared, heads train together.
 
     Raises:
-        InputError: no seeds, or the same one twice; else as :func:`fit`.
+        InputError: no seeds, or the same one twice, or a class named "predicted"; else as :func:`fit`.
     """
     progress = progress or Progress(quiet=True)
     if not seeds or len(set(seeds)) < len(seeds):
         raise InputError(f"seeds must be at least one and all different; got {', '.join(map(str, seeds)) or 'none'}.")
+    if PREDICTED in dataset.class_names:
+        raise InputError(
+            f"no class may be named {PREDICTED!r}, which targets such as 'cnn:{PREDICTED}' have; rename it."
+        )
     configs = [dataclasses.replace(config, seed=seed) for seed in seeds]
     check_components(config, len(dataset.train))  # now, not after the long extraction
     for seed in seeds:

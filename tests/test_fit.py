@@ -248,6 +248,13 @@ def test_batches_of_all_images_are_one_training(kept_trainings):
     assert len(kept_trainings) == 3
 
 
+def test_a_class_named_as_targets_name_the_prediction_is_refused(monkeypatch):
+    monkeypatch.setattr(module, "features_of", lambda *_: pytest.fail("features were extracted"))
+    dataset = dataclasses.replace(small_dataset(), class_names=("a", "predicted", "c"))
+    with pytest.raises(InputError, match="no class may be named 'predicted', which targets such as"):
+        fit(dataset, small_config())
+
+
 def test_what_is_extracted_is_counted_once(small_params, tmp_path):
     dataset, quiet = small_dataset(), Progress(quiet=True)
     images = len(dataset.train) + len(dataset.test)
