@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from pcacam_jax.chain import Chain
+from pcacam_jax.checks import InputError
 from pcacam_jax.numerics import matmul
 from pcacam_jax.pytree import pytree, static
 from pcacam_jax.stages.dense import Dense
@@ -156,7 +157,11 @@ class HybridHead:
             on_vector = self.dense.pull_back(layers, rows)
             return on_vector.reshape(len(rows), -1, self.in_shape[2]).sum(axis=1) / positions
         first = self.dense.stages[0]
-        assert isinstance(first, Dense)
+        if not isinstance(first, Dense):
+            raise InputError(
+                f"the first of a head's dense layers must be a Dense, whose kernel is averaged over the positions; got "
+                f"{type(first).__name__}, so write it as a Dense, or call pull_back and take the mean."
+            )
         slope, *later = layers
         on_first = Chain(self.dense.stages[1:]).pull_back(tuple(later), rows)
         return matmul(on_first * slope[None], spatial_mean(first.kernel, last.in_shape, self.in_shape).T)

@@ -12,8 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from pcacam_jax import Stage, jacobian
-from pcacam_jax.numerics import relative_error
-from pcacam_jax.scikit.registry import as_dense, steps_of
 
 METHODS = {
     "decision": "decision_function",
@@ -45,7 +43,7 @@ def own_output(estimator: Any, output: str, x: np.ndarray) -> np.ndarray:
     """Return scikit-learn's values of an output at x, (n, out)."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        last = steps_of(estimator)[-1]
+        last = _last(estimator)
         if (type(last).__name__, output) in OWN:
             values = OWN[type(last).__name__, output](last, _before(estimator, x))
         elif output in ("pairs", "margin"):
@@ -54,7 +52,16 @@ def own_output(estimator: Any, output: str, x: np.ndarray) -> np.ndarray:
                 values = _margins(values, len(last.classes_))
         else:
             values = getattr(estimator, METHODS[output])(x)
-    return as_dense(values).reshape(len(x), -1)
+    return _dense(values).reshape(len(x), -1)
+
+
+def _last(estimator: Any) -> Any:
+    steps = [step for _, step in getattr(estimator, "steps", []) if step not in (None, "passthrough")]
+    return steps[-1] if steps else estimator
+
+
+def _dense(values: Any) -> np.ndarray:
+    return np.asarray(values.toarray() if hasattr(values, "toarray") else values, np.float64)
 
 
 def _pairs(machine: Any, x: np.ndarray) -> np.ndarray:
@@ -110,12 +117,19 @@ def errors(stage: Stage, estimator: Any, output: str, x: np.ndarray, *, points: 
     expected = own_output(estimator, output, every)
     own = gap(values[: len(x)], expected[: len(x)], output)
     far = gap(values[len(x) :], expected[len(x) :], output, relative=True)
-    reverse = differences = 0.0
+    reverse, differences = [], [0.0]
     for value, point, closed, autodiff, numeric in zip(values, x[:points], *derivatives, strict=False):
-        reverse = max(reverse, relative_error(closed, autodiff))
+        reverse.append(_relative_error(closed, autodiff))
         beyond = np.linalg.norm(closed - numeric) - 2 * _rounding(value, point)
-        differences = max(differences, beyond / (np.linalg.norm(closed) or 1.0))
-    return Errors(own, reverse, float(differences), far)
+        differences.append(beyond / (np.linalg.norm(closed) or 1.0))
+    # NumPy's maximum, unlike Python's, is NaN where any is.
+    return Errors(own, float(np.max(reverse)), float(np.max(differences)), far)
+
+
+def _relative_error(value: np.ndarray, reference: np.ndarray) -> float:
+    """Return ||value - reference|| / ||reference||, 0 where both are 0."""
+    difference = np.linalg.norm(value - reference)
+    return float(difference / (np.linalg.norm(reference) or np.finfo(float).tiny))
 
 
 @functools.partial(jax.jit, static_argnums=2)

@@ -1,10 +1,11 @@
-"""Pipelines, unions and column transformers: stages in a row and side by side."""
+"""Pipelines, frozen estimators, unions and column transformers: stages in a row and side by side."""
 
 import itertools
 from typing import Any
 
 import numpy as np
 from sklearn.compose import ColumnTransformer
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import FeatureUnion, Pipeline
 
 from pcacam_jax.chain import Chain
@@ -21,7 +22,6 @@ from pcacam_jax.scikit.registry import (
     out_size,
     outputs,
     register,
-    steps_of,
 )
 from pcacam_jax.stages.activation import Elementwise
 from pcacam_jax.stages.selection import Take
@@ -41,10 +41,9 @@ def in_a_row(*stages: Stage) -> Chain:
 
 def _pipeline(estimator: Pipeline) -> Outputs:
     """The outputs of the last step, each after the transforms of those before it."""
-    sizes = [step.n_features_in_ for _, step in estimator.steps if hasattr(step, "n_features_in_")]
-    if sizes and is_identity(estimator):
-        return {"transform": lambda: Elementwise("identity", sizes[0])}
-    *before, last = steps_of(estimator)
+    if is_identity(estimator):
+        return {"transform": lambda: _nothing(estimator)}
+    *before, last = [step for _, step in estimator.steps if not is_identity(step)]
     known = outputs(last)
     if is_identity(estimator.steps[-1][1]):
         known = {"transform": lambda: build(last, "transform")}
@@ -55,11 +54,14 @@ def _pipeline(estimator: Pipeline) -> Outputs:
     return {output: (lambda output=output: whole(output)) for output in known}
 
 
-def _part(transformer: Estimator, size: int) -> Stage:
-    """Return the stage of one transformer of several, on ``size`` features."""
-    if is_identity(transformer):
-        return Elementwise("identity", size)
-    return build(transformer, "transform")
+def _nothing(estimator: Pipeline) -> Elementwise:
+    sizes = [step.n_features_in_ for _, step in estimator.steps if hasattr(step, "n_features_in_")]
+    if not sizes:
+        raise InputError(
+            "a Pipeline must have at least one step that is not 'passthrough', since it does not keep how many "
+            "features it was fitted on; put a StandardScaler(with_mean=False, with_std=False) first."
+        )
+    return Elementwise("identity", sizes[0])
 
 
 def _weighted(stage: Stage, weight: float | None) -> Stage:
@@ -77,12 +79,16 @@ def _side_by_side(estimator: Estimator, parts: list[Stage]) -> Parallel:
 def _feature_union(estimator: FeatureUnion) -> Stage:
     weights = estimator.transformer_weights or {}
     kept = [(name, part) for name, part in estimator.transformer_list if not _dropped(part)]
+    built = [None if is_identity(part) else build(part, "transform") for _, part in kept]
     # The union's own n_features_in_ is its first transformer's, even if that is dropped.
     sizes = [part.n_features_in_ for _, part in kept if hasattr(part, "n_features_in_")]
+    sizes += [stage.in_shape[0] for stage in built if stage]
     if kept and not sizes:
         raise not_fitted(estimator)
-    stages = [(name, _part(part, sizes[0])) for name, part in kept]
-    return _side_by_side(estimator, [_weighted(stage, weights.get(name)) for name, stage in stages])
+    stages = [stage or Elementwise("identity", sizes[0]) for stage in built]
+    return _side_by_side(
+        estimator, [_weighted(stage, weights.get(name)) for (name, _), stage in zip(kept, stages, strict=True)]
+    )
 
 
 def _column_transformer(estimator: Estimator) -> Stage:
@@ -91,8 +97,8 @@ def _column_transformer(estimator: Estimator) -> Stage:
     for name, part, columns in estimator.transformers_:
         indices = () if _dropped(part) else _indices(estimator, columns)
         if indices:
-            stage = Chain((Take(indices, size), _part(part, len(indices))))
-            parts.append(_weighted(stage, weights.get(name)))
+            own = Elementwise("identity", len(indices)) if is_identity(part) else build(part, "transform")
+            parts.append(_weighted(Chain((Take(indices, size), own)), weights.get(name)))
     return _side_by_side(estimator, parts)
 
 
@@ -101,28 +107,46 @@ def _dropped(part: Any) -> bool:
 
 
 def _indices(estimator: Estimator, columns: Any) -> tuple[int, ...]:
-    """Return the positions of columns given as an integer, a slice, or a list of integers or booleans."""
-    everything = np.arange(estimator.n_features_in_)
+    """Return the positions of columns: one, a slice or a list of them, by integers, names or a list of booleans."""
     if isinstance(columns, slice):
-        named = any(isinstance(end, str) for end in (columns.start, columns.stop))
+        start, stop = columns.start, columns.stop
+        if isinstance(start, str) or isinstance(stop, str):
+            # As in a table, a slice of names holds its last one too.
+            stop = None if stop is None else _position(estimator, stop) + 1
+            columns = slice(None if start is None else _position(estimator, start), stop)
     else:
         columns = np.atleast_1d(columns)
-        named = columns.dtype.kind not in "bui" and columns.size > 0
-        columns = columns if columns.size else slice(0)
-    if named:
-        raise InputError(
-            f"a ColumnTransformer must select columns by position, since features have no names here; got {columns}. "
-            "Fit it again with integers."
-        )
-    return tuple(int(index) for index in everything[columns])
+        if not columns.size:
+            return ()
+        if columns.dtype.kind not in "bui":
+            columns = [_position(estimator, name) for name in columns]
+    return tuple(int(index) for index in np.arange(estimator.n_features_in_)[columns])
+
+
+def _position(estimator: Estimator, name: str) -> int:
+    names = list(getattr(estimator, "feature_names_in_", ()))
+    if name not in names:
+        known = f"the columns {', '.join(map(str, names))}" if names else "columns without names"
+        raise InputError(f"a ColumnTransformer selects the column '{name}', but has {known}; fit it again.")
+    return names.index(name)
 
 
 register(Entry(Pipeline, "composition", "s_n(... s_1(x))", "", _pipeline, ("those of its last step",)))
+register(
+    Entry(
+        FrozenEstimator,
+        "composition",
+        "its estimator's",
+        "",
+        lambda frozen: outputs(frozen.estimator),
+        ("those of its estimator",),
+    )
+)
 register_transformer(FeatureUnion, "composition", "(s_1(x), ..., s_n(x))", "", _feature_union)
 register_transformer(
     ColumnTransformer,
     "composition",
     "(s_1(x[columns 1]), ..., s_n(x[columns n]))",
-    "columns by position: integers, slices, booleans",
+    "",
     _column_transformer,
 )

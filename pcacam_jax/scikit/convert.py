@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from pcacam_jax.checks import InputError
-from pcacam_jax.scikit.registry import Estimator, build, outputs
-from pcacam_jax.scikit.svm import check_probabilities
+from pcacam_jax.scikit.probability import check_probabilities
+from pcacam_jax.scikit.registry import Estimator, as_dtype, build, outputs
 from pcacam_jax.types import Stage
 
 
@@ -27,19 +27,22 @@ def from_sklearn(estimator: Estimator, *, output: str | None = None, dtype: Any 
 
     Raises:
         InputError: not fitted, not supported, an output that the estimator does not have, numbers that are not
-            finite, or a dtype that is not floating.
+            finite or too large for the dtype, or a dtype that is not floating.
     """
     dtype = _floating(dtype)
     check_probabilities(estimator, output)
-    # A copy: the estimator may change its arrays later, and JAX would take them as they lie in memory.
-    return jax.tree.map(lambda leaf: jnp.array(leaf, dtype), build(estimator, output))
+    return as_dtype(f"the fitted numbers of {type(estimator).__name__}", build(estimator, output), dtype)
 
 
 def _floating(dtype: Any) -> Any:
     if dtype is None:
         return jax.dtypes.canonicalize_dtype(float)
-    if not jnp.issubdtype(jnp.dtype(dtype), jnp.floating):
-        raise InputError(f"dtype must be floating, such as float32; got {jnp.dtype(dtype)}.")
+    try:
+        floating = jnp.issubdtype(jnp.dtype(dtype), jnp.floating)
+    except (TypeError, ValueError):
+        floating = False
+    if not floating:
+        raise InputError(f"dtype must be floating, such as float32; got {dtype!r}.")
     return dtype
 
 

@@ -56,7 +56,8 @@ register_transformer(
     Normalizer,
     "norm",
     "x / norm of x, l1, l2 or max",
-    "a kink where entries are 0 (l1) or change places (max)",
+    "a kink where entries are 0 (l1) or change places (max); a vector of norm below 10 eps is left as it is, as in "
+    "scikit-learn: in float32 below 1.2e-6, where scikit-learn normalises the same vector in float64",
     _normalizer,
 )
 register_transformer(

@@ -15,7 +15,7 @@ from pcacam_jax.head import POOLS, HybridHead, dense_stages, spatial_chain
 from pcacam_jax.parts import plain
 from pcacam_jax.scikit.convert import from_sklearn, outputs_of
 from pcacam_jax.scikit.own import scores_from_sklearn
-from pcacam_jax.scikit.registry import Estimator, out_size
+from pcacam_jax.scikit.registry import Estimator, as_dtype, out_size
 from pcacam_jax.stages.activation import ACTIVATIONS, Elementwise
 from pcacam_jax.stages.svm import SVMClassifier
 from pcacam_jax.types import Stage
@@ -72,6 +72,8 @@ def hybrid_head(
         pca_stage = from_sklearn(pca, output="transform", dtype=trunk.dtype)
         _check_features("pca", pca_stage, width, read)
         width, read = out_size(pca_stage), "the PCA's output"
+        if not width:
+            raise InputError("pca must give at least one component; got none, so fit it with some, or leave it out.")
     if not layers and pca is None and not svms:
         raise InputError("dense, pca and svms are all empty, so there is nothing to explain; give at least one.")
     scores = {
@@ -109,12 +111,21 @@ def _trunk(layers: Layers, at: int, activation: str, size: int) -> _Trunk:
     """Return the dense layers divided at layer ``at``, and what x_m is."""
     if not layers:
         return _Trunk(Chain(()), None, size, "the maps as one vector", None)
-    if not isinstance(at, int) or isinstance(at, bool) or not 1 <= at <= len(layers):
-        raise InputError(f"at must be a dense layer, 1 to {len(layers)}; got {at}.")
+    at = _checked_layer(at, len(layers))
     stages, classes = dense_stages(layers, activation), layers[-1][0].shape[1]
     cnn = Chain(tuple(stages[at:])) if at < len(stages) else Elementwise("identity", classes)
     kernel = layers[at - 1][0]
     return _Trunk(Chain(tuple(stages[:at])), cnn, kernel.shape[1], f"the output of dense layer {at}", kernel.dtype)
+
+
+def _checked_layer(at: Any, layers: int) -> int:
+    try:
+        number = 0 if isinstance(at, bool) else operator.index(at)
+    except TypeError:
+        number = 0
+    if not 1 <= number <= layers:
+        raise InputError(f"at must be a dense layer, 1 to {layers}; got {at}.")
+    return number
 
 
 def _output_of(name: str, output: Any, svms: Mapping[str, Estimator]) -> str | None:
@@ -182,8 +193,7 @@ def _checked_layers(dense: Sequence, maps_shape: tuple[int, int, int], pool: boo
         kernel = _numbers(f"the kernel of dense layer {n}", layer[0])
         bias = _numbers(f"the bias of dense layer {n}", layer[1])
         dtype = layers[0][0].dtype if layers else _floating(kernel)
-        # copies: the arrays stay the caller's, to be trained further
-        kernel, bias = jnp.array(kernel, dtype), jnp.array(bias, dtype)
+        kernel, bias = as_dtype(f"the numbers of dense layer {n}", (kernel, bias), dtype)
         if kernel.ndim != 2 or kernel.shape[0] != size or bias.shape != kernel.shape[1:]:
             raise InputError(
                 f"dense layer {n} reads {reads}, so its kernel must have shape ({size}, out) and its bias (out,); "

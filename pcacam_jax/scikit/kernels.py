@@ -72,9 +72,10 @@ def _nystroem_outputs(estimator: Estimator) -> Outputs:
 
 def _nystroem(estimator: Estimator) -> Stage:
     """N k(x, basis), N = K^(-1/2) of the basis."""
-    values = {"gamma": 1 / estimator.n_features_in_, "coef0": 1, "degree": 3, **(estimator.kernel_params or {})}
-    own = {name: getattr(estimator, name) for name in ("gamma", "coef0", "degree")}
-    values |= {name: value for name, value in own.items() if value is not None}
+    values = {"gamma": 1 / estimator.n_features_in_, "coef0": 1, "degree": 3}
+    own = {name: getattr(estimator, name) for name in values}
+    for given in (estimator.kernel_params or {}, own):
+        values |= {name: value for name, value in given.items() if value is not None}
     matrix = as_dense(estimator.normalization_)
     return _pairwise_stage(as_dense(estimator.components_), matrix, np.zeros(len(matrix)), estimator.kernel, values)
 

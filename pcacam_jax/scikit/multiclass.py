@@ -2,12 +2,13 @@
 
 import numpy as np
 from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
+from sklearn.svm import SVC, NuSVC
 
 from pcacam_jax.chain import Chain
 from pcacam_jax.checks import InputError
 from pcacam_jax.parallel import Parallel
 from pcacam_jax.scikit.affine import affine
-from pcacam_jax.scikit.registry import Entry, Estimator, Outputs, build, outputs, register
+from pcacam_jax.scikit.registry import Entry, Estimator, Outputs, build, last_step, outputs, register
 from pcacam_jax.stages import OvrDecision, Softmax, Take
 from pcacam_jax.types import Stage
 
@@ -26,8 +27,8 @@ def _rest_outputs(estimator: Estimator) -> Outputs:
     if hasattr(estimator, "decision_function"):
         known["decision"] = lambda: _beside([build(machine, "decision") for machine in machines])
     if hasattr(estimator, "predict_proba") and all("log_proba" in outputs(machine) for machine in machines):
-        known["log_proba"] = lambda: _rest_probabilities(machines, log=True)
-        known["proba"] = lambda: _rest_probabilities(machines, log=False)
+        known["log_proba"] = lambda: _rest_probabilities(estimator, log=True)
+        known["proba"] = lambda: _rest_probabilities(estimator, log=False)
     if not known:
         raise InputError(
             f"OneVsRestClassifier takes classifiers with decision_function or predict_proba; "
@@ -36,15 +37,19 @@ def _rest_outputs(estimator: Estimator) -> Outputs:
     return known
 
 
-def _rest_probabilities(machines: list[Estimator], *, log: bool) -> Stage:
+def _rest_probabilities(estimator: Estimator, *, log: bool) -> Stage:
     """p_c / sum p of every class against its rest, which is softmax(log p); with two classes the machine's own.
 
     The sum itself is 0 where every p_c is too small for a number, which its logarithm never is.
     """
-    if len(machines) == 1:
-        return build(machines[0], "log_proba" if log else "proba")
-    each = tuple(Chain((build(machine, "log_proba"), Take((1,), 2))) for machine in machines)
-    return Chain((Parallel(each), Softmax(len(each), log)))
+    if len(estimator.estimators_) == 1:
+        return build(estimator.estimators_[0], "log_proba" if log else "proba")
+    return Chain((rest_logarithms(estimator), Softmax(len(estimator.estimators_), log)))
+
+
+def rest_logarithms(estimator: Estimator) -> Parallel:
+    """(C,) log p_c of every class against its rest."""
+    return Parallel(tuple(Chain((build(machine, "log_proba"), Take((1,), 2))) for machine in estimator.estimators_))
 
 
 def _pair_outputs(estimator: Estimator) -> Outputs:
@@ -55,9 +60,10 @@ def _pair_outputs(estimator: Estimator) -> Outputs:
             f"got {type(machines[0]).__name__}, so convert its estimators_ one by one."
         )
     classes = len(estimator.classes_)
+    # A machine of i < j is positive for j. At exactly 0 it predicts i, but an SVC predicts j.
+    first_at_zero = not isinstance(last_step(machines[0]), SVC | NuSVC)
 
     def toward_first() -> tuple[Stage, Stage]:
-        # A machine of i < j is positive for j, and votes for i at 0.
         return _beside([build(machine, "decision") for machine in machines]), affine(-np.eye(len(machines)))
 
     def pairs() -> Stage:
@@ -66,7 +72,7 @@ def _pair_outputs(estimator: Estimator) -> Outputs:
     def decision() -> Chain:
         # The one pair of two classes is read as the second's here, so that turned around the second comes first.
         second = (Take((0,), 2),) if classes == 2 else ()
-        return Chain((*toward_first(), OvrDecision(classes), *second))
+        return Chain((*toward_first(), OvrDecision(classes, first_at_zero), *second))
 
     return {"decision": decision, "pairs": pairs}
 

@@ -3,11 +3,13 @@
 from typing import Any
 
 from sklearn.base import is_classifier
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.svm import SVC, NuSVC
 
+from pcacam_jax.scikit.composition import in_a_row
 from pcacam_jax.scikit.convert import from_sklearn, outputs_of
-from pcacam_jax.scikit.frozen import last_step
-from pcacam_jax.scikit.registry import Estimator, out_size
+from pcacam_jax.scikit.multiclass import rest_logarithms
+from pcacam_jax.scikit.registry import Estimator, as_dtype, build, last_step, out_size, steps_of
 from pcacam_jax.scikit.svm import svm_classifier
 from pcacam_jax.stages.classifier import Classifier
 from pcacam_jax.stages.svm import SVMClassifier
@@ -40,16 +42,22 @@ def scores_from_sklearn(
     stage = from_sklearn(estimator, output=output, dtype=dtype)
     if not is_classifier(last) or output not in CLASS_SCORES or (output == "decision" and _decides_by_pairs(last)):
         return stage
-    if machine:
-        return Classifier(stage, _rule(stage), svm_classifier(estimator, dtype=dtype))
+    return Classifier(stage, "sign" if out_size(stage) == 1 else "argmax", _voter(estimator, output, dtype))
+
+
+def _voter(estimator: Estimator, output: str, dtype: Any) -> Stage | None:
+    """Return what predicts as the estimator does, None where its scores ``output`` do."""
+    known, last = outputs_of(estimator), last_step(estimator)
+    if isinstance(last, SVC | NuSVC):
+        return svm_classifier(estimator, dtype=dtype)
     decisive = next(name for name in CLASS_SCORES if name in known)
+    if isinstance(last, OneVsRestClassifier) and decisive != "decision" and len(last.classes_) > 2:
+        # It compares the p_c of its machines before they are divided by their sum.
+        before = [build(step, "transform") for step in steps_of(estimator)[:-1]]
+        logarithms = in_a_row(*before, rest_logarithms(last))
+        return Classifier(as_dtype("the fitted numbers of OneVsRestClassifier", logarithms, dtype), "rounded")
     # One against the rest predicts by decisions even where its machines' probabilities are in another order.
-    voter = None if output == decisive else scores_from_sklearn(estimator, output=decisive, dtype=dtype)
-    return Classifier(stage, _rule(stage), voter)
-
-
-def _rule(scores: Stage) -> str:
-    return "sign" if out_size(scores) == 1 else "argmax"
+    return None if output == decisive else scores_from_sklearn(estimator, output=decisive, dtype=dtype)
 
 
 def _decides_by_pairs(classifier: Estimator) -> bool:

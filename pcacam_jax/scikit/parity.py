@@ -8,20 +8,37 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pcacam_jax.scikit.frozen import all_steps
-from pcacam_jax.scikit.registry import Estimator
+from pcacam_jax.checks import InputError
+from pcacam_jax.scikit.convert import outputs_of
+from pcacam_jax.scikit.registry import Estimator, as_dense, steps_of
 from pcacam_jax.stages.svm import SVMClassifier
 from pcacam_jax.types import Stage
 
+METHODS = {
+    "decision": "decision_function",
+    "log_proba": "predict_log_proba",
+    "proba": "predict_proba",
+    "transform": "transform",
+    "predict": "predict",
+}
+"""Score spaces and the methods of scikit-learn that they equal."""
 
-def parity(estimator: Estimator, stage: Stage, examples: np.ndarray) -> float:
+
+def parity(estimator: Estimator, stage: Stage, examples: np.ndarray, *, output: str | None = None) -> float:
     """Return max |stage(x) - scikit-learn's own output| / max |output| over ``examples`` (N, d).
 
-    Compares with ``transform`` where there is one; an :class:`SVMClassifier` through its pair values, and a
-    prediction that differs anywhere counts as infinite.
+    Args:
+        estimator: fitted.
+        stage: what ``from_sklearn`` or ``svm_classifier`` made of it. An :class:`SVMClassifier` is compared through its
+            pair values, and a prediction that differs where they decide counts as infinite.
+        examples: what to compare at. Where scikit-learn's output is 0 for all of them, the difference is not divided.
+        output: the output that any other stage was made for; by default the estimator's first.
+
+    Raises:
+        InputError: the estimator has no method that gives this output.
     """
     if isinstance(stage, SVMClassifier):
-        *steps, svc = all_steps(estimator)
+        *steps, svc = steps_of(estimator)
         read = functools.reduce(lambda x, step: step.transform(x), steps, examples)
         own = _mapped(stage.pairs, examples)
         expected = pair_values(svc, read)
@@ -31,8 +48,17 @@ def parity(estimator: Estimator, stage: Stage, examples: np.ndarray) -> float:
             return float("inf")
     else:
         own = _mapped(stage, examples)
-        expected = estimator.transform(examples)
-    return float(np.abs(own - expected).max() / np.abs(expected).max())
+        expected = _own_values(estimator, output or outputs_of(estimator)[0], examples)
+        if own.shape != expected.shape:
+            return float("inf")
+    return float(np.abs(own - expected).max() / (np.abs(expected).max() or 1))
+
+
+def _own_values(estimator: Estimator, output: str, examples: np.ndarray) -> np.ndarray:
+    method = getattr(estimator, METHODS.get(output, ""), None)
+    if method is None:
+        raise InputError(f"{type(estimator).__name__} has no method that gives {output!r}; compare another output.")
+    return as_dense(method(examples)).reshape(len(examples), -1)
 
 
 def _mapped(function: Callable, examples: np.ndarray) -> np.ndarray:

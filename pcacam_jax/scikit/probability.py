@@ -5,12 +5,13 @@ from collections.abc import Callable
 
 import numpy as np
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.svm import SVC, NuSVC
 
 from pcacam_jax.chain import Chain
 from pcacam_jax.checks import InputError
 from pcacam_jax.parallel import Parallel
 from pcacam_jax.scikit.affine import affine
-from pcacam_jax.scikit.registry import Entry, Estimator, Outputs, build, register
+from pcacam_jax.scikit.registry import Entry, Estimator, Outputs, build, check_fitted, last_step, out_size, register
 from pcacam_jax.stages import Elementwise, Softmax, Take
 from pcacam_jax.types import Stage
 
@@ -36,6 +37,24 @@ def platt_outputs(svc: Estimator, decision: Callable[[], Stage]) -> Outputs:
         return Chain((decision(), logits, Elementwise(name, 2)))
 
     return {"log_proba": lambda: platt("log_sigmoid"), "proba": lambda: platt("sigmoid")}
+
+
+def check_probabilities(estimator: Estimator, output: str | None) -> None:
+    """Refuse the probabilities of a machine of more than two classes, which ``probability=True`` promises.
+
+    Raises:
+        InputError: why they have no closed form, and what to fit instead.
+    """
+    machine = last_step(estimator)
+    if output not in ("log_proba", "proba") or not isinstance(machine, SVC | NuSVC):
+        return
+    check_fitted(machine)
+    if len(machine.classes_) > 2:
+        raise InputError(
+            f"{output} of {type(machine).__name__} takes two classes; got {len(machine.classes_)}, whose probabilities "
+            f"scikit-learn couples pair by pair in an iteration that has no closed form, so fit "
+            f'CalibratedClassifierCV({type(machine).__name__}(...), method="sigmoid") instead.'
+        )
 
 
 def _response(estimator: Estimator) -> tuple[Stage, bool]:
@@ -109,13 +128,19 @@ def _with_sigmoids(scores: Stage, fold: Estimator, *, log: bool) -> Chain:
         logits = affine([slopes, -slopes], offset=[shifts, -shifts])
         return Chain((scores, logits, Elementwise("log_sigmoid" if log else "sigmoid", 2)))
     size = len(slopes)
-    logits = affine(np.diag(-slopes), offset=-shifts)
+    # Of a decision of more pairs than classes scikit-learn calibrates the first ones, one a class.
+    logits = affine(np.eye(size, out_size(scores)) * -slopes[:, None], offset=-shifts)
     return Chain((scores, logits, Elementwise("log_sigmoid", size), Softmax(size, log)))
 
 
 def _with_temperature(scores: Stage, is_decision: bool, fold: Estimator, *, log: bool) -> Chain:
     """Softmax of beta z; z is the decision, (-s, s) with two classes, or log(p + 1e-12) of probabilities."""
     classes = len(fold.classes)
+    if out_size(scores) > classes:
+        raise InputError(
+            f"temperature of CalibratedClassifierCV takes a score a class, but the decision has {out_size(scores)} for "
+            f'{classes} classes, at which scikit-learn fails too; fit with decision_function_shape="ovr".'
+        )
     beta, softmax = float(fold.calibrators[0].beta_), Softmax(classes, log)
     if is_decision:
         return Chain((scores, affine(beta * (np.array([[-1.0], [1.0]]) if classes == 2 else np.eye(classes))), softmax))

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
@@ -75,6 +77,27 @@ def build(estimator: Estimator, output: str | None = None) -> Stage:
     return stage
 
 
+def as_dtype(name: str, numbers: Any, dtype: Any) -> Any:
+    """Return a tree of finite numbers in another dtype.
+
+    Raises:
+        InputError: some are too large for it.
+    """
+
+    def convert(values: Any) -> jax.Array:
+        with np.errstate(over="ignore"):
+            # A copy: the owner may change its arrays later, and JAX would take them as they lie in memory.
+            array = jnp.array(values, dtype)
+        if array.dtype != values.dtype and not isinstance(array, Tracer) and not jnp.isfinite(array).all():
+            raise InputError(
+                f"{name} overflow in {array.dtype}, whose largest number is {float(jnp.finfo(array.dtype).max):.2g}; "
+                f"take a wider dtype, or fit on features of another scale."
+            )
+        return array
+
+    return jax.tree.map(convert, numbers)
+
+
 def out_size(stage: Stage) -> int:
     """Return how many values a stage gives."""
     dtype = jax.dtypes.canonicalize_dtype(jnp.result_type(float, *jax.tree.leaves(stage)))
@@ -84,12 +107,15 @@ def out_size(stage: Stage) -> int:
 
 def check_fitted(estimator: Estimator) -> None:
     """Refuse an estimator that is not fitted, and what is no estimator."""
+    if not isinstance(estimator, BaseEstimator):
+        raise InputError(
+            f"expected a fitted scikit-learn estimator; got {type(estimator).__name__}, which is not derived from its "
+            f"BaseEstimator, so fit one of the README's table, or write a stage by hand."
+        )
     try:
         check_is_fitted(estimator)
     except NotFittedError as error:
         raise not_fitted(estimator) from error
-    except TypeError as error:
-        raise InputError(f"expected a fitted scikit-learn estimator; got {type(estimator).__name__}.") from error
     # scikit-learn takes a Normalizer or a Gaussian process as fitted from the start.
     answers = hasattr(estimator, "__sklearn_is_fitted__")
     if not answers and not any(name.endswith("_") for name in vars(estimator)):
@@ -124,16 +150,17 @@ def is_identity(step: Any) -> bool:
 
 
 def steps_of(estimator: Estimator) -> list[Estimator]:
-    """Return the steps of a pipeline that do something; any other estimator is its own only step."""
-    if not isinstance(estimator, Pipeline):
+    """Return the steps of a Pipeline that do something, out of all pipelines and frozen estimators; else itself."""
+    if isinstance(estimator, FrozenEstimator):
+        return steps_of(estimator.estimator)
+    if not isinstance(estimator, Pipeline) or is_identity(estimator):
         return [estimator]
-    steps = [step for _, step in estimator.steps if not is_identity(step)]
-    if not steps:
-        raise InputError(
-            "a Pipeline must have at least one step that is not 'passthrough', since it does not keep how many "
-            "features it was fitted on; put a StandardScaler(with_mean=False, with_std=False) first."
-        )
-    return steps
+    return [own for _, step in estimator.steps if not is_identity(step) for own in steps_of(step)]
+
+
+def last_step(estimator: Estimator) -> Estimator:
+    """Return the estimator that ends a Pipeline, however deep in pipelines and frozen estimators; else itself."""
+    return steps_of(estimator)[-1]
 
 
 def as_dense(matrix: Any) -> Any:

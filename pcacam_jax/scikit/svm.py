@@ -3,17 +3,15 @@
 import itertools
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from sklearn.svm import SVC, SVR, NuSVC, NuSVR, OneClassSVM
 
 from pcacam_jax.chain import Chain
 from pcacam_jax.checks import InputError
+from pcacam_jax.scikit.convert import from_sklearn
 from pcacam_jax.scikit.expansion import check_kernel, expansion
-from pcacam_jax.scikit.frozen import last_step
 from pcacam_jax.scikit.probability import platt_outputs
-from pcacam_jax.scikit.registry import Entry, Estimator, Outputs, as_dense, build, check_fitted, register
+from pcacam_jax.scikit.registry import Entry, Estimator, Outputs, as_dense, check_fitted, last_step, register
 from pcacam_jax.stages import KernelExpansion, OvrDecision, PairwiseMargins, SVMClassifier
 
 KERNEL_NAMES = ("linear", "rbf", "poly", "sigmoid")
@@ -26,16 +24,13 @@ def svm_classifier(estimator: Estimator, *, dtype: Any = None) -> SVMClassifier:
     """Return class margins with the estimator's own prediction, from an SVC, a NuSVC or a Pipeline that ends in one.
 
     Raises:
-        InputError: another estimator, not fitted, or not supported.
+        InputError: another estimator, not fitted, or not supported; or what :func:`from_sklearn` refuses.
     """
     svc = last_step(estimator)
     if not isinstance(svc, SVC | NuSVC):
         raise InputError(f"an SVM must be an SVC, a NuSVC or a Pipeline that ends in one; got {type(svc).__name__}.")
     break_ties = bool(svc.break_ties) and svc.decision_function_shape == "ovr"
-    classifier = SVMClassifier(build(estimator, "pairs"), len(svc.classes_), break_ties)
-    dtype = jax.dtypes.canonicalize_dtype(float) if dtype is None else dtype
-    # A copy: asarray would share memory with the estimator, which may be fitted further.
-    return jax.tree.map(lambda leaf: jnp.array(leaf, dtype), classifier)
+    return SVMClassifier(from_sklearn(estimator, output="pairs", dtype=dtype), len(svc.classes_), break_ties)
 
 
 def expansion_of(estimator: Estimator, *, collapse: bool = True) -> KernelExpansion:
@@ -76,24 +71,6 @@ def _pair_coefficients(dual: np.ndarray, counts: np.ndarray) -> np.ndarray:
         coefficients[p, members[i]] = dual[j - 1, members[i]]
         coefficients[p, members[j]] = dual[i, members[j]]
     return coefficients
-
-
-def check_probabilities(estimator: Estimator, output: str | None) -> None:
-    """Refuse the probabilities of a machine of more than two classes, which ``probability=True`` promises.
-
-    Raises:
-        InputError: why they have no closed form, and what to fit instead.
-    """
-    machine = last_step(estimator)
-    if output not in ("log_proba", "proba") or not isinstance(machine, SVC | NuSVC):
-        return
-    check_fitted(machine)
-    if len(machine.classes_) > 2:
-        raise InputError(
-            f"{output} of {type(machine).__name__} takes two classes; got {len(machine.classes_)}, whose probabilities "
-            f"scikit-learn couples pair by pair in an iteration that has no closed form, so fit "
-            f'CalibratedClassifierCV({type(machine).__name__}(...), method="sigmoid") instead.'
-        )
 
 
 def _classifier_outputs(svc: Estimator) -> Outputs:

@@ -5,7 +5,6 @@ from pcacam_jax.scikit import (  # noqa: F401 (for what they enter)
     composition,
     dense,
     elementwise,
-    frozen,
     gaussian,
     kernels,
     linear_models,

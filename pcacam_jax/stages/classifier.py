@@ -1,5 +1,6 @@
 """Class scores together with the class that the fitted estimator predicts from them."""
 
+import math
 from typing import Any, cast
 
 import jax
@@ -10,7 +11,9 @@ from pcacam_jax.checks import check_choice
 from pcacam_jax.pytree import pytree, static
 from pcacam_jax.types import Rows, Stage
 
-RULES = ("argmax", "sign")
+RULES = ("argmax", "sign", "rounded")
+ROUNDS_TO_0, ROUNDS_TO_1 = -1075 * math.log(2), -(2.0**-54)
+"""The logarithms of probabilities below and above which float64 holds 0 and 1."""
 
 
 @pytree
@@ -18,7 +21,8 @@ class Classifier:
     """x -> class scores (C,), with the class that the fitted estimator predicts.
 
     The rule "argmax" takes C scores as they are and predicts the largest, the first of equals. The rule "sign" takes
-    one value g, whose class scores are (-g, g), and predicts class 1 if g > 0, else class 0.
+    one value g, whose class scores are (-g, g), and predicts class 1 if g > 0, else class 0. The rule "rounded" takes C
+    scores log p and predicts the first of the largest p as float64 has them: those that round to 0 or to 1 are equal.
     """
 
     scores: Stage
@@ -48,8 +52,11 @@ class Classifier:
         """Return the index of the class that scikit-learn's ``predict`` gives."""
         if self.voter is not None:
             return cast(Any, self.voter).predict(x)
+        scores = self(x)
+        if self.rule == "rounded":
+            scores = jnp.clip(scores, ROUNDS_TO_0, ROUNDS_TO_1)
         # A value of exactly 0 is class 0, as the first of two equal scores is.
-        return jnp.argmax(self(x))
+        return jnp.argmax(scores)
 
     def forward(self, x: Array):
         """Return the class scores and the by-products of the scores' stage."""

@@ -74,14 +74,19 @@ class Normalise:
 
     def __call__(self, x: Vector) -> Vector:
         """Return x / ||x||."""
-        check_shape("x", x.shape, self.in_shape)
-        return x / self._divisor(x)
+        return self.forward(x)[0]
 
     def forward(self, x: Vector) -> tuple[Vector, tuple[Scalar, Vector, Vector]]:
         """Return y and ||x||, y, n; n is 0 where x is left as it is."""
-        y, divisor = self(x), self._divisor(x)
-        gradient = jnp.where(self._vanishes(x), 0, self._norm.gradient(x))
-        return y, (divisor, y, gradient)
+        check_shape("x", x.shape, self.in_shape)
+        # Whole numbers are taken as floating ones, which have an eps.
+        x = jnp.asarray(x, jnp.result_type(float, x))
+        own = NORMS[check_choice("norm", self.norm, NORMS)]
+        norm = own.value(x)
+        vanishes = norm < 10 * jnp.finfo(x.dtype).eps
+        divisor = jnp.where(vanishes, 1, norm)
+        y = x / divisor
+        return y, (divisor, y, jnp.where(vanishes, 0, own.gradient(x)))
 
     def pull_back(self, saved: tuple[Scalar, Vector, Vector], rows: Rows) -> Rows:
         """Return (rows - (rows y) n^T) / ||x||."""
@@ -91,13 +96,3 @@ class Normalise:
     def jacobian(self, saved: tuple[Scalar, Vector, Vector]) -> Float[Array, "d d"]:
         """Return (I - y n^T) / ||x||."""
         return self.pull_back(saved, jnp.eye(self.size, dtype=saved[1].dtype))
-
-    @property
-    def _norm(self) -> Norm:
-        return NORMS[check_choice("norm", self.norm, NORMS)]
-
-    def _vanishes(self, x: Vector) -> Array:
-        return self._norm.value(x) < 10 * jnp.finfo(x.dtype).eps
-
-    def _divisor(self, x: Vector) -> Scalar:
-        return jnp.where(self._vanishes(x), 1, self._norm.value(x))

@@ -78,6 +78,8 @@ class OvrDecision:
     """
 
     classes: int = static()
+    first_at_zero: bool = static(default=True)
+    """Whether a pair of exactly 0 votes for its first class, as in an SVC's decision; else for its second."""
 
     @property
     def margins(self) -> PairwiseMargins:
@@ -92,7 +94,8 @@ class OvrDecision:
     def __call__(self, pairs: Float[Array, " P"]) -> Float[Array, " C"]:
         """Return votes + s / (3 (|s| + 1))."""
         s = self.margins(pairs)
-        return votes(pairs >= 0, self.classes).astype(s.dtype) + s / (3 * (jnp.abs(s) + 1))
+        first_wins = pairs >= 0 if self.first_at_zero else pairs > 0
+        return votes(first_wins, self.classes).astype(s.dtype) + s / (3 * (jnp.abs(s) + 1))
 
     def forward(self, pairs: Float[Array, " P"]) -> tuple[Float[Array, " C"], Float[Array, "C P"]]:
         """Return the decision and its Jacobian, which is small."""

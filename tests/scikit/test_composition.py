@@ -1,5 +1,6 @@
 """Pipelines, unions and column transformers."""
 
+import copy
 import itertools
 
 import jax
@@ -81,6 +82,27 @@ def test_parity_of_an_svm_in_pipelines_and_frozen_estimators():
     assert parity(whole, svm_classifier(svc), X) > 0.1
 
 
+@pytest.mark.parametrize("output", ["transform", "decision", "proba"])
+def test_parity_of_any_output_is_with_its_own_method(output):
+    model = LinearDiscriminantAnalysis().fit(X, Y)
+    stage = from_sklearn(model, output=output)
+    assert parity(model, stage, X, output=output) < 1e-10
+    assert parity(model, from_sklearn(model), X) < 1e-10
+    assert parity(model, jax.tree.map(lambda leaf: 1.5 * leaf, stage), X, output=output) > 0.1
+    regressor = Ridge().fit(X, X[:, 0])
+    assert parity(regressor, from_sklearn(regressor), X) < 1e-10
+    assert parity(regressor, from_sklearn(model), X) == float("inf")
+    with pytest.raises(InputError, match="Ridge has no method that gives 'votes'; compare"):
+        parity(regressor, from_sklearn(regressor), X, output="votes")
+
+
+def test_parity_where_all_values_are_zero():
+    nothing = Ridge().fit(X, np.zeros(len(X)))
+    stage = from_sklearn(nothing)
+    assert parity(nothing, stage, X) == 0
+    assert parity(nothing, jax.tree.map(lambda leaf: leaf + 1, stage), X) > 1e-3
+
+
 def test_steps_that_do_not_fit_together_are_refused():
     wrong = Pipeline([("a", PCA(2).fit(X)), ("b", StandardScaler().fit(X))])
     with pytest.raises(InputError, match="step 2 of the Pipeline was fitted on 5 features, but step 1 gives 2"):
@@ -93,6 +115,13 @@ def test_unions_drop_pass_and_weigh():
         assert_is_scikit_learns(FeatureUnion(parts, transformer_weights=weights).fit(X, Y), "transform")
     with pytest.raises(InputError, match="FeatureUnion must keep at least one transformer; every one is dropped"):
         from_sklearn(FeatureUnion([("gone", "drop")]).fit(X))
+
+
+def test_a_union_asks_for_its_size_only_where_a_part_is_an_identity():
+    hidden = Pipeline([("p", "passthrough"), ("s", StandardScaler())])
+    for parts in ([("a", hidden)], [("same", NOTHING), ("a", hidden)], [("a", hidden), ("same", "passthrough")]):
+        assert_is_scikit_learns(FeatureUnion(parts).fit(X), "transform")
+    assert_is_scikit_learns(FeatureUnion([("same", "passthrough")]).fit(X), "transform")
 
 
 COLUMNS = {
@@ -120,12 +149,45 @@ def test_sparse_output_is_the_same_here():
     assert_is_scikit_learns(make_pipeline(sparse, LogisticRegression()).fit(X, Y), "decision")
 
 
-@pytest.mark.parametrize("columns", [["a", "b"], "a", slice("a", "c")], ids=str)
-def test_columns_by_name_are_refused(columns):
-    named = ColumnTransformer([("scaled", StandardScaler(), [0, 1])]).fit(X)
-    named.transformers_ = [(name, part, columns) for name, part, _ in named.transformers_]
-    with pytest.raises(InputError, match="must select columns by position, since features have no names here"):
-        from_sklearn(named)
+BY_NAME = [
+    ("d", [3]),
+    (["c", "a"], [2, 0]),
+    (np.array(["b"], dtype=object), [1]),
+    (slice("b", "d"), [1, 2, 3]),
+    (slice("c", None), [2, 3, 4]),
+    (slice(None, "b"), [0, 1]),
+]
+
+
+def by_positions(positions):
+    return ColumnTransformer([("scaled", StandardScaler(), positions)], remainder="passthrough").fit(X)
+
+
+def on_a_table(transformer, columns):
+    """What a fit on a table with columns a to e leaves, without a table."""
+    named = copy.copy(transformer)
+    named.feature_names_in_ = np.array(list("abcde"), dtype=object)
+    (scaled, rest), names = transformer.transformers_, named.feature_names_in_
+    named.transformers_ = [(*scaled[:2], columns), (*rest[:2], list(names[rest[2]]))]
+    return named
+
+
+@pytest.mark.parametrize(("columns", "positions"), BY_NAME, ids=str)
+def test_columns_by_name(columns, positions):
+    transformer = by_positions(positions)
+    found = jax.vmap(from_sklearn(on_a_table(transformer, columns)))(jnp.asarray(X))
+    np.testing.assert_allclose(found, transformer.transform(X), atol=1e-12)
+
+
+@pytest.mark.parametrize("columns", [["a", "f"], "f", slice("a", "f")], ids=str)
+def test_a_name_of_no_column_is_refused(columns):
+    sentence = "a ColumnTransformer selects the column 'f', but has the columns a, b, c, d, e; fit it again"
+    with pytest.raises(InputError, match=sentence):
+        from_sklearn(on_a_table(by_positions([0, 1]), columns))
+    unnamed = on_a_table(by_positions([0, 1]), columns)
+    del unnamed.feature_names_in_
+    with pytest.raises(InputError, match=r"selects the column .*, but has columns without names"):
+        from_sklearn(unnamed)
 
 
 def test_nothing_kept_is_refused():

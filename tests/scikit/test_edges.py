@@ -10,17 +10,17 @@ import pytest
 from drawing import Draw
 from scipy.sparse import csr_matrix
 from sklearn.cross_decomposition import PLSSVD, PLSRegression
-from sklearn.decomposition import PCA, FactorAnalysis, FastICA, IncrementalPCA
+from sklearn.decomposition import PCA, FactorAnalysis, FastICA, IncrementalPCA, KernelPCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.kernel_approximation import RBFSampler
 from sklearn.linear_model import LogisticRegression, Perceptron, Ridge, RidgeClassifier, SGDClassifier
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, Normalizer, PowerTransformer, RobustScaler, StandardScaler
-from sklearn.svm import LinearSVC, LinearSVR
+from sklearn.svm import SVC, LinearSVC, LinearSVR
 
 from pcacam_jax import InputError, from_sklearn, jacobian
-from pcacam_jax.scikit import outputs_of
+from pcacam_jax.scikit import outputs_of, svm_classifier
 
 pytestmark = pytest.mark.usefixtures("x64")
 SCALERS = [StandardScaler(), MinMaxScaler(), MaxAbsScaler(), RobustScaler()]
@@ -140,6 +140,15 @@ def test_a_vector_without_length_is_left_as_it_is(norm):
         np.testing.assert_allclose(from_sklearn(normalizer)(jnp.asarray(x[0])), normalizer.transform(x)[0], atol=0)
 
 
+@pytest.mark.parametrize("norm", ["l1", "l2", "max"])
+def test_how_short_a_vector_is_left_depends_on_the_dtype(norm):
+    normalizer = Normalizer(norm).fit(np.ones((2, 3)))
+    for dtype, length in (("float32", 5e-7), ("float32", 2e-6), ("float64", 5e-7), ("float64", 1e-15)):
+        x = np.full((1, 3), length / 3, dtype)
+        found = from_sklearn(normalizer)(jnp.asarray(x[0]))
+        np.testing.assert_allclose(found, normalizer.transform(x)[0], rtol=1e-6)
+
+
 # --- labels -----------------------------------------------------------------------------------------------------------
 
 
@@ -225,7 +234,7 @@ def test_parameters_have_the_dtype_asked_for():
         assert {leaf.dtype.name for leaf in jax.tree.leaves(from_sklearn(model))} == {"float32"}
 
 
-@pytest.mark.parametrize("dtype", [int, "int32", bool, complex], ids=str)
+@pytest.mark.parametrize("dtype", [int, "int32", bool, complex, "nonsense", 3], ids=str)
 def test_a_dtype_that_is_not_floating_is_refused(dtype):
     with pytest.raises(InputError, match="dtype must be floating, such as float32; got"):
         from_sklearn(StandardScaler().fit(data()[0]), dtype=dtype)
@@ -240,6 +249,27 @@ def test_numbers_that_are_not_finite_are_refused_by_the_name_of_their_estimator(
     for estimator in (model[0], model):
         with pytest.raises(InputError, match=sentence):
             from_sklearn(estimator)
+
+
+def test_numbers_that_are_too_large_for_the_dtype_are_refused():
+    x, draw = data()
+    sentence = r"the fitted numbers of StandardScaler overflow in float16, whose largest number is 6.6e\+04; take a"
+    with pytest.raises(InputError, match=sentence):
+        from_sklearn(StandardScaler().fit(1e6 * x), dtype="float16")
+    machine = make_pipeline(StandardScaler(), SVC()).fit(x, draw.labels(x, 3))
+    machine[0].scale_[1] = 1e-40
+    assert np.isfinite(from_sklearn(machine, output="pairs").stages[0].scale).all()
+    for convert in (from_sklearn, svm_classifier):
+        with pytest.raises(InputError, match=r"Pipeline overflow in float32, whose largest number is 3.4e\+38"):
+            convert(machine, dtype="float32")
+
+
+@pytest.mark.parametrize("estimator", [*map(Normalizer, ("l1", "l2", "max")), KernelPCA(2, kernel="cosine")], ids=str)
+def test_whole_numbers_are_normalised(estimator):
+    x = np.random.default_rng(0).integers(-5, 6, size=(20, 3))
+    stage = from_sklearn(estimator.fit(x))
+    found = np.stack([stage(jnp.asarray(row)) for row in x])
+    np.testing.assert_allclose(found, estimator.transform(x), atol=1e-12)
 
 
 def as_jax_would_take_it(array):

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 
 from pcacam_jax import InputError, from_sklearn
 from pcacam_jax.scikit import ENTRIES, outputs_of
-from pcacam_jax.scikit.frozen import last_step
+from pcacam_jax.scikit.registry import last_step
 
 importlib.import_module("fits_kernels")
 EXAMPLES = 3

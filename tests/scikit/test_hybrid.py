@@ -1,5 +1,7 @@
 """Heads of a user's own dense layers, reducers and machines; parts that do not fit together get a sentence."""
 
+import dataclasses
+
 import cases
 import jax
 import jax.numpy as jnp
@@ -11,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from pcacam_jax import InputError, hybrid_head
+from pcacam_jax import Chain, InputError, Scaling, hybrid_head
 from pcacam_jax.scikit import pair_values
 from pcacam_jax.stages import PairwiseMargins
 
@@ -47,7 +49,15 @@ def bare(**changes):
     return hybrid_head([], **{"maps_shape": (1, 1, 4), **changes})
 
 
+def head32(layers):
+    """A head whose first kernel is of float32."""
+    (kernel, bias), *later = layers
+    return hybrid_head([(np.float32(kernel), bias), *later], maps_shape=(1, 3, 4))
+
+
 NAN = np.full((12, 3), np.nan)
+DEAD = StandardScaler().fit(X)
+DEAD.scale_[1] = 1e-40
 TWO = SVC().fit(X[:, :2], WHICH)
 HEADS = {
     "first kernel": (lambda: head([(20, 3)], at=1), r"reads maps of shape \(1, 3, 4\).*\(12, out\).*got \(20, 3\)"),
@@ -107,6 +117,16 @@ HEADS = {
     ),
     "no bias": (lambda: hybrid_head([(np.ones((12, 3)), None)], maps_shape=(1, 3, 4)), "must be a pair .*takes zeros"),
     "no maps shape": (lambda: head(maps_shape=96), r"maps_shape must be three integers \(h, w, K\); got 96"),
+    "a flag for a layer": (lambda: head(at=True), "at must be a dense layer, 1 to 3; got True"),
+    "no component": (lambda: bare(pca=PCA(0).fit(X)), "pca must give at least one component; got none, so fit it"),
+    "dead unit": (
+        lambda: bare(pca=make_pipeline(DEAD, PCA(2).fit(X))),
+        "the fitted numbers of Pipeline overflow in float32",
+    ),
+    "kernel beyond the first one's dtype": (
+        lambda: head32([(np.ones((12, 5)), np.ones(5)), (np.full((5, 3), 1e39), np.ones(3))]),
+        r"the numbers of dense layer 2 overflow in float32, whose largest number is 3.4e\+38",
+    ),
     "half a layer": (lambda: head(at=1.5), "at must be a dense layer, 1 to 3; got 1.5"),
     "one name": (lambda: head(class_names="abc"), "class_names must be a list of names; got str 'abc'"),
     "SVM of no name": (lambda: head(svms={3: FITTED["svc"]}), "needs a name of its own"),
@@ -162,6 +182,7 @@ def test_a_head_is_named_and_built_as_asked():
     assert built.in_shape == (1, 3, 4)
     assert built.pca is None
     assert head(at=3)(jnp.ones((1, 3, 4)))["cnn"].shape == (3,)
+    assert jax.tree.structure(head(at=np.int64(1))) == jax.tree.structure(head(at=1))
     assert jax.tree.structure(head(maps_shape=np.array([1, 3, 4]))) == jax.tree.structure(head())
     assert head(svms={"svm": SVC().fit(X, WHICH + 5)}).outputs["svm"] == ("5", "6", "7")
     assert head(svms={"svm": SVC().fit(X, NAMES[WHICH])}, class_names=list("abc")).outputs["svm"] == (
@@ -169,6 +190,15 @@ def test_a_head_is_named_and_built_as_asked():
         "bear",
         "wolf",
     )
+
+
+def test_a_head_by_hand_must_begin_with_a_dense_layer_to_be_pooled():
+    built = head()
+    scaled = dataclasses.replace(built, dense=Chain((Scaling(jnp.ones(12), jnp.zeros(12)), *built.dense.stages)))
+    saved = scaled.forward(jnp.ones((1, 3, 4)))[1]
+    with pytest.raises(InputError, match=r"first of a head's dense layers must be a Dense.*got Scaling, .* pull_back"):
+        scaled.pull_back_pooled(saved, {"cnn": jnp.eye(3)})
+    assert scaled.pull_back(saved, {"cnn": jnp.eye(3)}).shape == (3, 1, 3, 4)
 
 
 def test_class_names_without_dense_layers_are_those_of_the_classifiers():

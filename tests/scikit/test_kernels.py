@@ -86,6 +86,13 @@ def test_nystroem(kernel, options, by_name):
 
 
 @pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("kernel", ["rbf", "poly", "sigmoid"])
+def test_a_parameter_of_none_is_the_kernels_default(kernel):
+    estimator = Nystroem(kernel, n_components=3, random_state=0, kernel_params={"gamma": None}).fit(X)
+    assert_equals(from_sklearn(estimator), NEW, estimator.transform(NEW))
+
+
+@pytest.mark.usefixtures("x64")
 def test_nystroem_of_sparse_data():
     estimator = Nystroem("rbf", n_components=5, random_state=0).fit(csr_matrix(np.where(np.abs(X) < 0.5, 0, X)))
     assert_equals(from_sklearn(estimator), NEW, estimator.transform(NEW))

@@ -4,6 +4,7 @@ import importlib
 
 import blobs
 import hypothesis.strategies as st
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -84,6 +85,52 @@ def test_machines_that_cannot_decide_tie_as_scikit_learn_does(classes, kind):
         machine.coef_, machine.intercept_ = np.zeros_like(machine.coef_), np.zeros_like(machine.intercept_)
     assert_equals(from_sklearn(estimator), x, estimator.decision_function(x))
     assert_predicts(estimator, x)
+
+
+FOUR = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("classes", [2, 4])
+@pytest.mark.parametrize(
+    "base", [SVC(gamma=1.0), make_pipeline(StandardScaler(), SVC(gamma=1.0)), LinearSVC()], ids=str
+)
+def test_a_machine_of_exactly_zero_votes_as_it_predicts(classes, base):
+    estimator = OneVsOneClassifier(base).fit(FOUR[:classes], NAMES[:classes])
+    for machine in estimator.estimators_:
+        if isinstance(machine, LinearSVC):
+            machine.coef_, machine.intercept_ = np.zeros_like(machine.coef_), np.zeros_like(machine.intercept_)
+    x = np.array([[0.0, 0.0], [60.0, 60.0]])
+    np.testing.assert_array_equal([machine.decision_function(x) for machine in estimator.estimators_], 0)
+    assert_equals(from_sklearn(estimator), x, estimator.decision_function(x))
+    assert_predicts(estimator, x)
+
+
+@pytest.mark.usefixtures("x64")
+def test_a_machine_of_exactly_zero_inside_another():
+    nested, x = OneVsOneClassifier(OneVsOneClassifier(SVC(gamma=1.0))).fit(FOUR, NAMES[:4]), np.array([[60.0, 60.0]])
+    assert_equals(from_sklearn(nested), x, nested.decision_function(x))
+    assert_predicts(nested, x)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("scaled", [False, True])
+def test_the_first_of_probabilities_that_round_to_the_same_is_predicted(dtype, scaled):
+    random = np.random.default_rng(0)
+    centers = 0.3 * random.normal(size=(4, 200))
+    x = centers[np.arange(300) % 4] + random.normal(size=(300, 200))
+    estimator = OneVsRestClassifier(GaussianNB())
+    estimator = make_pipeline(StandardScaler(), estimator) if scaled else estimator
+    estimator.fit(x, NAMES[np.arange(300) % 4])
+    far = (10 * x).astype(dtype)
+    machines, read = (estimator[-1], estimator[0].transform(far)) if scaled else (estimator, far)
+    nobody = np.max([machine.predict_proba(read)[:, 1] for machine in machines.estimators_], axis=0) == 0
+    assert nobody.sum() > 10
+    with jax.enable_x64(dtype == "float64"):
+        for output in (None, "proba"):
+            scores = scores_from_sklearn(estimator, output=output)
+            found = np.asarray(jax.vmap(scores.predict)(far))
+            np.testing.assert_array_equal(estimator.classes_[found], estimator.predict(far))
 
 
 @pytest.mark.usefixtures("x64")

@@ -22,7 +22,7 @@ from sklearn.svm import SVC, LinearSVC, NuSVC
 
 from pcacam_jax import InputError
 from pcacam_jax.scikit import from_sklearn, outputs_of, scores_from_sklearn
-from pcacam_jax.stages import Affine, Classifier, SVMClassifier
+from pcacam_jax.stages import Affine, Classifier, Elementwise, SVMClassifier
 
 importlib.import_module("fits_kernels")
 pytestmark = pytest.mark.usefixtures("x64")
@@ -80,6 +80,16 @@ def test_one_against_the_rest_predicts_by_decisions_in_every_space(classes):
         scores, which = answers(scores_from_sklearn(estimator, output=output), jnp.asarray(x))
         np.testing.assert_array_equal(estimator.classes_[which], expected)
     assert (scores.argmax(axis=1) != which).any()
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(
+    ("logarithms", "expected"),
+    [((-1e-20, -1e-25), 0), ((-1e-12, -1e-13), 1), ((-760, -750), 0), ((-740, -739), 1), ((-1e-20, -760), 0)],
+)
+def test_logarithms_are_compared_as_their_probabilities_in_float64_round(logarithms, expected, dtype):
+    own = np.exp(np.array(logarithms)).argmax()
+    assert Classifier(Elementwise("identity", 2), "rounded").predict(jnp.array(logarithms, dtype)) == expected == own
 
 
 def test_without_a_decision_function_scores_are_log_probabilities():

@@ -213,6 +213,23 @@ def test_what_cannot_be_calibrated_is_refused():
         from_sklearn(trees)
 
 
+@pytest.mark.parametrize("classes", [2, 3, 4])
+def test_pairs_are_calibrated_as_scikit_learn_does_it(classes, x64):
+    x, which = blobs.blobs(classes)
+    estimator = CalibratedClassifierCV(SVC(decision_function_shape="ovo"), cv=3).fit(x, NAMES[which])
+    blobs.assert_probabilities(estimator, x)
+    assert_predicts(estimator, x)
+
+
+def test_temperature_takes_a_score_a_class():
+    x, which = blobs.blobs(4)
+    estimator = CalibratedClassifierCV(SVC(decision_function_shape="ovo"), method="temperature", cv=3).fit(x, which)
+    with pytest.raises(ValueError, match="shape"):
+        estimator.predict_proba(x)
+    with pytest.raises(InputError, match=r'takes a score a class, but the decision has 6 for 4 .*function_shape="ovr"'):
+        from_sklearn(estimator)
+
+
 def test_a_fold_that_misses_a_class_is_refused():
     x, which = blobs.blobs(3)
     folds = PredefinedSplit(np.where(which == 2, 0, np.arange(len(x)) % 2))

@@ -53,6 +53,14 @@ class Own(PCA):
     """A user's own subclass, whose transform could be anything."""
 
 
+class Foreign:
+    """Looks like an estimator, but is not derived from scikit-learn's."""
+
+    def fit(self, x, y=None):
+        self.fitted_ = True
+        return self
+
+
 UNSUPPORTED = {
     "tree": (DecisionTreeClassifier(), "a tree's output is constant between its thresholds.*fit an SVC"),
     "forest": (RandomForestClassifier(5), "made of trees, whose output is constant.*derivative zero; fit an SVC"),
@@ -124,6 +132,10 @@ OTHERS = {
     "unfitted pipeline": (make_pipeline(StandardScaler(), SVC()), "Pipeline is not fitted"),
     "unfitted step": (Pipeline([("a", StandardScaler()), ("b", FITTED["svc"])]), "StandardScaler is not fitted"),
     "not an estimator": (42, "expected a fitted scikit-learn estimator; got int"),
+    "a foreign estimator": (
+        Foreign().fit(X),
+        "got Foreign, which is not derived from its BaseEstimator, so fit",
+    ),
     "a class": (PCA, "expected a fitted scikit-learn estimator; got"),
     "only passthrough": (Pipeline([("a", "passthrough")]), "at least one step that is not 'passthrough', since"),
     "classifier inside": (

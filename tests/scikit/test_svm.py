@@ -22,7 +22,8 @@ from sklearn.svm import SVC, SVR, LinearSVC, NuSVC, NuSVR, OneClassSVM
 
 from pcacam_jax import InputError, from_sklearn
 from pcacam_jax.scikit import outputs_of, parity, svm_classifier
-from pcacam_jax.scikit.svm import MACHINES, check_probabilities, expansion_of
+from pcacam_jax.scikit.probability import check_probabilities
+from pcacam_jax.scikit.svm import MACHINES, expansion_of
 from pcacam_jax.stages import SVMClassifier
 
 importlib.import_module("fits_kernels")
