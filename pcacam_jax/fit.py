@@ -60,6 +60,8 @@ class Fitted:
     """Seconds of every step."""
     extracted: int
     """How many images' features were computed in that time; those of the others were in the cache."""
+    resumed: bool
+    """Whether the training, or a part of it, was kept from an earlier run."""
 
 
 class Features(NamedTuple):
@@ -105,12 +107,13 @@ def fit_seeds(
     timings: dict[str, float] = {}
     with _timed(timings, "features"):
         features = features_of(dataset, config, progress)
+    resumed = _checkpoint(dataset, configs, features.weights_digest).is_file()
     with _timed(timings, "training"):
         trained = train_on(features.maps["train"], dataset, configs, features.weights_digest, progress)
     fitted = []
     with progress.bar("PCA and SVMs", len(seeds)) as advance:
         for own, training in zip(configs, trained, strict=True):
-            fitted.append(_fitted(dataset, own, features, training, dict(timings)))
+            fitted.append(_fitted(dataset, own, features, training, resumed, dict(timings)))
             advance(1)
     return fitted
 
@@ -120,6 +123,7 @@ def _fitted(
     config: FitConfig,
     features: Features,
     training: TrainedHead,
+    resumed: bool,
     timings: dict[str, float],
 ) -> Fitted:
     digest, maps, extracted = features
@@ -157,6 +161,7 @@ def _fitted(
         certificate=certificate,
         timings=timings,
         extracted=extracted,
+        resumed=resumed,
     )
 
 

@@ -224,9 +224,9 @@ def kept_trainings(tmp_path, monkeypatch, small_params):
 
 def test_a_finished_training_is_taken_from_the_cache(kept_trainings):
     first = fit(small_dataset(), small_config())
-    assert len(kept_trainings) == 60
+    assert (len(kept_trainings), first.resumed) == (60, False)
     again = fit(small_dataset(), small_config())
-    assert len(kept_trainings) == 60
+    assert (len(kept_trainings), again.resumed) == (60, True)
     np.testing.assert_array_equal(first.components["test"], again.components["test"])
 
 

@@ -57,6 +57,7 @@ def measure(fitted: list[Fitted], *, key: str, scale: str, name: str) -> Outcome
         "warnings": _warnings([own.metrics["warnings"] for own in fitted]),
         "timings": first.timings,
         "extracted": first.extracted,
+        "resumed": first.resumed,
         **where_and_when(),
     }
     return Outcome(record, _arrays(first))

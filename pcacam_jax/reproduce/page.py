@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pcacam_jax.progress import KEPT
 from pcacam_jax.reproduce.claim import Claim, Finding, Table, listed
 from pcacam_jax.reproduce.measure import where_and_when
 from pcacam_jax.reproduce.paper import TABLE3
@@ -116,10 +117,11 @@ def _runs_table(sets: dict[str, Any]) -> Table:
     rows = []
     for record in sets.values():
         timings, extracted = record["timings"], record["extracted"]
-        rate = f"{extracted:,} at {extracted / timings['features']:.1f} images/s" if extracted else "kept from before"
+        rate = f"{extracted:,} at {extracted / timings['features']:.1f} images/s" if extracted else KEPT
+        training = KEPT if record["resumed"] else f"{timings['training']:.0f} s"
         versions = ", ".join(f"{library} {record['versions'][library]}" for library in ("jax", "scikit-learn"))
         device = f"{record['machine']['device']}, {record['machine']['cores']} cores"
-        rows.append((record["title"], record["made"], device, versions, rate, f"{timings['training']:.0f} s"))
+        rows.append((record["title"], record["made"], device, versions, rate, training))
     return Table(("set", "measured", "device", "versions", "features", "training, all seeds"), tuple(rows))
 
 
