@@ -4,8 +4,8 @@ Command: python experiments/estimators.py
 Paper:   puts PCA and a binary SVM on a CNN, and names other reducers and classifiers as future work.
 Goal:    over 20 random fits each, max |ours - scikit-learn's| and closed form against jax.jacrev at most 1e-10, against
          central differences about 1e-6, in float64.
-Ours:    worst of all 55 rows: 4.8e-13 from scikit-learn, 1.6e-13 from jacrev and 3.3e-07 from differences (all SVC); but
-         4.9e-03 for one output, as the last paragraph says.
+Ours:    worst of all 55 rows: 4.8e-13 from scikit-learn, 1.6e-13 from jacrev and 3.3e-07 from differences (all SVC);
+         but 4.9e-03 for one output, as the last paragraph says.
 
 A fit draws a data set, the number of classes, the type of labels and hyper-parameters; every output that the estimator
 has is compared at 8 points, its Jacobian at 2 of them, and its values at 4 more that lie 5 to 20 deviations outside the
