@@ -100,6 +100,8 @@ def build() -> Iterator[tuple[str, Any, np.ndarray]]:
         with jax.enable_x64(True):
             stage = from_sklearn(estimator.fit(x, labels))
         yield f"scikit-learn, {type(estimator).__name__}", stage, x[0]
+    logarithms = Chain((Affine(normal(3, 4), normal(4), normal(3)), Elementwise("log_sigmoid", 3)))
+    yield "classifier of rounded probabilities", Classifier(logarithms, "rounded"), normal(4)
 
 
 def vector_stages(normal: Callable[..., Any]) -> Iterator[tuple[str, Any, np.ndarray]]:

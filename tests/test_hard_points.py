@@ -287,7 +287,7 @@ def test_quadratics_are_flat_at_their_centers(dtype):
         (DiagonalQuadratic(np.ones((2, 4)), np.ones((2, 4)), np.ones(2)), r"x must have shape \(4,\); got \(3,\)"),
         (stages.GlobalAverage((2, 2, 3)), r"maps must have shape \(2, 2, 3\); got \(3,\)"),
         (Parallel((Softmax(3), Softmax(2))), r"y must have shape \(2,\); got \(3,\)"),
-        (stages.Classifier(Softmax(3), "vote"), "rule must be one of argmax, sign; got 'vote'"),
+        (stages.Classifier(Softmax(3), "vote"), "rule must be one of argmax, sign, rounded; got 'vote'"),
     ],
 )
 def test_what_does_not_fit_gets_a_sentence(stage, sentence):
