@@ -16,6 +16,7 @@ Ours:    on samples of 250 to 400 training images a class, test F1 (five seeds),
            CIFAR-10       CNN .733   Lin-SVM .723   RBF-SVM .726
            Chest X-ray    CNN .961   Lin-SVM .965   RBF-SVM .966
            Dog vs. Cat    CNN .972   Lin-SVM .980   RBF-SVM .980
+         On all images (three seeds), Blood-MNIST only: CNN .841, Lin-SVM .837, RBF-SVM .839.
 """
 
 from pcacam_jax.reproduce.alone import run_alone
