@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from pcacam_jax.core.files import written_whole
 from pcacam_jax.data.idx import IMAGES, LABELS, find_idx, read_idx
-from pcacam_jax.files import written_whole
 
 SEED = 2017
 PER_CLASS = {"train": 100, "test": 30}

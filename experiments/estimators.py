@@ -45,8 +45,8 @@ def main() -> None:
     arguments = parser.parse_args()
 
     sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-    fits, parities = importlib.import_module("fits"), importlib.import_module("parities")
-    importlib.import_module("fits_kernels")
+    fits, parities = importlib.import_module("support.fits"), importlib.import_module("support.parities")
+    importlib.import_module("support.fits_kernels")
     start, lines = time.perf_counter(), [HEADER]
     print(HEADER, flush=True)
     with jax.enable_x64(True):

@@ -18,7 +18,7 @@ import numpy as np
 
 from pcacam_jax import HybridHead, explain
 from pcacam_jax.nets import vgg16
-from pcacam_jax.verify_cases import Draw
+from pcacam_jax.verification.cases import Draw
 
 TARGETS = ["pca", "svm_linear:predicted", "svm_rbf:predicted", "cnn:predicted"]
 

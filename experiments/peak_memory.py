@@ -24,16 +24,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pcacam_jax import features
-from pcacam_jax.blocks import root_mean_square
-from pcacam_jax.config import FitConfig
+from pcacam_jax.core.progress import Progress
 from pcacam_jax.data import ArraySplit, Dataset
-from pcacam_jax.estimators import fit_estimators
-from pcacam_jax.features import cached_features
+from pcacam_jax.fitting import features
+from pcacam_jax.fitting.config import FitConfig
+from pcacam_jax.fitting.estimators import fit_estimators
+from pcacam_jax.fitting.features import cached_features
+from pcacam_jax.fitting.out_of_core import root_mean_square
+from pcacam_jax.fitting.scores import score
+from pcacam_jax.fitting.training import Member, train_heads
 from pcacam_jax.nets import vgg16
-from pcacam_jax.progress import Progress
-from pcacam_jax.scores import score
-from pcacam_jax.train import Member, train_heads
 
 IMAGES = 60_000
 CLASSES = 10

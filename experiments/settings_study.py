@@ -23,16 +23,16 @@ import numpy as np
 import tyro
 from sklearn.svm import SVC
 
-from pcacam_jax.blocks import in_batches
-from pcacam_jax.checks import InputError
-from pcacam_jax.config import FitConfig
+from pcacam_jax.core.checks import InputError
+from pcacam_jax.core.files import read_json, write_json, written_whole
+from pcacam_jax.core.progress import Progress
 from pcacam_jax.data import Dataset, read_paper_set
-from pcacam_jax.estimators import fit_estimators
-from pcacam_jax.files import read_json, write_json, written_whole
-from pcacam_jax.fit import features_of, train_on
-from pcacam_jax.progress import Progress
+from pcacam_jax.fitting.config import FitConfig
+from pcacam_jax.fitting.estimators import fit_estimators
+from pcacam_jax.fitting.fit import features_of, train_on
+from pcacam_jax.fitting.out_of_core import in_batches
+from pcacam_jax.fitting.scores import macro_f1, memorising, score
 from pcacam_jax.reproduce.paper import CLASSIFIERS, TABLE3
-from pcacam_jax.scores import macro_f1, memorising, score
 
 AXES = ("scaling", "feature_scale", "activation", "learning_rate")
 SIGMA_ONE = "svm_rbf, sigma = 1"

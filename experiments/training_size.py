@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 import tyro
 
+from pcacam_jax.core.progress import Progress
 from pcacam_jax.data import ArraySplit, Dataset, read_paper_set
-from pcacam_jax.estimators import fit_estimators
-from pcacam_jax.fit import features_of, train_on
-from pcacam_jax.progress import Progress
+from pcacam_jax.fitting.estimators import fit_estimators
+from pcacam_jax.fitting.fit import features_of, train_on
+from pcacam_jax.fitting.scores import score
 from pcacam_jax.reproduce.paper import CLASSIFIERS
 from pcacam_jax.reproduce.settings import settings_of
-from pcacam_jax.scores import score
 
 
 def main(

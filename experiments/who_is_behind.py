@@ -22,7 +22,7 @@ import numpy as np
 
 from pcacam_jax import Affine, Chain, Dense, HybridHead, KernelExpansion, SVMClassifier, explain
 from pcacam_jax.cam.evidence import evidence
-from pcacam_jax.head import spatial_chain
+from pcacam_jax.head.hybrid import spatial_chain
 
 SUPPORT_VECTORS = 100_000
 IMAGES = 256

@@ -19,10 +19,10 @@
 import numpy as np
 
 from pcacam_jax import explain
-from pcacam_jax.config import FitConfig
 from pcacam_jax.data import read_dataset
-from pcacam_jax.figures import contribution_ratios, feature_space, grid, influence, learning_curve
-from pcacam_jax.fit import fit
+from pcacam_jax.fitting.config import FitConfig
+from pcacam_jax.fitting.fit import fit
+from pcacam_jax.reports.figures import contribution_ratios, feature_space, grid, influence, learning_curve
 
 # %% [markdown]
 # ## Fit

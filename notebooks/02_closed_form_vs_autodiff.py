@@ -22,7 +22,7 @@ import numpy as np
 import pcacam_jax
 from pcacam_jax import Dense, jacobian
 from pcacam_jax.stages import ACTIVATIONS
-from pcacam_jax.verify_cases import Draw, table2_cases
+from pcacam_jax.verification.cases import Draw, table2_cases
 
 draw = Draw(np.random.default_rng(0))
 

@@ -22,13 +22,13 @@ from pathlib import Path
 
 from IPython.display import Markdown, display
 
-from pcacam_jax.files import read_json
-from pcacam_jax.progress import Progress
-from pcacam_jax.reproduce.find import find_claims
+from pcacam_jax.core.files import read_json
+from pcacam_jax.core.progress import Progress
+from pcacam_jax.reproduce.claims import find_claims
 from pcacam_jax.reproduce.gather import Order
-from pcacam_jax.reproduce.make import reproduce
 from pcacam_jax.reproduce.outcome import read_outcomes
 from pcacam_jax.reproduce.page import escape, markdown
+from pcacam_jax.reproduce.reproduce import reproduce
 
 folder = os.environ.get("PCACAM_REPRODUCTION")
 if folder is None:

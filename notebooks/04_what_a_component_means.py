@@ -26,13 +26,13 @@ import numpy as np
 from IPython.display import Markdown
 
 from pcacam_jax import explain, plots
-from pcacam_jax.config import FitConfig
 from pcacam_jax.data import read_dataset
-from pcacam_jax.figures import TITLES, component_cards, contribution_ratios, explanation, feature_space
-from pcacam_jax.fit import fit
+from pcacam_jax.fitting.config import FitConfig
+from pcacam_jax.fitting.fit import fit
 from pcacam_jax.metrics import shares
-from pcacam_jax.sentences import sentences
-from pcacam_jax.statements import map_statements
+from pcacam_jax.reports.figures import TITLES, component_cards, contribution_ratios, explanation, feature_space
+from pcacam_jax.reports.map_sentences import sentences
+from pcacam_jax.reports.map_statistics import map_statements
 
 dataset = read_dataset("fashion_mnist_sample", limit_per_class=50)
 fitted = fit(dataset, FitConfig(size=96, tap="block5_conv3"))

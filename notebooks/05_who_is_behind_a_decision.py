@@ -27,10 +27,10 @@ import numpy as np
 from pcacam_jax import explain
 from pcacam_jax.cam.decompose import decompose
 from pcacam_jax.cam.evidence import evidence
-from pcacam_jax.config import FitConfig
 from pcacam_jax.data import read_dataset
-from pcacam_jax.evidence_figures import evidence_figure, evidence_of, training_rows
-from pcacam_jax.fit import fit
+from pcacam_jax.fitting.config import FitConfig
+from pcacam_jax.fitting.fit import fit
+from pcacam_jax.reports.evidence_figure import evidence_figure, evidence_of, training_rows
 
 dataset = read_dataset("fashion_mnist_sample", limit_per_class=50)
 fitted = fit(dataset, FitConfig(size=96, tap="block5_conv3"))

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 
 from pcacam_jax.cam.decompose import Decomposition, decompose
 from pcacam_jax.cam.evidence import Evidence, evidence
-from pcacam_jax.chain import Chain
-from pcacam_jax.checks import InputError
-from pcacam_jax.compare import check_outputs
-from pcacam_jax.explain import Explanation, explain
-from pcacam_jax.head import HybridHead
-from pcacam_jax.jacobian import jacobian
-from pcacam_jax.layouts import (
+from pcacam_jax.cam.explain import Explanation, explain
+from pcacam_jax.core.checks import InputError
+from pcacam_jax.core.types import NOTATION, Stage
+from pcacam_jax.core.version import __version__ as __version__
+from pcacam_jax.head.check_outputs import check_outputs
+from pcacam_jax.head.hybrid import HybridHead
+from pcacam_jax.head.layouts import (
     BatchNorm,
     batch_norm_of,
     dense_from_keras,
@@ -20,7 +20,6 @@ from pcacam_jax.layouts import (
     fold_batch_norm_before,
     maps_from_torch,
 )
-from pcacam_jax.parallel import Parallel
 from pcacam_jax.stages import (
     Affine,
     Classifier,
@@ -43,26 +42,26 @@ from pcacam_jax.stages import (
     critical_distance,
     influence,
 )
-from pcacam_jax.types import NOTATION, Stage
-from pcacam_jax.verify import Certificate, certify, verify
+from pcacam_jax.stages.chain import Chain
+from pcacam_jax.stages.jacobian import jacobian
+from pcacam_jax.stages.parallel import Parallel
+from pcacam_jax.verification.certificate import Certificate, certify, verify
 
 if TYPE_CHECKING:
-    from pcacam_jax.run import Run, load
+    from pcacam_jax.runs.run import Run, load
     from pcacam_jax.scikit import from_sklearn, hybrid_head, outputs_of
-    from pcacam_jax.store import restore, save
+    from pcacam_jax.serialization.store import restore, save
 
-__version__ = "0.1.0"
-
-_DOORS = {
+_LAZY = {
     "from_sklearn": "pcacam_jax.scikit",
     "hybrid_head": "pcacam_jax.scikit",
     "outputs_of": "pcacam_jax.scikit",
-    "restore": "pcacam_jax.store",
-    "save": "pcacam_jax.store",
-    "Run": "pcacam_jax.run",
-    "load": "pcacam_jax.run",
+    "restore": "pcacam_jax.serialization.store",
+    "save": "pcacam_jax.serialization.store",
+    "Run": "pcacam_jax.runs.run",
+    "load": "pcacam_jax.runs.run",
 }
-"""Names whose rooms import a large library; the room is entered when the name is first used."""
+"""Public names that are imported lazily, because their modules import a large library."""
 
 __all__ = [
     "NOTATION",
@@ -120,6 +119,8 @@ __all__ = [
 
 
 def __getattr__(name: str):
-    if name in _DOORS:
-        return getattr(importlib.import_module(_DOORS[name]), name)
+    if name == "layouts":
+        return importlib.import_module("pcacam_jax.head.layouts")
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

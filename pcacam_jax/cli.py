@@ -17,10 +17,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pcacam_jax.checks import InputError
-from pcacam_jax.config import FitConfig
-from pcacam_jax.progress import Progress
-from pcacam_jax.verify import DTYPES, WITNESSES, Certificate, Comparison, certify, default_cases
+from pcacam_jax.core.checks import InputError
+from pcacam_jax.core.progress import Progress
+from pcacam_jax.fitting.config import FitConfig
+from pcacam_jax.verification.certificate import DTYPES, WITNESSES, Certificate, Comparison, certify, default_cases
 
 app = tyro.extras.SubcommandApp()
 
@@ -45,7 +45,7 @@ def demo(*, out: Path = Path("pcacam_demo"), json: Json = False) -> None:
         out: Folder for the run, its figures and report.json; replaced if it holds an earlier run.
         json: Print the report as JSON instead of tables.
     """
-    from pcacam_jax.demo import make_demo
+    from pcacam_jax.runs.make_run import make_demo
 
     report = make_demo(out, Progress())
     _print_report(report, out, as_json=json)
@@ -76,7 +76,7 @@ def fit(
         json: Print the report as JSON instead of tables.
     """
     from pcacam_jax.data import read_dataset
-    from pcacam_jax.demo import make_run
+    from pcacam_jax.runs.make_run import make_run
 
     checked = FitConfig(**dataclasses.asdict(config))
     names = None if class_names is None else [name.strip() for name in class_names.split(",")]
@@ -110,7 +110,7 @@ def explain(
             support vectors are not lost; maps are then exact up to a positive factor.
         json: Print the values as JSON.
     """
-    from pcacam_jax.explanations import explain_files
+    from pcacam_jax.runs.explain_files import explain_files
 
     if not images:
         raise InputError("give at least one image file to explain.")
@@ -131,7 +131,7 @@ def verify(run: tyro.conf.Positional[Path | None] = None, *, out: Path | None = 
         out: File for the certificate; RUN/verification.json for a run, verification.json here otherwise.
         json: Print the certificate as JSON instead of a table.
     """
-    from pcacam_jax.files import write_json
+    from pcacam_jax.core.files import write_json
 
     out = (run or Path()) / "verification.json" if out is None else out
     certificate = _certificate(run, out)
@@ -171,9 +171,9 @@ def reproduce(
         json: Print the page's JSON instead of tables.
     """
     from pcacam_jax.reproduce.gather import Order
-    from pcacam_jax.reproduce.make import page_name
-    from pcacam_jax.reproduce.make import reproduce as make
-    from pcacam_jax.reproduce.printed import section_tables
+    from pcacam_jax.reproduce.reproduce import page_name
+    from pcacam_jax.reproduce.reproduce import reproduce as make
+    from pcacam_jax.reproduce.terminal import section_tables
 
     scale = scale or ("sample" if data_root else "embedded")
     order = Order(out=out, scale=scale, data_root=data_root, seeds=seeds, sets=sets)
@@ -191,7 +191,7 @@ def reproduce(
 
 
 def _certificate(run: Path | None, out: Path) -> Certificate:
-    from pcacam_jax.files import writable_folder
+    from pcacam_jax.core.files import writable_folder
 
     if out.is_dir():
         raise InputError(f"{out} is a folder; choose a file to write the certificate to.")
@@ -200,7 +200,7 @@ def _certificate(run: Path | None, out: Path) -> Certificate:
         cases = list(default_cases())
         with Progress().bar("certificate", len(cases)) as advance:
             return certify(cases, progress=lambda name: advance(1, name))
-    from pcacam_jax.run import verify_run
+    from pcacam_jax.runs.run import verify_run
 
     return verify_run(run, progress=Progress())
 

@@ -1,7 +1,7 @@
 import hypothesis
 import jax
 import pytest
-from small_runs import fitted, run_folder, small_cache, small_params, small_world
+from support.small_runs import fitted, run_folder, small_cache, small_params, small_world
 
 # The same draws every time, so that a run can be repeated; experiments/estimators.py draws many more.
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)

@@ -6,13 +6,13 @@ import re
 import subprocess
 import sys
 
-import cases
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support import cases
 
 import pcacam_jax
-from pcacam_jax.types import NOTATION
+from pcacam_jax.core.types import NOTATION
 
 LAZY = ("flax", "sklearn", "tensorflow_datasets", "matplotlib", "safetensors", "PIL", "optax", "rich", "tyro")
 
@@ -70,7 +70,7 @@ def test_every_public_name_is_there():
     assert pcacam_jax.__all__ == sorted(set(pcacam_jax.__all__), key=pcacam_jax.__all__.index)
     for name in pcacam_jax.__all__:
         assert getattr(pcacam_jax, name) is not None
-    assert set(pcacam_jax._DOORS) <= set(pcacam_jax.__all__)
+    assert set(pcacam_jax._LAZY) <= set(pcacam_jax.__all__)
     imported = {
         name
         for name, value in vars(pcacam_jax).items()

@@ -10,15 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from pcacam_jax.batches import batched, check_explained, checked_batch_size, checked_maps, columns_of
-from pcacam_jax.cam.gradient import weighted_sum
-from pcacam_jax.cam.selection import Selection
+from pcacam_jax.cam.gradcam import weighted_sum
 from pcacam_jax.cam.vanished import vanished
-from pcacam_jax.checks import InputError
-from pcacam_jax.head import HeadByProducts, HybridHead
+from pcacam_jax.core.checks import InputError
+from pcacam_jax.core.types import Maps, Rows
+from pcacam_jax.head.batches import batched, check_explained, checked_batch_size, checked_maps
+from pcacam_jax.head.hybrid import HeadByProducts, HybridHead
+from pcacam_jax.head.targets import Selection, Target, columns_of, parse_targets
 from pcacam_jax.metrics.agreement import contributions, shares
-from pcacam_jax.targets import Target, parse_targets
-from pcacam_jax.types import Maps, Rows
 
 MOST_EXAMPLES = 256
 BLOCK_FLOATS = 2**20

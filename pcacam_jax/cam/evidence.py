@@ -18,9 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from pcacam_jax.batches import batched, check_explained, checked_batch_size, checked_count, checked_maps
+from pcacam_jax.cam.common_scale import below_at_one_scale
 from pcacam_jax.cam.decompose import default_batch, maps_of_each, svm_target, without_svms
-from pcacam_jax.cam.machine import (
+from pcacam_jax.cam.kernel_machine import (
     Machine,
     block_at,
     block_starts,
@@ -32,14 +32,14 @@ from pcacam_jax.cam.machine import (
     whole_weights,
     with_support,
 )
-from pcacam_jax.cam.scale import below_at_one_scale
 from pcacam_jax.cam.vanished import lost_below, through, underflowed
-from pcacam_jax.checks import InputError
-from pcacam_jax.head import HybridHead
-from pcacam_jax.numerics import matmul
+from pcacam_jax.core.checks import InputError
+from pcacam_jax.core.numerics import matmul
+from pcacam_jax.core.types import Maps, Vector
+from pcacam_jax.head.batches import batched, check_explained, checked_batch_size, checked_count, checked_maps
+from pcacam_jax.head.hybrid import HybridHead
 from pcacam_jax.stages import KernelExpansion, critical_distance, has_exponential_kernel, relative_kernels
-from pcacam_jax.stages.expansion import is_relative
-from pcacam_jax.types import Maps, Vector
+from pcacam_jax.stages.kernel_expansion import is_relative
 
 BLOCK_FLOATS = 2**22
 """Of kernel gradients of one batch at once; it says how many support vectors are taken at a time."""

@@ -12,15 +12,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from pcacam_jax.cam.selection import Selection
-from pcacam_jax.chain import Chain
-from pcacam_jax.checks import InputError
-from pcacam_jax.head import HeadByProducts, HybridHead
-from pcacam_jax.numerics import difference_step
-from pcacam_jax.parallel import Parallel
+from pcacam_jax.core.checks import InputError
+from pcacam_jax.core.numerics import difference_step
+from pcacam_jax.core.types import Maps, Rows, Stage
+from pcacam_jax.head.hybrid import HeadByProducts, HybridHead
+from pcacam_jax.head.targets import Selection
 from pcacam_jax.stages import Classifier, Dense, Elementwise, Softmax, has_exponential_kernel, relative_kernels
+from pcacam_jax.stages.chain import Chain
+from pcacam_jax.stages.parallel import Parallel
 from pcacam_jax.stages.softmax import Probabilities
-from pcacam_jax.types import Maps, Rows, Stage
 
 RISING = ("sigmoid", "tanh", "softplus", "exp", "log_sigmoid")
 """Activations whose slope is above zero everywhere, but not in floating point."""

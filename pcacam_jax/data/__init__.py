@@ -1,7 +1,7 @@
 """Labelled images from arrays, npz and idx files, folders, TFDS and MedMNIST, all as one ``Dataset``."""
 
 from pcacam_jax.data.dataset import Dataset
-from pcacam_jax.data.images import SMALLEST_SIZE, load_image
+from pcacam_jax.data.images import load_image
 from pcacam_jax.data.paper_sets import read_paper_set, sets_in
 from pcacam_jax.data.paper_table import PAPER_SETS, PaperSet
 from pcacam_jax.data.sources import EMBEDDED_SAMPLE, read_dataset
@@ -11,7 +11,6 @@ from pcacam_jax.data.tfds_source import RecordSplit
 __all__ = [
     "EMBEDDED_SAMPLE",
     "PAPER_SETS",
-    "SMALLEST_SIZE",
     "ArraySplit",
     "Dataset",
     "FolderSplit",

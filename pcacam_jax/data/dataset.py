@@ -1,7 +1,6 @@
 """A dataset: named classes, a part to fit on and a part to measure on."""
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any
@@ -9,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pcacam_jax.checks import InputError
+from pcacam_jax.core.checks import InputError
+from pcacam_jax.core.text import few
 from pcacam_jax.data.splits import Split
 
 
@@ -94,11 +94,6 @@ def check_seed(seed: int) -> None:
         InputError: it is not.
     """
     _check_whole("the seed", seed, 0)
-
-
-def few(values: Sequence[Any] | np.ndarray) -> str:
-    """Return up to twelve values in a row, and dots if there are more."""
-    return ", ".join(map(str, values[:12])) + (", ..." if len(values) > 12 else "")
 
 
 def _check_whole(name: str, value: Any, lowest: int) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pcacam_jax.checks import InputError
+from pcacam_jax.core.checks import InputError
 from pcacam_jax.data.splits import FolderSplit
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})

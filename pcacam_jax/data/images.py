@@ -12,9 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from pcacam_jax.checks import InputError
-
-SMALLEST_SIZE = 32  # VGG16 halves its maps five times: below 32 pixels nothing is left
+from pcacam_jax.core.checks import SMALLEST_SIZE, InputError
 
 # What Pillow's decoders raise on damaged files: no common base class
 DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, Image.DecompressionBombError)

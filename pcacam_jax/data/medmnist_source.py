@@ -5,9 +5,9 @@ import io
 import tempfile
 from pathlib import Path
 
-from pcacam_jax.checks import InputError
-from pcacam_jax.data.parts import NotThereError
-from pcacam_jax.files import writable_folder
+from pcacam_jax.core.checks import InputError
+from pcacam_jax.core.files import writable_folder
+from pcacam_jax.data.stored_arrays import NotThereError
 
 
 def medmnist_folder() -> Path:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pcacam_jax.checks import InputError
+from pcacam_jax.core.checks import InputError
 
 CLASS_NAMES = "class_names"
 

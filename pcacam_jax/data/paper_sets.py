@@ -7,13 +7,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pcacam_jax.checks import InputError, check_choice
-from pcacam_jax.data.dataset import Dataset, few
+from pcacam_jax.core.checks import InputError, check_choice
+from pcacam_jax.core.text import few
+from pcacam_jax.data.dataset import Dataset
 from pcacam_jax.data.folders import class_folders, read_folders
 from pcacam_jax.data.medmnist_source import find_medmnist
 from pcacam_jax.data.npz import CLASS_NAMES
 from pcacam_jax.data.paper_table import PAPER_SETS, PaperSet
-from pcacam_jax.data.parts import (
+from pcacam_jax.data.splits import ArraySplit
+from pcacam_jax.data.stored_arrays import (
     PARTS,
     NotThereError,
     Part,
@@ -27,7 +29,6 @@ from pcacam_jax.data.parts import (
     require,
     stored_labels,
 )
-from pcacam_jax.data.splits import ArraySplit
 from pcacam_jax.data.tfds_source import TFDS_INFO, read_tfds
 
 

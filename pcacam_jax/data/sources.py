@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from pcacam_jax.checks import InputError
+from pcacam_jax.core.checks import InputError
 from pcacam_jax.data.dataset import Dataset, check_seed
 from pcacam_jax.data.folders import class_folders, read_folders
 from pcacam_jax.data.paper_sets import read_paper_set
 from pcacam_jax.data.paper_table import PAPER_SETS
-from pcacam_jax.data.parts import (
+from pcacam_jax.data.splits import ArraySplit
+from pcacam_jax.data.stored_arrays import (
     PARTS,
     Part,
     Stored,
@@ -26,7 +27,6 @@ from pcacam_jax.data.parts import (
     require,
     stored_labels,
 )
-from pcacam_jax.data.splits import ArraySplit
 from pcacam_jax.data.tfds_source import read_tfds
 
 EMBEDDED_SAMPLE = "fashion_mnist_sample"

@@ -9,9 +9,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pcacam_jax.checks import InputError
-from pcacam_jax.data.images import SMALLEST_SIZE, check_size, load_image, pixels_to_rgb
-from pcacam_jax.files import digest
+from pcacam_jax.core.checks import SMALLEST_SIZE, InputError
+from pcacam_jax.core.files import digest
+from pcacam_jax.data.images import check_size, load_image, pixels_to_rgb
 
 Indices = Sequence[int] | slice | np.ndarray
 

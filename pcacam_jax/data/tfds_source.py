@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pcacam_jax.checks import InputError
-from pcacam_jax.data.images import SMALLEST_SIZE, check_size, decode_image
-from pcacam_jax.data.parts import NotThereError
+from pcacam_jax.core.checks import SMALLEST_SIZE, InputError
+from pcacam_jax.data.images import check_size, decode_image
 from pcacam_jax.data.splits import Indices, check_every, check_labels
+from pcacam_jax.data.stored_arrays import NotThereError
 
 TFDS_INFO = "dataset_info.json"
 """What every prepared dataset has."""

@@ -19,7 +19,7 @@ alike. What each component gives to the sum does say so, and is measured by :fun
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pcacam_jax.types import Scalar
+from pcacam_jax.core.types import Scalar
 
 Heatmap = Float[Array, "h w"]
 

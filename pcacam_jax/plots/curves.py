@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
-from pcacam_jax.checks import InputError
+from pcacam_jax.core.checks import InputError
 from pcacam_jax.plots.inputs import numbers, positive_number
 
 BLUE, ORANGE, GREY = "#3f90da", "#e76300", "#717581"

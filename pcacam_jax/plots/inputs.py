@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pcacam_jax.checks import InputError, check_finite
+from pcacam_jax.core.checks import InputError, check_finite
 
 
 def numbers(name: str, values: ArrayLike, shape: tuple[int | str, ...], *, lowest: float = -np.inf) -> np.ndarray:

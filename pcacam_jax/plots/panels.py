@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from numpy.typing import ArrayLike
 
-from pcacam_jax.checks import InputError, check_choice
+from pcacam_jax.core.checks import InputError, check_choice
+from pcacam_jax.plots.heatmaps import SMALL, colour_bar, overlay, overlay_pair, unknown
+from pcacam_jax.plots.heatmaps import image as draw_image
 from pcacam_jax.plots.inputs import check_count, numbers
-from pcacam_jax.plots.maps import SMALL, colour_bar, overlay, overlay_pair, unknown
-from pcacam_jax.plots.maps import image as draw_image
 
 CELL = 1.35  # inches per panel
 WRONG = "#bd1f01"

@@ -75,8 +75,3 @@ def spread_text(values: list[float], digits: int = 3) -> str:
     """Return "0.812 ± 0.004", or the number alone for one seed."""
     mean, spread = mean_and_spread(values)
     return f"{mean:.{digits}f}" if spread is None else f"{mean:.{digits}f} ± {spread:.{digits}f}"
-
-
-def listed(names: list[str] | tuple[str, ...]) -> str:
-    """Return "A, B and C"."""
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names) if names else "none"

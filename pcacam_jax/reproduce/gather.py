@@ -5,14 +5,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from pcacam_jax.checks import InputError, check_choice
-from pcacam_jax.config import FitConfig
+from pcacam_jax.core.checks import InputError, check_choice
+from pcacam_jax.core.files import folder_written_whole
+from pcacam_jax.core.progress import Progress
 from pcacam_jax.data import EMBEDDED_SAMPLE, Dataset, read_dataset, read_paper_set, sets_in
-from pcacam_jax.figures import draw_figures
-from pcacam_jax.files import folder_written_whole
-from pcacam_jax.fit import fit_seeds
+from pcacam_jax.fitting.config import FitConfig
+from pcacam_jax.fitting.fit import fit_seeds
 from pcacam_jax.nets import weights
-from pcacam_jax.progress import Progress
+from pcacam_jax.reports.figures import draw_figures
 from pcacam_jax.reproduce.measure import measure
 from pcacam_jax.reproduce.outcome import (
     OUTCOMES,
@@ -25,7 +25,7 @@ from pcacam_jax.reproduce.outcome import (
 )
 from pcacam_jax.reproduce.paper import SETS, TABLE3
 from pcacam_jax.reproduce.settings import check_scale, settings_of
-from pcacam_jax.run import CONFIG, save
+from pcacam_jax.runs.run import CONFIG, save
 
 RUNS = "runs"
 

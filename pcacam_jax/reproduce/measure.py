@@ -9,14 +9,14 @@ from typing import Any
 import jax
 import numpy as np
 
-import pcacam_jax
-from pcacam_jax.explain import explain
-from pcacam_jax.figures import GRID_ROWS, furthest, one_of_each
-from pcacam_jax.fit import Fitted
+from pcacam_jax.cam.explain import explain
+from pcacam_jax.core.version import __version__
+from pcacam_jax.fitting.fit import Fitted
+from pcacam_jax.reports.figures import GRID_ROWS, furthest, one_of_each
+from pcacam_jax.reports.map_statistics import map_statements
 from pcacam_jax.reproduce.outcome import SCHEMA, Outcome, shared_settings
 from pcacam_jax.reproduce.paper import CLASSIFIERS, TABLE3
-from pcacam_jax.statements import map_statements
-from pcacam_jax.verify import DTYPES
+from pcacam_jax.verification.certificate import DTYPES
 
 FIRST_IMAGES = 3
 """Test images of the first class whose maps are kept, as many as the paper's Figure 2 shows."""
@@ -69,7 +69,7 @@ def where_and_when() -> dict[str, Any]:
     libraries = ("jax", "numpy", "scikit-learn")
     return {
         "versions": {
-            "pcacam_jax": pcacam_jax.__version__,
+            "pcacam_jax": __version__,
             "python": platform.python_version(),
             **{library: version(library) for library in libraries},
         },

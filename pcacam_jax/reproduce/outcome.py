@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from pcacam_jax import store
-from pcacam_jax.checks import InputError
-from pcacam_jax.config import FitConfig
+from pcacam_jax.core.array_file import read_arrays, write_arrays
+from pcacam_jax.core.checks import InputError
+from pcacam_jax.core.files import digest, folder_written_whole, read_json, write_json
 from pcacam_jax.data import Dataset
-from pcacam_jax.files import digest, folder_written_whole, read_json, write_json
+from pcacam_jax.fitting.config import FitConfig
 from pcacam_jax.reproduce.paper import SETS
 
 SCHEMA = 2
@@ -93,7 +93,7 @@ def write_outcome(folder: Path, outcome: Outcome) -> None:
     """Write an outcome folder, whole or not at all; one that is there is replaced."""
     with folder_written_whole(folder, marker=RECORD) as temporary:
         write_json(temporary / RECORD, outcome.record)
-        store.write_arrays(temporary / ARRAYS, outcome.arrays)
+        write_arrays(temporary / ARRAYS, outcome.arrays)
 
 
 def read_outcome(folder: Path, key: str) -> Outcome | None:
@@ -102,7 +102,7 @@ def read_outcome(folder: Path, key: str) -> Outcome | None:
     if record.get("key") != key:
         return None
     try:
-        return Outcome(record, store.read_arrays(folder / ARRAYS)[0])
+        return Outcome(record, read_arrays(folder / ARRAYS)[0])
     except InputError:
         return None
 
@@ -124,7 +124,7 @@ def read_outcomes(out: Path) -> dict[str, Outcome]:
     """
     folders = {name: Path(out) / OUTCOMES / name for name in SETS}
     outcomes = {
-        name: Outcome(read_json(folder / RECORD), store.read_arrays(folder / ARRAYS)[0])
+        name: Outcome(read_json(folder / RECORD), read_arrays(folder / ARRAYS)[0])
         for name, folder in folders.items()
         if folder.is_dir()
     }

@@ -4,8 +4,9 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pcacam_jax.progress import KEPT
-from pcacam_jax.reproduce.claim import Claim, Finding, Table, listed
+from pcacam_jax.core.progress import KEPT
+from pcacam_jax.core.text import listed
+from pcacam_jax.reproduce.claim import Claim, Finding, Table
 from pcacam_jax.reproduce.measure import where_and_when
 from pcacam_jax.reproduce.paper import TABLE3
 from pcacam_jax.reproduce.settings import check_scale

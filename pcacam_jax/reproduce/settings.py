@@ -2,8 +2,8 @@
 
 from typing import Any, NamedTuple
 
-from pcacam_jax.checks import check_choice
-from pcacam_jax.config import FitConfig
+from pcacam_jax.core.checks import check_choice
+from pcacam_jax.fitting.config import FitConfig
 
 
 class Scale(NamedTuple):

@@ -8,10 +8,9 @@ from sklearn.compose import ColumnTransformer
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import FeatureUnion, Pipeline
 
-from pcacam_jax.chain import Chain
-from pcacam_jax.checks import InputError
-from pcacam_jax.parallel import Parallel
-from pcacam_jax.scikit.affine import register_transformer, scaling
+from pcacam_jax.core.checks import InputError
+from pcacam_jax.core.types import Stage
+from pcacam_jax.scikit.reducers import register_transformer, scaling
 from pcacam_jax.scikit.registry import (
     Entry,
     Estimator,
@@ -24,8 +23,9 @@ from pcacam_jax.scikit.registry import (
     register,
 )
 from pcacam_jax.stages.activation import Elementwise
-from pcacam_jax.stages.selection import Take
-from pcacam_jax.types import Stage
+from pcacam_jax.stages.chain import Chain
+from pcacam_jax.stages.parallel import Parallel
+from pcacam_jax.stages.take import Take
 
 
 def in_a_row(*stages: Stage) -> Chain:

@@ -6,14 +6,14 @@ import numpy as np
 from sklearn.kernel_approximation import RBFSampler
 from sklearn.preprocessing import Normalizer, PowerTransformer
 
-from pcacam_jax.chain import Chain
-from pcacam_jax.scikit.affine import FAR, register_transformer, scaling
+from pcacam_jax.core.types import Stage
+from pcacam_jax.scikit.reducers import FAR, register_transformer, scaling
 from pcacam_jax.scikit.registry import Estimator, as_dense, own_values
 from pcacam_jax.stages.affine import Scaling
+from pcacam_jax.stages.chain import Chain
 from pcacam_jax.stages.dense import Dense
 from pcacam_jax.stages.normalise import Normalise
 from pcacam_jax.stages.power import Power
-from pcacam_jax.types import Stage
 
 PROBES = 2.0 ** np.append(-(2.0 ** np.arange(-6, 9)), 2.0 ** np.arange(-6, 9))
 """Points, one of which has a large power for any exponent."""

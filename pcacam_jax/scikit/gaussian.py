@@ -6,11 +6,11 @@ import numpy as np
 from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
 from sklearn.naive_bayes import GaussianNB
 
-from pcacam_jax.chain import Chain
-from pcacam_jax.checks import InputError
-from pcacam_jax.scikit.affine import affine
+from pcacam_jax.core.checks import InputError
 from pcacam_jax.scikit.linear_models import softmaxes
+from pcacam_jax.scikit.reducers import affine
 from pcacam_jax.scikit.registry import Entry, Estimator, Outputs, register
+from pcacam_jax.stages.chain import Chain
 from pcacam_jax.stages.quadratic import DiagonalQuadratic, Quadratic
 
 

@@ -18,13 +18,13 @@ from sklearn.linear_model import (
 )
 from sklearn.svm import LinearSVC, LinearSVR
 
-from pcacam_jax.chain import Chain
-from pcacam_jax.scikit.affine import affine
+from pcacam_jax.core.types import Stage
+from pcacam_jax.scikit.reducers import affine
 from pcacam_jax.scikit.registry import Entry, Estimator, Outputs, check_one_label, register
 from pcacam_jax.stages.activation import Elementwise
 from pcacam_jax.stages.affine import Affine
+from pcacam_jax.stages.chain import Chain
 from pcacam_jax.stages.softmax import Softmax
-from pcacam_jax.types import Stage
 
 
 def linear(estimator: Estimator) -> Affine:

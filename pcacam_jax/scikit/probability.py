@@ -7,13 +7,13 @@ import numpy as np
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.svm import SVC, NuSVC
 
-from pcacam_jax.chain import Chain
-from pcacam_jax.checks import InputError
-from pcacam_jax.parallel import Parallel
-from pcacam_jax.scikit.affine import affine
+from pcacam_jax.core.checks import InputError
+from pcacam_jax.core.types import Stage
+from pcacam_jax.scikit.reducers import affine
 from pcacam_jax.scikit.registry import Entry, Estimator, Outputs, build, check_fitted, last_step, out_size, register
 from pcacam_jax.stages import Elementwise, Softmax, Take
-from pcacam_jax.types import Stage
+from pcacam_jax.stages.chain import Chain
+from pcacam_jax.stages.parallel import Parallel
 
 METHODS = ("sigmoid", "temperature")
 

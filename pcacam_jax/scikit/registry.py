@@ -15,9 +15,9 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.validation import check_is_fitted
 
-from pcacam_jax.checks import InputError, check_choice, check_finite
+from pcacam_jax.core.checks import InputError, check_choice, check_finite
+from pcacam_jax.core.types import Stage
 from pcacam_jax.scikit.refusals import refusal
-from pcacam_jax.types import Stage
 
 Estimator = Any
 """A scikit-learn object; its fitted attributes are not part of its static type."""

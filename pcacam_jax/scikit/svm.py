@@ -1,36 +1,21 @@
 """Support vector machines: every one is a kernel expansion over its support vectors (Eq. 6, 24)."""
 
 import itertools
-from typing import Any
 
 import numpy as np
 from sklearn.svm import SVC, SVR, NuSVC, NuSVR, OneClassSVM
 
-from pcacam_jax.chain import Chain
-from pcacam_jax.checks import InputError
-from pcacam_jax.scikit.convert import from_sklearn
-from pcacam_jax.scikit.expansion import check_kernel, expansion
+from pcacam_jax.core.checks import InputError
+from pcacam_jax.scikit.kernel_expansion import check_kernel, expansion
 from pcacam_jax.scikit.probability import platt_outputs
 from pcacam_jax.scikit.registry import Entry, Estimator, Outputs, as_dense, check_fitted, last_step, register
-from pcacam_jax.stages import KernelExpansion, OvrDecision, PairwiseMargins, SVMClassifier
+from pcacam_jax.stages import KernelExpansion, OvrDecision, PairwiseMargins
+from pcacam_jax.stages.chain import Chain
 
 KERNEL_NAMES = ("linear", "rbf", "poly", "sigmoid")
 """Every kernel that is taken from a support vector machine."""
 
 MACHINES = (SVC, NuSVC, SVR, NuSVR, OneClassSVM)
-
-
-def svm_classifier(estimator: Estimator, *, dtype: Any = None) -> SVMClassifier:
-    """Return class margins with the estimator's own prediction, from an SVC, a NuSVC or a Pipeline that ends in one.
-
-    Raises:
-        InputError: another estimator, not fitted, or not supported; or what :func:`from_sklearn` refuses.
-    """
-    svc = last_step(estimator)
-    if not isinstance(svc, SVC | NuSVC):
-        raise InputError(f"an SVM must be an SVC, a NuSVC or a Pipeline that ends in one; got {type(svc).__name__}.")
-    break_ties = bool(svc.break_ties) and svc.decision_function_shape == "ovr"
-    return SVMClassifier(from_sklearn(estimator, output="pairs", dtype=dtype), len(svc.classes_), break_ties)
 
 
 def expansion_of(estimator: Estimator, *, collapse: bool = True) -> KernelExpansion:

@@ -1,16 +1,16 @@
 """The table of estimators, complete, since it imports every room that enters some; and as Markdown."""
 
 from pcacam_jax.scikit import (  # noqa: F401 (for what they enter)
-    affine,
     composition,
-    dense,
     elementwise,
+    feature_selection,
     gaussian,
-    kernels,
+    kernel_methods,
     linear_models,
     multiclass,
+    perceptrons,
     probability,
-    selection,
+    reducers,
     svm,
 )
 from pcacam_jax.scikit.registry import ENTRIES

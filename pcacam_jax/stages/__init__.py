@@ -2,17 +2,19 @@
 
 from pcacam_jax.stages.activation import ACTIVATIONS, Activation, Elementwise
 from pcacam_jax.stages.affine import Affine, Scaling
+from pcacam_jax.stages.chain import Chain
 from pcacam_jax.stages.classifier import Classifier
 from pcacam_jax.stages.dense import Dense
-from pcacam_jax.stages.expansion import KernelExpansion, has_exponential_kernel, relative_kernels
 from pcacam_jax.stages.flatten import Flatten, GlobalAverage, MaxPool
 from pcacam_jax.stages.kernel import KERNELS, Kernel, critical_distance, influence
+from pcacam_jax.stages.kernel_expansion import KernelExpansion, has_exponential_kernel, relative_kernels
 from pcacam_jax.stages.normalise import NORMS, Norm, Normalise
+from pcacam_jax.stages.parallel import Parallel
 from pcacam_jax.stages.power import POWER_METHODS, Power, PowerMethod
 from pcacam_jax.stages.quadratic import DiagonalQuadratic, Quadratic
-from pcacam_jax.stages.selection import Take
 from pcacam_jax.stages.softmax import Softmax
 from pcacam_jax.stages.svm import OvrDecision, PairwiseMargins, SVMClassifier
+from pcacam_jax.stages.take import Take
 
 __all__ = [
     "ACTIVATIONS",
@@ -21,6 +23,7 @@ __all__ = [
     "POWER_METHODS",
     "Activation",
     "Affine",
+    "Chain",
     "Classifier",
     "Dense",
     "DiagonalQuadratic",
@@ -34,6 +37,7 @@ __all__ = [
     "Normalise",
     "OvrDecision",
     "PairwiseMargins",
+    "Parallel",
     "Power",
     "PowerMethod",
     "Quadratic",

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from pcacam_jax.checks import check_choice
-from pcacam_jax.pytree import pytree, static
-from pcacam_jax.types import Rows, Stage
+from pcacam_jax.core.checks import check_choice
+from pcacam_jax.core.pytree import pytree, static
+from pcacam_jax.core.types import Rows, Stage
 
 RULES = ("argmax", "sign", "rounded")
 ROUNDS_TO_0, ROUNDS_TO_1 = -1075 * math.log(2), -(2.0**-54)

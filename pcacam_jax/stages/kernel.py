@@ -6,10 +6,10 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pcacam_jax.checks import InputError, check_choice
-from pcacam_jax.numerics import matmul
+from pcacam_jax.core.checks import InputError, check_choice
+from pcacam_jax.core.numerics import matmul
+from pcacam_jax.core.types import Scalar, Vector
 from pcacam_jax.stages.activation import tanh_derivative
-from pcacam_jax.types import Scalar, Vector
 
 
 class Exponent(NamedTuple):

@@ -6,10 +6,10 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pcacam_jax.checks import check_choice, check_shape
-from pcacam_jax.numerics import matmul
-from pcacam_jax.pytree import pytree, static
-from pcacam_jax.types import Rows, Scalar, Vector
+from pcacam_jax.core.checks import check_choice, check_shape
+from pcacam_jax.core.numerics import matmul
+from pcacam_jax.core.pytree import pytree, static
+from pcacam_jax.core.types import Rows, Scalar, Vector
 
 
 class Norm(NamedTuple):

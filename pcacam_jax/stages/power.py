@@ -10,9 +10,9 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pcacam_jax.checks import check_choice, check_shape
-from pcacam_jax.pytree import pytree, static
-from pcacam_jax.types import Rows, Vector
+from pcacam_jax.core.checks import check_choice, check_shape
+from pcacam_jax.core.pytree import pytree, static
+from pcacam_jax.core.types import Rows, Vector
 
 
 class PowerMethod(NamedTuple):

@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from pcacam_jax.checks import check_shape
-from pcacam_jax.numerics import matmul
-from pcacam_jax.pytree import pytree, static
-from pcacam_jax.types import Rows, Vector
+from pcacam_jax.core.checks import check_shape
+from pcacam_jax.core.numerics import matmul
+from pcacam_jax.core.pytree import pytree, static
+from pcacam_jax.core.types import Rows, Vector
 
 
 class Probabilities(NamedTuple):

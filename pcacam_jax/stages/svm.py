@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from pcacam_jax.checks import check_shape
-from pcacam_jax.numerics import matmul
-from pcacam_jax.pytree import pytree, static
-from pcacam_jax.types import Rows, Stage, Vector
+from pcacam_jax.core.checks import check_shape
+from pcacam_jax.core.numerics import matmul
+from pcacam_jax.core.pytree import pytree, static
+from pcacam_jax.core.types import Rows, Stage, Vector
 
 
 def pair_signs(classes: int) -> np.ndarray:

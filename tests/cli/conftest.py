@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
-from small_runs import CLASSES, pictures
+from support.small_runs import CLASSES, pictures
 
 from pcacam_jax import cli
 

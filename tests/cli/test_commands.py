@@ -5,12 +5,14 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
-from small_runs import CLASSES, QUICK, entries
+from support.small_runs import CLASSES, QUICK, entries
 
-from pcacam_jax import cli, demo, progress
-from pcacam_jax import run as run_module
-from pcacam_jax.run import load
-from pcacam_jax.verify import Certificate, Comparison
+from pcacam_jax import cli
+from pcacam_jax.core import progress
+from pcacam_jax.runs import make_run
+from pcacam_jax.runs import run as run_module
+from pcacam_jax.runs.run import load
+from pcacam_jax.verification.certificate import Certificate, Comparison
 
 pytestmark = pytest.mark.filterwarnings("ignore:the CNN's macro F1")  # after the three epochs of QUICK
 
@@ -21,7 +23,7 @@ def test_fit_makes_a_run_that_explain_and_verify_read(pcacam, data, images, tmp_
     assert code == 0
     for word in ("macro F1", "cnn", "svm_linear", "svm_rbf", "float32", "float64", f"wrote {out} in"):
         assert word in printed + told
-    assert entries(out) == {*demo.OWN_FILES} - {"explanations"}
+    assert entries(out) == {*make_run.OWN_FILES} - {"explanations"}
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
     assert load(out).class_names == tuple(sorted(CLASSES))
     code, printed, _ = pcacam("explain", out, images["grey"], images["rgba"], "--json")
@@ -46,7 +48,7 @@ def test_a_run_whose_certificate_fails_is_kept_and_told(
     pcacam, data, tmp_path, small_world, monkeypatch, error, options
 ):
     failing = Certificate(tuple(Comparison("head", dtype, "reverse", error, 1e-5) for dtype in ("float32", "float64")))
-    monkeypatch.setattr("pcacam_jax.fit.verify", lambda *_, **__: failing)
+    monkeypatch.setattr("pcacam_jax.fitting.fit.verify", lambda *_, **__: failing)
     code, _, told = pcacam("fit", "--data", data, "--out", tmp_path / "out", *QUICK, *options)
     assert code == 1
     assert "fail their certificate" in told

@@ -8,14 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import small_runs
 from PIL import Image
-from small_runs import QUICK, entries, pictures, refused, without_certificate
+from support import small_runs
+from support.small_runs import QUICK, entries, pictures, refused, without_certificate
 
-from pcacam_jax import demo, features, figures, train
-from pcacam_jax.checks import InputError
+from pcacam_jax.core.checks import InputError
+from pcacam_jax.fitting import features, training
 from pcacam_jax.nets import weights
-from pcacam_jax.run import load
+from pcacam_jax.reports import figures
+from pcacam_jax.runs import make_run
+from pcacam_jax.runs.run import load
 
 pytestmark = pytest.mark.filterwarnings("ignore:the CNN's macro F1")  # after the three epochs of QUICK
 
@@ -61,7 +63,7 @@ def test_explain_refuses_other_weights_before_it_writes(pcacam, run, images, sma
 
 
 def test_places_that_cannot_be_written_to_are_refused(pcacam, run, images, data, tmp_path, small_world, monkeypatch):
-    monkeypatch.setattr(demo, "fit", lambda *_, **__: pytest.fail("the long work was begun"))
+    monkeypatch.setattr(make_run, "fit", lambda *_, **__: pytest.fail("the long work was begun"))
     file = tmp_path / "file"
     file.touch()
     for out in (file, file / "out", "/proc/out"):
@@ -140,10 +142,10 @@ INTERRUPTED = (KeyboardInterrupt, 130, "pcacam: interrupted; nothing was left ha
     ("place", "error", "code", "sentence"),
     [
         ((features, "extract"), *INTERRUPTED),
-        ((train, "_steps"), *INTERRUPTED),
+        ((training, "_steps"), *INTERRUPTED),
         ((figures, "grid"), *INTERRUPTED),
-        ((demo, "write_json"), *INTERRUPTED),
-        ((demo, "write_json"), *FULL),
+        ((make_run, "write_json"), *INTERRUPTED),
+        ((make_run, "write_json"), *FULL),
         ((figures, "grid"), InputError("it failed."), 2, "pcacam: it failed.\n"),
     ],
 )
@@ -175,9 +177,10 @@ def test_a_signal_during_the_extraction_leaves_nothing(data, tmp_path, number, c
         "import os, signal, sys, time\n"
         # a shell in the background leaves its children deaf to interrupts
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        f"sys.path.insert(0, {str(Path(small_runs.__file__).parent)!r})\n"
+        f"sys.path.insert(0, {str(Path(small_runs.__file__).parents[1])!r})\n"
         "import numpy as np\n"
-        "from pcacam_jax import cli, features\n"
+        "from pcacam_jax import cli\n"
+        "from pcacam_jax.fitting import features\n"
         "from pcacam_jax.nets import weights\n"
         "weights.load = lambda path=None: {'layer': {'kernel': np.zeros(1, np.float32)}}\n"
         # another thread may take the signal in, and then this one goes on for a moment

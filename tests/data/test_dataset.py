@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pcacam_jax.checks import InputError
+from pcacam_jax.core.checks import InputError
 from pcacam_jax.data import ArraySplit, Dataset, FolderSplit, load_image
 
 LABELS = np.array([0, 1, 1, 0, 1], np.int64)

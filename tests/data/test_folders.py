@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pcacam_jax.checks import InputError
+from pcacam_jax.core.checks import InputError
 from pcacam_jax.data import FolderSplit, read_dataset
 
 PIXELS = np.random.default_rng(5).integers(0, 256, (60, 36, 36), np.uint8)

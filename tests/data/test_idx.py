@@ -4,7 +4,7 @@ import struct
 import numpy as np
 import pytest
 
-from pcacam_jax.checks import InputError
+from pcacam_jax.core.checks import InputError
 from pcacam_jax.data import read_dataset
 from pcacam_jax.data.idx import IMAGES, LABELS
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pcacam_jax.checks import InputError
+from pcacam_jax.core.checks import InputError
 from pcacam_jax.data import read_dataset, read_paper_set
 
 LABELS = (np.arange(24) % 8).astype(np.uint8)[:, None]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pcacam_jax.checks import InputError
+from pcacam_jax.core.checks import InputError
 from pcacam_jax.data import read_dataset
 
 PIXELS = np.random.default_rng(5).integers(0, 256, (60, 28, 28), np.uint8)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pcacam_jax.checks import InputError
+from pcacam_jax.core.checks import InputError
 from pcacam_jax.data import ArraySplit, Dataset, FolderSplit, RecordSplit, read_dataset
 
 COUNT = 30

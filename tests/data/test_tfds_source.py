@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pcacam_jax.checks import InputError
+from pcacam_jax.core.checks import InputError
 from pcacam_jax.data import PAPER_SETS, RecordSplit, read_dataset, read_paper_set, sets_in
 
 tfds = pytest.importorskip("tensorflow_datasets")

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from pcacam_jax import hybrid_head
-from pcacam_jax.compare import check_outputs
-from pcacam_jax.layouts import (
+from pcacam_jax.head.check_outputs import check_outputs
+from pcacam_jax.head.layouts import (
     batch_norm_of,
     dense_from_keras,
     fold_batch_norm,

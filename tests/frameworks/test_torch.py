@@ -7,8 +7,8 @@ from sklearn.decomposition import PCA
 from sklearn.svm import SVC
 
 from pcacam_jax import InputError, explain, hybrid_head
-from pcacam_jax.compare import check_outputs
-from pcacam_jax.layouts import (
+from pcacam_jax.head.check_outputs import check_outputs
+from pcacam_jax.head.layouts import (
     as_numpy,
     batch_norm_of,
     dense_from_torch,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pcacam_jax.checks import InputError
+from pcacam_jax.core.checks import InputError
 from pcacam_jax.nets import vgg16
 
 PHOTOGRAPHS = Path(__file__).parents[3] / "shared/data/sample/dog_cat/test"

@@ -8,7 +8,7 @@ import threading
 import pytest
 import rich.progress
 
-from pcacam_jax.checks import InputError
+from pcacam_jax.core.checks import InputError
 from pcacam_jax.nets import weight_sources, weights
 
 

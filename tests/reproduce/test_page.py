@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_papers import HAD
+from support.small_papers import HAD
 
-from pcacam_jax.reproduce.claim import Table, listed, mean_and_spread, spread_text
-from pcacam_jax.reproduce.gaps import large_gaps
+from pcacam_jax.core.text import listed
+from pcacam_jax.reproduce.claim import Table, mean_and_spread, spread_text
+from pcacam_jax.reproduce.claims.table3 import large_gaps
 from pcacam_jax.reproduce.outcome import Outcome
 from pcacam_jax.reproduce.page import escape, markdown
 from pcacam_jax.reproduce.paper import CLASSIFIERS, TABLE3

@@ -6,9 +6,7 @@ import itertools
 import jax
 import jax.numpy as jnp
 import numpy as np
-import parities
 import pytest
-from drawing import NAMES, Draw
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
@@ -17,6 +15,8 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardScaler
 from sklearn.svm import SVC
+from support import parities
+from support.drawing import NAMES, Draw
 
 from pcacam_jax import InputError, from_sklearn
 from pcacam_jax.scikit import outputs_of, parity, scores_from_sklearn, svm_classifier

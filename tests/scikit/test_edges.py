@@ -5,9 +5,7 @@ import copy
 import jax
 import jax.numpy as jnp
 import numpy as np
-import parities
 import pytest
-from drawing import Draw
 from scipy.sparse import csr_matrix
 from sklearn.cross_decomposition import PLSSVD, PLSRegression
 from sklearn.decomposition import PCA, FactorAnalysis, FastICA, IncrementalPCA, KernelPCA
@@ -18,6 +16,8 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, Normalizer, PowerTransformer, RobustScaler, StandardScaler
 from sklearn.svm import SVC, LinearSVC, LinearSVR
+from support import parities
+from support.drawing import Draw
 
 from pcacam_jax import InputError, from_sklearn, jacobian
 from pcacam_jax.scikit import outputs_of, svm_classifier

@@ -3,18 +3,18 @@
 import functools
 import importlib
 
-import fits
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-from blobs import assert_any_fit
 from hypothesis import given, settings
+from support import fits
+from support.blobs import assert_any_fit
 
 from pcacam_jax import InputError, from_sklearn
 from pcacam_jax.scikit import ENTRIES, outputs_of
 from pcacam_jax.scikit.registry import last_step
 
-importlib.import_module("fits_kernels")
+importlib.import_module("support.fits_kernels")
 EXAMPLES = 3
 SEEDS = range(3)
 drawn = functools.cache(fits.drawn)

@@ -3,18 +3,18 @@
 import copy
 import importlib
 
-import blobs
 import hypothesis.strategies as st
 import pytest
-from blobs import NAMES, NUMBERS, assert_equals, assert_predicts
 from hypothesis import given, settings
 from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
 from sklearn.naive_bayes import GaussianNB
+from support import blobs
+from support.blobs import NAMES, NUMBERS, assert_equals, assert_predicts
 
 from pcacam_jax import InputError, from_sklearn
 from pcacam_jax.scikit import outputs_of
 
-importlib.import_module("fits_kernels")
+importlib.import_module("support.fits_kernels")
 KINDS = (QuadraticDiscriminantAnalysis, GaussianNB)
 
 

@@ -2,13 +2,11 @@
 
 import importlib
 
-import blobs
 import hypothesis.strategies as st
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from blobs import NAMES, NUMBERS, assert_equals, assert_predicts
 from hypothesis import given, settings
 from sklearn.decomposition import PCA
 from sklearn.frozen import FrozenEstimator
@@ -18,11 +16,13 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC
+from support import blobs
+from support.blobs import NAMES, NUMBERS, assert_equals, assert_predicts
 
 from pcacam_jax import InputError, from_sklearn
 from pcacam_jax.scikit import outputs_of, scores_from_sklearn
 
-importlib.import_module("fits_kernels")
+importlib.import_module("support.fits_kernels")
 BASES = {
     "machine": (SVC(), ("decision",)),
     "linear": (LogisticRegression(), ("decision", "log_proba", "proba")),

@@ -2,15 +2,11 @@
 
 import warnings
 
-import blobs
-import fits
 import hypothesis.strategies as st
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from blobs import NAMES, NUMBERS, assert_equals, assert_predicts
-from fits_kernels import coupled, platt
 from hypothesis import given, settings
 from scipy.special import log_expit
 from sklearn.calibration import CalibratedClassifierCV
@@ -23,6 +19,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC, NuSVC
 from sklearn.tree import DecisionTreeClassifier
+from support import blobs, fits
+from support.blobs import NAMES, NUMBERS, assert_equals, assert_predicts
+from support.fits_kernels import coupled, platt
 
 from pcacam_jax import InputError, from_sklearn
 from pcacam_jax.scikit import outputs_of, scores_from_sklearn

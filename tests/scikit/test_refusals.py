@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from drawing import Draw
 from sklearn.cluster import FeatureAgglomeration, KMeans
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.decomposition import NMF, PCA, KernelPCA, SparsePCA
@@ -40,6 +39,7 @@ from sklearn.preprocessing import (
 from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
+from support.drawing import Draw
 
 from pcacam_jax import InputError, from_sklearn
 from pcacam_jax.scikit import ENTRIES, outputs_of, scores_from_sklearn

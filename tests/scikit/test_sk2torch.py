@@ -3,22 +3,20 @@
 import importlib
 import warnings
 
-import blobs
-import fits
 import numpy as np
-import parities
 import pytest
 from sklearn.decomposition import PCA
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
+from support import blobs, fits, parities
 
 from pcacam_jax import from_sklearn
 from pcacam_jax.scikit import outputs_of
 
 sk2torch = pytest.importorskip("sk2torch", reason="sk2torch is no dependency: pip install sk2torch compares with it")
 torch = pytest.importorskip("torch", reason="sk2torch needs PyTorch")
-importlib.import_module("fits_kernels")
+importlib.import_module("support.fits_kernels")
 
 SEEDS = range(4)
 RENAMED = ("SGDClassifier", "proba")

@@ -3,13 +3,11 @@
 import copy
 import importlib
 
-import blobs
 import hypothesis.strategies as st
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from blobs import NAMES, NUMBERS, assert_equals, assert_predicts
 from hypothesis import given, settings
 from scipy.sparse import csr_matrix
 from sklearn.base import clone
@@ -19,6 +17,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, SVR, LinearSVC, NuSVC, NuSVR, OneClassSVM
+from support import blobs
+from support.blobs import NAMES, NUMBERS, assert_equals, assert_predicts
 
 from pcacam_jax import InputError, from_sklearn
 from pcacam_jax.scikit import outputs_of, parity, svm_classifier
@@ -26,7 +26,7 @@ from pcacam_jax.scikit.probability import check_probabilities
 from pcacam_jax.scikit.svm import MACHINES, expansion_of
 from pcacam_jax.stages import SVMClassifier
 
-importlib.import_module("fits_kernels")
+importlib.import_module("support.fits_kernels")
 KERNELS = ("linear", "rbf", "poly", "sigmoid")
 
 

@@ -1,0 +1,1 @@
+"""What every other package builds on: types, numerics, checks, text, files, progress."""

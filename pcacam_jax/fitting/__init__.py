@@ -1,0 +1,1 @@
+"""From a dataset to a fitted run: configuration, cached features, training, estimators, scores."""

@@ -1,0 +1,1 @@
+"""Figures and statements about a fitted run."""

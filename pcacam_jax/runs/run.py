@@ -1,0 +1,190 @@
+"""A run folder: config.json, metrics.json, model.safetensors, verification.json, figures/; written whole, loaded back.
+
+Beside verification.json stands verification_point.safetensors, the maps at which the certificate holds, so that
+anyone can verify the run again without its images or VGG16's weights.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from pcacam_jax.cam.explain import Explanation, explain
+from pcacam_jax.core.array_file import read_arrays, write_arrays
+from pcacam_jax.core.checks import SMALLEST_SIZE, InputError, check_finite
+from pcacam_jax.core.files import read_json, write_json
+from pcacam_jax.core.progress import Progress
+from pcacam_jax.core.version import __version__
+from pcacam_jax.data import load_image
+from pcacam_jax.fitting.config import FitConfig
+from pcacam_jax.fitting.features import BATCH, extract
+from pcacam_jax.fitting.fit import Fitted
+from pcacam_jax.head.hybrid import HybridHead
+from pcacam_jax.nets import vgg16, weights
+from pcacam_jax.serialization import store
+from pcacam_jax.verification.certificate import Certificate, verify
+
+SCHEMA = 1
+CONFIG, METRICS, MODEL = "config.json", "metrics.json", "model.safetensors"
+CERTIFICATE, POINT = "verification.json", "verification_point.safetensors"
+EXPLANATIONS = "explanations"
+SIGN_RULE = "the loading of largest magnitude of every component is positive"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Run:
+    """A fitted run, ready to explain new images."""
+
+    config: FitConfig
+    class_names: tuple[str, ...]
+    weights_digest: str
+    shortest_side: int
+    """Image files with a shorter side in pixels are refused: they are not of the kind that the run was fitted on."""
+    head: HybridHead
+    metrics: dict[str, Any]
+
+    @functools.cached_property
+    def params(self) -> vgg16.Params:
+        """VGG16's parameters, the very ones of the fit.
+
+        Raises:
+            InputError: they cannot be had, or are others.
+        """
+        path = self.config.weights
+        # A file that is gone need not matter: what it held was kept in the cache, and the digest decides.
+        params = weights.load(path if path and Path(path).is_file() else None)
+        if (digest := weights.weights_digest(params)) != self.weights_digest:
+            raise InputError(
+                f"this run was fitted with VGG16 weights of digest {self.weights_digest[:12]}..., but those found have "
+                f"{digest[:12]}...; restore the file, or fit again."
+            )
+        return params
+
+    def load_images(self, paths: str | Path | Sequence[str | Path]) -> np.ndarray:
+        """Return image files as (B, size, size, 3) uint8, as the run's own images were read.
+
+        Raises:
+            InputError: no files, or one that is no image or too small.
+        """
+        paths = [paths] if isinstance(paths, str | Path) else list(paths)
+        if not paths:
+            raise InputError("paths must name at least one image file; got none.")
+        return np.stack([load_image(path, self.config.size, smallest=self.shortest_side) for path in paths])
+
+    def features(self, images: np.ndarray) -> np.ndarray:
+        """Return the (B, h, w, K) maps of (B, size, size, 3) images in 0..255.
+
+        Raises:
+            InputError: no images, images of another size, or values that cannot be in 0..255.
+        """
+        images = np.asarray(images)
+        expected = (self.config.size, self.config.size, 3)
+        if images.shape[1:] != expected or not len(images):
+            raise InputError(f"images must have shape (B, {', '.join(map(str, expected))}); got {images.shape}.")
+        if images.dtype != np.uint8:
+            _check_range(images)
+        options = {"tap": self.config.tap, "scaling": self.config.scaling, "dtype": self.config.compute}
+        starts = range(0, len(images), BATCH)
+        batches = [extract(self.params, images[start : start + BATCH], **options) for start in starts]
+        return np.concatenate([np.asarray(batch) for batch in batches])
+
+    def explain(self, images: np.ndarray, targets: str | Sequence[str], **options: Any) -> Explanation:
+        """Return the heatmaps of ``targets`` on images; ``options`` as in :func:`pcacam_jax.explain`."""
+        return explain(self.head, self.features(images), targets, **options)
+
+
+def _check_range(images: np.ndarray) -> None:
+    check_finite("images", images)
+    lowest, highest = float(images.min()), float(images.max())
+    if lowest < 0 or highest > 255 or (0 < highest <= 1 and images.dtype.kind == "f"):
+        raise InputError(
+            f"images must have values in 0..255; got {lowest:g} to {highest:g}: undo any scaling before the call."
+        )
+
+
+def save(fitted: Fitted, folder: Path) -> None:
+    """Write everything but the figures of a fitted run into ``folder``."""
+    fit_config = dataclasses.asdict(fitted.config)
+    if fitted.config.weights:
+        fit_config["weights"] = str(Path(fitted.config.weights).expanduser().absolute())
+    config = {
+        "schema": SCHEMA,
+        "version": __version__,
+        "data": fitted.dataset.name,
+        "class_names": list(fitted.dataset.class_names),
+        "shortest_side": min(SMALLEST_SIZE, fitted.dataset.train.shortest_side),
+        "weights_digest": fitted.weights_digest,
+        "component_signs": SIGN_RULE,
+        "fit": fit_config,
+    }
+    training = dataclasses.asdict(dataclasses.replace(fitted.training, layers=[]))
+    del training["layers"]
+    write_json(folder / CONFIG, config)
+    write_json(folder / METRICS, {**fitted.metrics, "training": training, "timings": fitted.timings})
+    store.save(folder / MODEL, fitted.head)
+    write_json(folder / CERTIFICATE, fitted.certificate.as_dict())
+    write_arrays(folder / POINT, {"maps": fitted.point})
+
+
+def load(folder: str | Path) -> Run:
+    """Load a run folder into something that explains new images.
+
+    Raises:
+        InputError: not a run folder, a file that is missing or altered, or another schema version.
+    """
+    _check_files(Path(folder), CONFIG, METRICS, MODEL, CERTIFICATE, POINT)
+    return _read(Path(folder))
+
+
+def verify_run(folder: str | Path, *, progress: Progress | None = None) -> Certificate:
+    """Verify a run's head again, at the maps of its own first test image; its verification.json is not needed.
+
+    Raises:
+        InputError: as :func:`load`.
+    """
+    folder = Path(folder)
+    _check_files(folder, CONFIG, METRICS, MODEL, POINT)
+    head = _read(folder).head
+    arrays, _ = read_arrays(folder / POINT)
+    if arrays.keys() != {"maps"} or arrays["maps"].shape != head.in_shape:
+        raise InputError(f"{folder / POINT} must hold maps of shape {head.in_shape} for this run's head; fit it again.")
+    with (progress or Progress(quiet=True)).bar("certificate", 1) as advance:
+        certificate = verify(head, jnp.asarray(arrays["maps"]), name="head")
+        advance(1)
+    return certificate
+
+
+def _check_files(folder: Path, *names: str) -> None:
+    if not folder.is_dir():
+        raise InputError(f"the run folder {folder} does not exist; make one with: pcacam fit --data SOURCE --out RUN.")
+    for name in names:
+        if not (folder / name).is_file():
+            remedy = f"make it with: pcacam verify {folder}" if name == CERTIFICATE else "fit it again"
+            raise InputError(f"the run folder {folder} lacks {name}; {remedy}.")
+
+
+def _read(folder: Path) -> Run:
+    config = read_json(folder / CONFIG)
+    schema = config.get("schema") if isinstance(config, dict) else None
+    if schema != SCHEMA:
+        raise InputError(
+            f"{folder} has schema version {schema}, but this version reads {SCHEMA}; fit it again with it."
+        )
+    head, metrics = store.restore(folder / MODEL), read_json(folder / METRICS)
+    if not isinstance(head, HybridHead):
+        raise InputError(f"{folder / MODEL} must hold a HybridHead; got {type(head).__name__}; fit it again.")
+    try:
+        fit_config = FitConfig(**config["fit"])
+        run = Run(
+            fit_config, tuple(config["class_names"]), config["weights_digest"], config["shortest_side"], head, metrics
+        )
+    except (KeyError, TypeError, InputError) as error:
+        raise InputError(f"{folder / CONFIG} is not the configuration of a run ({error}); fit it again.") from error
+    maps_shape = vgg16.maps_shape((fit_config.size, fit_config.size), fit_config.tap)
+    if head.in_shape != maps_shape or head.outputs["cnn"] != run.class_names:
+        raise InputError(f"{folder / CONFIG} and {MODEL} beside it are not of the same run; fit it again.")
+    return run

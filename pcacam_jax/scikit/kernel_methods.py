@@ -1,0 +1,179 @@
+"""Kernel reducers and regressors: projections and predictions that are linear in k(x, training examples)."""
+
+import copy
+from typing import Any
+
+import numpy as np
+from sklearn.decomposition import KernelPCA
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Kernel, Product, Sum, WhiteKernel
+from sklearn.kernel_approximation import Nystroem
+from sklearn.metrics.pairwise import pairwise_kernels
+
+from pcacam_jax.core.checks import InputError
+from pcacam_jax.core.types import Stage
+from pcacam_jax.scikit.kernel_expansion import check_kernel, expansion
+from pcacam_jax.scikit.registry import Entry, Estimator, Outputs, as_dense, own_values, register
+from pcacam_jax.stages import Normalise, Scaling
+from pcacam_jax.stages.chain import Chain
+
+PAIRWISE = ("linear", "rbf", "poly", "polynomial", "sigmoid", "cosine")
+"""The kernels of scikit-learn's ``pairwise_kernels`` that are taken."""
+
+BLOCK = 1024
+"""Training examples whose kernels are held at once."""
+
+LARGE = 2.0**60
+"""So large that a mean is nothing beside it."""
+
+
+def _pairwise_stage(support: Any, coefficients: Any, intercept: Any, kernel: str, values: dict[str, Any]) -> Stage:
+    """Return x -> coefficients k(x, support) + intercept for a kernel by scikit-learn's name."""
+    if kernel == "cosine":
+        norms = np.linalg.norm(support, axis=1, keepdims=True)
+        unit = support / np.where(norms == 0, 1, norms)
+        return Chain((Normalise("l2", support.shape[1]), expansion(unit, coefficients, intercept, "linear", {})))
+    return expansion(support, coefficients, intercept, "poly" if kernel == "polynomial" else kernel, values)
+
+
+def _kernel_pca_outputs(estimator: Estimator) -> Outputs:
+    check_kernel(estimator, PAIRWISE)
+    return {"transform": lambda: _kernel_pca(estimator)}
+
+
+def _kernel_pca(estimator: Estimator) -> Stage:
+    """A (k - 1 mean(k) - r + m): centring is linear in k, so it goes into coefficients and intercept.
+
+    r are the mean kernels of each training example with all, m the mean of r.
+    """
+    projection = np.zeros_like(estimator.eigenvectors_.T)
+    some = estimator.eigenvalues_ != 0
+    projection[some] = (estimator.eigenvectors_[:, some] / np.sqrt(estimator.eigenvalues_[some])).T
+    values = {"gamma": estimator.gamma_, "coef0": estimator.coef0, "degree": estimator.degree}
+    training = as_dense(estimator.X_fit_)
+    means = _mean_kernels(training, estimator.kernel, values)
+    intercept = projection.sum(axis=1) * means.mean() - projection @ means
+    centred = projection - projection.mean(axis=1, keepdims=True)
+    return _pairwise_stage(training, centred, intercept, estimator.kernel, values)
+
+
+def _mean_kernels(training: np.ndarray, kernel: str, values: dict[str, Any]) -> np.ndarray:
+    means = np.zeros(len(training))
+    for start in range(0, len(training), BLOCK):
+        block = training[start : start + BLOCK]
+        means += pairwise_kernels(block, training, metric=kernel, filter_params=True, **values).sum(axis=0)
+    return means / len(training)
+
+
+def _nystroem_outputs(estimator: Estimator) -> Outputs:
+    check_kernel(estimator, PAIRWISE)
+    return {"transform": lambda: _nystroem(estimator)}
+
+
+def _nystroem(estimator: Estimator) -> Stage:
+    """N k(x, basis), N = K^(-1/2) of the basis."""
+    values = {"gamma": 1 / estimator.n_features_in_, "coef0": 1, "degree": 3}
+    own = {name: getattr(estimator, name) for name in values}
+    for given in (estimator.kernel_params or {}, own):
+        values |= {name: value for name, value in given.items() if value is not None}
+    matrix = as_dense(estimator.normalization_)
+    return _pairwise_stage(as_dense(estimator.components_), matrix, np.zeros(len(matrix)), estimator.kernel, values)
+
+
+def _process_outputs(estimator: Estimator) -> Outputs:
+    _terms_checked(estimator.kernel_)
+    return {"predict": lambda: _process(estimator)}
+
+
+def _process(estimator: Estimator) -> Stage:
+    """Mean + std sum_i alpha_i (c exp(-||(x_i - x) / l||^2 / 2) + constant)."""
+    amplitude, length, constant = _terms_checked(estimator.kernel_)
+    training = as_dense(estimator.X_train_)
+    length: Any = np.array(np.broadcast_to(length, training.shape[1:]), np.float64)
+    mean, deviation = _target_statistics(estimator)
+    alpha = deviation[:, None] * estimator.alpha_.reshape(len(training), -1).T
+    intercept = mean + constant * alpha.sum(axis=1)
+    machine = expansion(training / length, amplitude * alpha, intercept, "rbf", {"gamma": 0.5})
+    return Chain((Scaling(1 / length, np.zeros_like(length)), machine))
+
+
+def _target_statistics(estimator: Estimator) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and deviation of the training targets, (T,) each, which no public attribute holds.
+
+    A copy whose kernel is 1 everywhere predicts mean + std sum_i alpha_i for any alpha that it is given.
+    """
+    probe = copy.copy(estimator)
+    probe.kernel_ = ConstantKernel(1.0)
+    point = estimator.X_train_[:1]
+    probe.alpha_ = np.zeros_like(estimator.alpha_)
+    mean = own_values(probe.predict, point).ravel()
+    probe.alpha_[0] = LARGE
+    return mean, (own_values(probe.predict, point).ravel() - mean) / LARGE
+
+
+def _terms_checked(kernel: Kernel) -> tuple[float, Any, float]:
+    """Return c, l and the constant of a kernel c exp(-||(x - y) / l||^2 / 2) + constant between different examples."""
+    terms = _terms(kernel)
+    bells = [term for term in terms if term[1] is not None]
+    if len(bells) != 1:
+        raise InputError(f"{_EXPECTED}; got {kernel}.")
+    return *bells[0], sum(factor for factor, length in terms if length is None)
+
+
+def _terms(kernel: Kernel) -> list[tuple[float, Any]]:
+    """The terms (factor, length) of a kernel between different examples, length None for constants."""
+    # Not isinstance: Matern is derived from RBF.
+    if type(kernel) is RBF:
+        return [(1.0, kernel.length_scale)]
+    if isinstance(kernel, ConstantKernel):
+        return [(kernel.constant_value, None)]
+    if isinstance(kernel, WhiteKernel):
+        return []
+    if isinstance(kernel, Sum):
+        return _terms(kernel.k1) + _terms(kernel.k2)
+    if isinstance(kernel, Product):
+        return [_product(kernel, one, other) for one in _terms(kernel.k1) for other in _terms(kernel.k2)]
+    raise InputError(f"{_EXPECTED}; got {kernel}.")
+
+
+def _product(kernel: Product, one: tuple[float, Any], other: tuple[float, Any]) -> tuple[float, Any]:
+    if one[1] is not None and other[1] is not None:
+        raise InputError(f"{_EXPECTED}; got {kernel}.")
+    return one[0] * other[0], one[1] if other[1] is None else other[1]
+
+
+_EXPECTED = (
+    "the kernel of GaussianProcessRegressor must be one RBF, times constants, with constants or a WhiteKernel added; "
+    "fit with such a kernel, or use an SVR"
+)
+
+register(
+    Entry(
+        KernelPCA,
+        "kernel expansion",
+        "A (k(x) - mean k(x) - r + m), A = diag(lambda)^(-1/2) V^T; cosine: the linear kernel of x / ||x||",
+        "kernels linear, rbf, poly, sigmoid and cosine; no callable or precomputed kernel",
+        _kernel_pca_outputs,
+        ("transform",),
+    )
+)
+register(
+    Entry(
+        Nystroem,
+        "kernel expansion",
+        "N k(x, basis), N = K^(-1/2) of the basis; cosine: the linear kernel of x / ||x||",
+        "kernels linear, rbf, poly, sigmoid and cosine; no other, callable or precomputed kernel",
+        _nystroem_outputs,
+        ("transform",),
+    )
+)
+register(
+    Entry(
+        GaussianProcessRegressor,
+        "kernel expansion",
+        "std c sum_i alpha_i exp(-||(x_i - x) / l||^2 / 2) + mean",
+        "one RBF, times constants, plus constants and a WhiteKernel; the mean, not its deviation",
+        _process_outputs,
+        ("predict",),
+    )
+)

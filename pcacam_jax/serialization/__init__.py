@@ -1,0 +1,1 @@
+"""Stages and heads as safetensors files."""

@@ -1,0 +1,1 @@
+"""The certificate: closed forms compared with autodiff and central differences."""

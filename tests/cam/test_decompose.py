@@ -1,0 +1,160 @@
+"""Which components an SVM's map is made of: the parts against loops and against explain, and what must add up."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from support import cases
+
+from pcacam_jax import InputError, explain, hybrid_head
+from pcacam_jax.cam.decompose import Decomposition, decompose, default_batch
+from pcacam_jax.core.numerics import relative_error
+from pcacam_jax.metrics import shares
+
+TARGETS = ("svm_rbf:predicted", "svm_linear:predicted", "svm_rbf:cat")
+
+
+@pytest.fixture(autouse=True)
+def in_float64():
+    with jax.enable_x64(True):
+        yield
+
+
+@functools.cache
+def network(pca=3):
+    return cases.network(pca=pca)
+
+
+@functools.cache
+def head(pca=3):
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, "float64"), network(pca).head)
+
+
+@functools.cache
+def found(target, pca=3):
+    return decompose(head(pca), network(pca).maps, target)
+
+
+@functools.cache
+def explained(pca=3):
+    return explain(head(pca), network(pca).maps, [*(["pca"] if pca else []), *TARGETS])
+
+
+def column(pca, target):
+    return explained(pca).targets.index(target)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("pca", [3, None])
+def test_the_parts_add_up_to_the_map(target, pca):
+    got, t = found(target, pca), column(pca, target)
+    assert relative_error(got.signed, explained(pca).signed[:, t]) < 1e-12
+    np.testing.assert_allclose(got.values, explained(pca).values[:, t], rtol=1e-10)
+    np.testing.assert_array_equal(got.columns, explained(pca).columns[:, t])
+    np.testing.assert_array_equal(got.labels, explained(pca).labels[:, t])
+    assert got.components == tuple(map(str, range(3 if pca else 7)))
+    assert got.target == target
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_each_part_is_its_weight_times_the_components_map(target):
+    got, whole = found(target), explained()
+    assert relative_error(got.weights, whole.mixture[target]) < 1e-12
+    assert relative_error(got.maps, whole.mixture[target][:, :, None, None] * whole.signed[:, :3]) < 1e-12
+    for b in range(len(got.values)):
+        np.testing.assert_allclose(got.shares[b], shares(whole.mixture[target][b], whole.signed[b, :3]), rtol=1e-10)
+
+
+def neuron_map(network, maps, q):
+    """The map of entry q of x_m by loops over the layers and channels."""
+    x, jacobian = maps.reshape(-1), np.eye(maps.size)
+    for kernel, bias in network.dense[:2]:
+        x = 1 / (1 + np.exp(-(x @ kernel + bias)))
+        jacobian = (x * (1 - x))[:, None] * (kernel.T @ jacobian)
+    gradient, heat = jacobian[q].reshape(maps.shape), np.zeros(maps.shape[:2])
+    for k in range(maps.shape[2]):
+        heat += gradient[:, :, k].mean() * maps[:, :, k]
+    return heat
+
+
+def test_without_a_pca_the_parts_are_those_of_the_neurons():
+    got, maps = found("svm_rbf:predicted", None), network(None).maps
+    svc = network(None).svms["svm_rbf"]
+    x_m = network(None).components
+    for b in (0, 4):
+        for q in range(7):
+            step = 1e-6 * np.eye(7)[q]
+            above, below = (margin(svc, x_m[b] + sign * step, int(got.columns[b])) for sign in (1, -1))
+            expected = (above - below) / 2e-6 * neuron_map(network(None), maps[b], q)
+            np.testing.assert_allclose(got.maps[b, q], expected, atol=1e-8)
+
+
+def margin(svc, v, c):
+    """The sum over the pairs that hold class c of scikit-learn's own pair values, signed toward c."""
+    svc.decision_function_shape, before = "ovo", svc.decision_function_shape
+    values, pair, total = svc.decision_function(v[None])[0], 0, 0.0
+    svc.decision_function_shape = before
+    for i in range(len(svc.classes_)):
+        for j in range(i + 1, len(svc.classes_)):
+            total += values[pair] * (int(c == i) - int(c == j))
+            pair += 1
+    return total
+
+
+@pytest.mark.parametrize(("pool", "size"), [(True, 1 * 2 * 5), ("average", 5)])
+def test_pooled_heads(pool, size):
+    own = network()
+    kernel = np.random.default_rng(1).normal(size=(size, own.dense[0][0].shape[1]))
+    options = {**own.options, "pca": own.pca, "svms": own.svms, "pool": pool}
+    pooled = hybrid_head([(kernel, own.dense[0][1]), *own.dense[1:]], **options)
+    got = decompose(pooled, own.maps, "svm_rbf:predicted")
+    whole = explain(pooled, own.maps, "svm_rbf:predicted")
+    assert relative_error(got.signed, whole.signed[:, 0]) < 1e-12
+
+
+def test_batches_change_nothing():
+    whole, parts = found("svm_rbf:predicted"), decompose(head(), network().maps, "svm_rbf:predicted", batch_size=3)
+    for field in dataclasses.fields(Decomposition):
+        if field.name in ("maps", "weights", "shares", "values"):
+            assert relative_error(getattr(parts, field.name), getattr(whole, field.name)) < 1e-13
+        else:
+            np.testing.assert_array_equal(getattr(parts, field.name), getattr(whole, field.name))
+
+
+def test_more_to_hold_means_fewer_at_a_time():
+    assert default_batch(head(), 3) == 256
+    assert default_batch(head(), 3, 2**20) == 16
+    assert default_batch(head(), 3, 2**30) == 1
+
+
+def test_float32_is_close_to_float64():
+    with jax.enable_x64(False):
+        single = jax.tree.map(lambda leaf: leaf.astype("float32"), head())
+        got = decompose(single, network().maps, "svm_rbf:predicted")
+    assert got.maps.dtype == jnp.float32
+    assert relative_error(got.maps, found("svm_rbf:predicted").maps) < 1e-4
+
+
+def test_maps_of_zeros_have_no_shares():
+    got = decompose(head(), np.zeros((1, 3, 4, 5)), "svm_rbf:predicted")
+    assert not got.maps.any()
+    assert np.isnan(got.shares).all()
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda: decompose(head(), network().maps, "pca:0"), "of which this head has svm_rbf, svm_linear; got 'pca:0'"),
+        (lambda: decompose(head(), network().maps, "svm_rbf"), "target must be one class, svm_rbf:predicted or one of"),
+        (lambda: decompose(head(), network().maps[0], "svm_rbf:cat"), "maps must have shape"),
+        (lambda: decompose({}, network().maps, "svm_rbf:cat"), "head must be a HybridHead"),
+        (lambda: decompose(head(), network().maps, 3), "target must be a string"),
+        (lambda: decompose(head(), network().maps, "svm_rbf:cat", batch_size=0), "batch_size must be an integer"),
+    ],
+)
+def test_misuse_gets_a_sentence(call, sentence):
+    with pytest.raises((InputError, TypeError), match=sentence):
+        call()

@@ -1,0 +1,213 @@
+import shutil
+from collections import namedtuple
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+from support.small_runs import pictures, random_params
+
+from pcacam_jax.core.checks import InputError
+from pcacam_jax.core.progress import KEPT
+from pcacam_jax.data import ArraySplit, FolderSplit
+from pcacam_jax.fitting import features
+from pcacam_jax.fitting.features import ACCELERATOR_BATCH, BATCH, cached_features
+from pcacam_jax.nets import vgg16
+
+OPTIONS = {"size": 32, "tap": "block5_pool", "scaling": "caffe", "dtype": "float32"}
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("PCACAM_CACHE", str(tmp_path))
+    return tmp_path / "features"
+
+
+@pytest.fixture
+def extracted(monkeypatch):
+    """Replace VGG16 by zeros and return the list of batches that were asked for."""
+    calls = []
+
+    def extract(params, images, *, tap, scaling, dtype):
+        calls.append(images)
+        return np.zeros((len(images), *vgg16.maps_shape(images.shape[1:3], tap)), np.float32)
+
+    monkeypatch.setattr(features, "extract", extract)
+    return calls
+
+
+class Steps(list):
+    """What progress was told."""
+
+    def __call__(self, steps, now=""):
+        self.append((steps, now))
+
+
+def split(count=7, seed=0):
+    return ArraySplit(*pictures(count, seed))
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("bfloat16", 3e-2)])
+def test_they_are_vgg16s_own_maps(cache, small_params, dtype, tolerance):
+    own = split()
+    steps = Steps()
+    maps = cached_features(small_params, "w", own, **OPTIONS | {"dtype": dtype}, advance=steps)
+    assert maps.shape == (21, 1, 1, 512)
+    assert maps.dtype == np.float32
+    assert steps == [(0, "checking the images"), (16, ""), (5, "")]
+    expected = np.asarray(vgg16.features(small_params, own.images(slice(14, 21), 32), dtype=dtype))
+    assert np.linalg.norm(maps[14:] - expected) < tolerance * np.linalg.norm(expected)
+
+
+def test_bfloat16_is_near_float32_but_not_it(cache, small_params):
+    near = cached_features(small_params, "w", split(2), **OPTIONS | {"dtype": "bfloat16"})
+    exact = cached_features(small_params, "w", split(2), **OPTIONS)
+    assert 1e-5 < np.linalg.norm(near - exact) / np.linalg.norm(exact) < 5e-2
+
+
+def test_the_second_time_they_come_from_the_cache(cache, extracted):
+    first = cached_features({}, "w", split(), **OPTIONS)
+    count, steps = len(extracted), Steps()
+    again = cached_features({}, "w", split(), **OPTIONS, advance=steps)
+    assert len(extracted) == count
+    assert steps == [(21, KEPT)]
+    assert isinstance(again, np.memmap)
+    assert not again.flags.writeable
+    np.testing.assert_array_equal(first, again)
+
+
+@pytest.mark.parametrize(
+    ("digest", "seed", "change"),
+    [
+        ("other", 0, {}),
+        ("w", 1, {}),
+        ("w", 0, {"tap": "block5_conv3"}),
+        ("w", 0, {"size": 64}),
+        ("w", 0, {"scaling": "unit"}),
+        ("w", 0, {"dtype": "bfloat16"}),
+        ("w", 0, {"storage": "float16"}),
+    ],
+)
+def test_whatever_changes_them_makes_a_new_folder(cache, extracted, digest, seed, change):
+    cached_features({}, "w", split(), **OPTIONS)
+    count = len(extracted)
+    cached_features({}, digest, split(seed=seed), **OPTIONS | change)
+    assert len(extracted) > count
+    assert len(list(cache.iterdir())) == 2
+
+
+def test_an_accelerator_has_its_own_folder(cache, extracted, monkeypatch):
+    """It rounds otherwise, so an extraction begun on one must not go on on the other."""
+    cached_features({}, "w", split(), **OPTIONS)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    cached_features({}, "w", split(), **OPTIONS)
+    assert len(list(cache.iterdir())) == 2
+
+
+def test_labels_do_not_enter_the_key(cache, extracted):
+    images, labels = pictures(7, 0)
+    cached_features({}, "w", ArraySplit(images, labels), **OPTIONS)
+    count = len(extracted)
+    cached_features({}, "w", ArraySplit(images, labels[::-1].copy()), **OPTIONS)
+    assert len(extracted) == count
+
+
+def test_every_batch_has_one_shape(cache, extracted):
+    cached_features({}, "w", split(), **OPTIONS)
+    assert {batch.shape for batch in extracted} == {(BATCH, 32, 32, 3)}
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, InputError])
+def test_what_ended_early_goes_on_where_it_was(cache, extracted, monkeypatch, error):
+    class Failing(ArraySplit):
+        def images(self, indices, size):
+            if indices[0] >= 32:
+                raise error("stop")
+            return super().images(indices, size)
+
+    monkeypatch.setattr(features, "CHUNK_BATCHES", 1)
+    with pytest.raises(error):
+        cached_features({}, "w", Failing(*pictures(20, 0)), **OPTIONS)
+    assert len(extracted) == 2
+    steps = Steps()
+    cached_features({}, "w", split(20), **OPTIONS, advance=steps)
+    assert len(extracted) == 4
+    assert steps == [(16, KEPT), (16, KEPT), (0, "checking the images"), (16, ""), (12, "")]
+
+
+def test_a_full_disk_is_refused_before_the_work(cache, extracted, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10, 10, 1000))
+    with pytest.raises(InputError, match="make room, set PCACAM_CACHE"):
+        cached_features({}, "w", split(), **OPTIONS)
+    assert not extracted
+
+
+def test_a_cache_that_cannot_be_written_to_is_refused(tmp_path, monkeypatch, extracted):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("PCACAM_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(InputError, match="cannot be written to"):
+        cached_features({}, "w", split(), **OPTIONS)
+
+
+def test_float16_holds_the_same_maps_in_half_the_bytes(cache, small_params):
+    exact = cached_features(small_params, "w", split(), **OPTIONS)
+    half = cached_features(small_params, "w", split(), **OPTIONS, storage="float16")
+    assert half.dtype == np.float16
+    assert half.nbytes * 2 == exact.nbytes
+    np.testing.assert_array_equal(half, exact.astype(np.float16))
+    again = cached_features(small_params, "w", split(), **OPTIONS, storage="float16")
+    np.testing.assert_array_equal(half, again)
+
+
+@pytest.mark.parametrize(
+    ("value", "storage", "sentence"),
+    [
+        (7e4, "float16", "must be below 65504 to be stored as float16, but image 20 has 70000; store them as float32"),
+        (np.nan, "float32", "must be finite, but those of image 20 are not"),
+        (np.inf, "float16", "must be finite, but those of image 20 are not"),
+    ],
+)
+def test_maps_that_cannot_be_stored_are_refused(cache, monkeypatch, value, storage, sentence):
+    calls = []
+
+    def extract(params, images, **_):
+        calls.append(images)
+        maps = np.zeros((len(images), 1, 1, 512), np.float32)
+        maps[4, 0, 0, 7] = value * (len(calls) == 2)  # image 16 + 4
+        return np.nan_to_num(maps) if len(calls) == 1 else maps
+
+    monkeypatch.setattr(features, "extract", extract)
+    with pytest.raises(InputError, match=sentence):
+        cached_features({}, "w", split(), **OPTIONS, storage=storage)
+
+
+def test_an_unknown_storage_is_refused(cache, extracted):
+    with pytest.raises(InputError, match="storage must be one of float32, float16; got 'float64'"):
+        cached_features({}, "w", split(), **OPTIONS, storage="float64")
+
+
+def test_an_accelerator_gets_larger_batches(cache, extracted, monkeypatch):
+    small = np.array(cached_features({}, "w", split(), **OPTIONS))
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    large = cached_features({}, "other", split(), **OPTIONS)
+    assert [len(batch) for batch in extracted] == [BATCH, BATCH, ACCELERATOR_BATCH]
+    np.testing.assert_array_equal(small, large)
+
+
+def test_an_unreadable_image_is_found_before_the_work(cache, extracted, tmp_path):
+    for index in range(40):
+        Image.fromarray(np.full((32, 32), index, np.uint8)).save(tmp_path / f"{index:02}.png")
+    (tmp_path / "25.png").write_bytes((tmp_path / "25.png").read_bytes()[:40])
+    folder = FolderSplit(tmp_path, tuple(sorted(tmp_path.glob("*.png"))), np.zeros(40, np.int64))
+    with pytest.raises(InputError, match=r"25\.png cannot be decoded.* 1 of the 40 images"):
+        cached_features({}, "w", folder, **OPTIONS)
+    assert not extracted
+
+
+def test_random_weights_tell_pictures_apart(small_params):
+    """The other tests rest on this."""
+    maps = np.asarray(vgg16.features(small_params, split(2).images(slice(None), 32)))
+    assert np.std(maps, axis=0).max() > 0.01 * maps.max()
+    other = vgg16.features(random_params(1), split(2).images(slice(None), 32))
+    assert not np.allclose(maps, other)

@@ -1,0 +1,270 @@
+import contextlib
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+from sklearn.metrics import f1_score
+from sklearn.svm import SVC
+from support.small_runs import CLASSES, in_place, pictures, small_config, small_dataset, without_certificate, x_m
+
+from pcacam_jax.core.checks import InputError
+from pcacam_jax.core.progress import Progress
+from pcacam_jax.data import ArraySplit, Dataset
+from pcacam_jax.fitting import estimators, training
+from pcacam_jax.fitting import fit as module
+from pcacam_jax.fitting.estimators import checked_parity, fit_pca, fix_signs
+from pcacam_jax.fitting.fit import features_of, fit, fit_seeds, train_on
+from pcacam_jax.verification.certificate import verify
+
+
+@pytest.fixture
+def quick_fit(small_world, monkeypatch):
+    without_certificate(monkeypatch)
+    return lambda **changes: fit(small_dataset(), small_config(**changes))
+
+
+def test_the_pca_knows_the_training_images_only(fitted):
+    own, expected = fitted.pca, PCA(3).fit(x_m(fitted, "train"))
+    np.testing.assert_allclose(own.mean_, expected.mean_, atol=1e-5)
+    np.testing.assert_allclose(own.explained_variance_ratio_, expected.explained_variance_ratio_, rtol=1e-3)
+    alignment = np.abs(np.sum(own.components_ * expected.components_, axis=1))
+    np.testing.assert_allclose(alignment, 1, atol=1e-4)
+    both = np.concatenate([x_m(fitted, "train"), x_m(fitted, "test")])
+    assert not np.allclose(own.mean_, both.mean(axis=0), atol=1e-5)
+
+
+def test_the_signs_are_those_of_the_largest_loadings(fitted):
+    rows = np.arange(3)
+    largest = np.abs(fitted.pca.components_).argmax(axis=1)
+    assert (fitted.pca.components_[rows, largest] > 0).all()
+
+
+def test_signs_are_fixed_whatever_the_solver_chose():
+    x = np.random.default_rng(0).normal(size=(30, 4)) * [4, 3, 2, 1]
+    turned = PCA(3).fit(x)
+    turned.components_ = turned.components_ * np.array([-1, 1, -1])[:, None]
+    np.testing.assert_array_equal(fix_signs(turned).components_, fix_signs(PCA(3).fit(x)).components_)
+
+
+def test_pca_features_are_scikit_learns(fitted):
+    for part in ("train", "test"):
+        expected = fitted.pca.transform(x_m(fitted, part))
+        np.testing.assert_allclose(fitted.components[part], expected, atol=1e-5)
+
+
+def test_metrics_are_those_of_scikit_learns_own_predictions(fitted):
+    for part, split in (("train", fitted.dataset.train), ("test", fitted.dataset.test)):
+        v = fitted.pca.transform(x_m(fitted, part))
+        for name, svm in fitted.svms.items():
+            expected = f1_score(split.labels, svm.predict(v), average="macro")
+            assert fitted.metrics["metrics"][name][f"{part}_f1"] == pytest.approx(expected, abs=1e-12)
+    assert fitted.metrics["metrics"]["svm_rbf"]["support_vectors"] == len(fitted.svms["svm_rbf"].support_)
+
+
+def test_the_cnns_metric_is_that_of_its_argmax(fitted):
+    x = np.asarray(fitted.maps["test"]).reshape(24, -1)
+    *hidden, (kernel, bias) = fitted.training.layers
+    for w, b in hidden:
+        x = jax.nn.sigmoid(x @ w + b)
+    expected = f1_score(fitted.dataset.test.labels, np.argmax(x @ kernel + bias, axis=1), average="macro")
+    assert fitted.metrics["metrics"]["cnn"]["test_f1"] == pytest.approx(expected)
+    assert expected > 0.4  # it has learnt something
+
+
+def test_what_it_reports(fitted):
+    assert fitted.metrics.keys() == {
+        "metrics",
+        "warnings",
+        "explained_variance_ratio",
+        "best_epoch",
+        "images",
+        "parity",
+    }
+    assert fitted.metrics["images"] == {"train": 60, "test": 24}
+    assert max(fitted.metrics["parity"].values()) < 1e-12
+    assert fitted.metrics["parity"].keys() == {"pca", "svm_linear", "svm_rbf"}
+    assert fitted.timings.keys() == {"features", "training", "estimators", "verification"}
+    assert fitted.certificate.passed
+    assert fitted.head.outputs["cnn"] == fitted.head.outputs["svm_rbf"] == CLASSES
+
+
+def test_the_svms_have_the_cost_and_gamma_of_the_configuration(quick_fit):
+    fitted = quick_fit(cost=0.3, gamma=2.5)
+    v = fitted.pca.transform(x_m(fitted, "train"))
+    for kernel in ("linear", "rbf"):
+        own = fitted.svms[f"svm_{kernel}"]
+        expected = SVC(C=0.3, gamma=2.5, kernel=kernel).fit(v, fitted.dataset.train.labels)
+        assert (own.C, own.gamma, own.kernel) == (0.3, 2.5, kernel)
+        np.testing.assert_array_equal(own.support_, expected.support_)
+        np.testing.assert_allclose(own.decision_function(v), expected.decision_function(v), atol=1e-3)
+
+
+def test_another_seed_gives_another_run(quick_fit, fitted):
+    other = quick_fit(seed=1)
+    assert not np.array_equal(other.training.layers[0][0], fitted.training.layers[0][0])
+
+
+@pytest.mark.filterwarnings("ignore:the CNN's macro F1")  # after so few epochs
+def test_the_finer_tap_gives_finer_maps_and_the_same_values(quick_fit):
+    coarse, fine = (quick_fit(size=64, tap=tap, epochs=4) for tap in ("block5_pool", "block5_conv3"))
+    assert coarse.maps["test"].shape == (24, 2, 2, 512)
+    assert fine.maps["test"].shape == (24, 4, 4, 512)
+    own, other = (jax.vmap(fitted.head)(fitted.maps["test"]) for fitted in (fine, coarse))
+    for output, values in other.items():
+        np.testing.assert_allclose(own[output], values, rtol=1e-4, atol=1e-4, err_msg=output)
+    assert fine.metrics["metrics"] == coarse.metrics["metrics"]
+    # A difference quotient that steps over a tie of the max-pool would be wrong by its whole size.
+    certificate = verify(fine.head, fine.point, name="head", witnesses=("reverse", "finite_difference"))
+    assert certificate.passed
+
+
+def test_bfloat16_and_no_feature_scale_run_through(quick_fit):
+    fitted = quick_fit(compute="bfloat16", feature_scale="none", activation="tanh", learning_rate=0.01, epochs=3)
+    assert fitted.maps["train"].dtype == np.float32
+    assert 0 <= fitted.metrics["metrics"]["cnn"]["test_f1"] <= 1
+
+
+@pytest.mark.parametrize(("repeats", "fraction"), [(1, 0.2), (3, 0.2)])
+def test_too_few_images_are_told_before_the_long_work(repeats, fraction, monkeypatch):
+    monkeypatch.setattr(module, "features_of", lambda *_: pytest.fail("features were extracted"))
+    images, labels = pictures(repeats, 0)
+    split = ArraySplit(images, labels)
+    with pytest.raises(InputError, match="give more images of each class"):
+        fit(Dataset("few", CLASSES, split, split), small_config(validation_fraction=fraction))
+
+
+def test_so_are_too_few_for_the_components(monkeypatch):
+    monkeypatch.setattr(module, "features_of", lambda *_: pytest.fail("features were extracted"))
+    split = ArraySplit(*pictures(5, 0))
+    with pytest.raises(InputError, match="16 components need as many training images; got 15; give more images, or"):
+        fit(Dataset("few", CLASSES, split, split), small_config(hidden=(20, 20), components=16))
+
+
+def test_a_stage_that_differs_from_its_estimator_is_an_error(fitted, monkeypatch):
+    monkeypatch.setattr(estimators, "PARITY_TOLERANCE", -1.0)
+    with pytest.raises(RuntimeError, match="the stage of pca differs from scikit-learn"):
+        checked_parity(fitted.pca, fitted.svms, x_m(fitted, "train"))
+
+
+def test_features_that_are_all_the_same_have_no_components():
+    with pytest.raises(InputError, match="layer 2 of the trained head gives the same output for every image"):
+        fit_pca(np.ones((9, 6)), small_config())
+
+
+@pytest.mark.parametrize(("spread", "told"), [(1e-9, True), (1e-6, True), (1e-3, False)])
+def test_so_have_those_that_differ_by_their_rounding_alone(spread, told):
+    x = 300 * (1 + spread * np.random.default_rng(0).normal(size=(40, 6)))
+    with pytest.raises(InputError, match="gives the same output") if told else contextlib.nullcontext():
+        checked_parity(fit_pca(x, small_config()), {}, x)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "scale"), [("linear", 1e-6), ("linear", 1.0), ("rbf", 1e-6), ("rbf", 1e-4), ("rbf", 1.0), ("rbf", 300.0)]
+)
+def test_an_svm_whose_values_nearly_cancel_is_no_fault(kernel, scale):
+    random = np.random.default_rng(0)
+    x, labels = scale * random.normal(size=(200, 6)), random.integers(0, 3, 200)
+    pca = PCA(3).fit(x)
+    svms = {"svm": SVC(kernel=kernel, gamma=1.0).fit(pca.transform(x), labels)}
+    checked_parity(pca, svms, x)
+    svms["svm"].intercept_ += 1e-3  # scikit-learn predicts by private copies of what is exported
+    with pytest.raises(RuntimeError, match="the stage of svm differs"):
+        checked_parity(pca, svms, x)
+
+
+def test_fewer_images_than_components_are_refused():
+    with pytest.raises(InputError, match="3 components need as many training images; got 2"):
+        fit_pca(np.eye(6)[:2], small_config())
+
+
+def test_the_certificate_holds_at_the_image_itself(fitted):
+    np.testing.assert_array_equal(fitted.point, fitted.maps["test"][0])
+
+
+def test_a_fitted_run_is_data(fitted):
+    assert dataclasses.is_dataclass(fitted)
+    assert fitted.point.shape == fitted.head.in_shape
+
+
+@pytest.fixture(scope="module")
+def three_seeds(small_params, small_cache):
+    with in_place(small_params, small_cache), pytest.MonkeyPatch.context() as patch:
+        without_certificate(patch)
+        return fit_seeds(small_dataset(), small_config(), [0, 4, 7])
+
+
+def test_seeds_that_train_together_are_fitted_each(three_seeds, quick_fit):
+    assert [own.config.seed for own in three_seeds] == [0, 4, 7]
+    for own in three_seeds:
+        alone = quick_fit(seed=own.config.seed)
+        assert own.metrics["best_epoch"] == alone.metrics["best_epoch"]
+        np.testing.assert_allclose(own.components["test"], alone.components["test"], rtol=1e-3, atol=1e-3)
+        assert own.metrics["metrics"]["cnn"] == alone.metrics["metrics"]["cnn"]
+    assert not np.allclose(three_seeds[0].components["test"], three_seeds[1].components["test"])
+
+
+@pytest.mark.parametrize(("seeds", "got"), [([], "none"), ([1, 2, 1], "1, 2, 1")])
+def test_seeds_that_are_none_or_repeated_are_refused(seeds, got):
+    with pytest.raises(InputError, match=f"at least one and all different; got {got}"):
+        fit_seeds(small_dataset(), small_config(), seeds)
+
+
+@pytest.fixture
+def kept_trainings(tmp_path, monkeypatch, small_params):
+    """Fit from an empty cache of trainings; return what tells how many epochs were trained."""
+    trained = []
+    original = training._steps
+    monkeypatch.setattr(training, "_steps", lambda *given: trained.append(1) or original(*given))
+    with in_place(small_params, tmp_path):
+        without_certificate(monkeypatch)
+        yield trained
+
+
+def test_a_finished_training_is_taken_from_the_cache(kept_trainings):
+    first = fit(small_dataset(), small_config())
+    assert (len(kept_trainings), first.resumed) == (60, False)
+    again = fit(small_dataset(), small_config())
+    assert (len(kept_trainings), again.resumed) == (60, True)
+    np.testing.assert_array_equal(first.components["test"], again.components["test"])
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"learning_rate": 0.1}, {"feature_scale": "none"}, {"epochs": 30}])
+def test_whatever_changes_a_training_trains_anew(kept_trainings, change):
+    dataset, config = small_dataset(), small_config()
+    changed = small_config(**change)
+    digest, maps, _ = features_of(dataset, config, Progress(quiet=True))
+    for own in (config, changed):
+        train_on(maps["train"], dataset, [own], digest, Progress(quiet=True))
+    assert len(kept_trainings) == 60 + change.get("epochs", 60)
+
+
+def test_batches_of_all_images_are_one_training(kept_trainings):
+    dataset = small_dataset()
+    digest, maps, _ = features_of(dataset, small_config(), Progress(quiet=True))
+    for size in (48, 60, 1000):
+        train_on(maps["train"], dataset, [small_config(batch_size=size, epochs=3)], digest, Progress(quiet=True))
+    assert len(kept_trainings) == 3
+
+
+def test_a_class_named_as_targets_name_the_prediction_is_refused(monkeypatch):
+    monkeypatch.setattr(module, "features_of", lambda *_: pytest.fail("features were extracted"))
+    dataset = dataclasses.replace(small_dataset(), class_names=("a", "predicted", "c"))
+    with pytest.raises(InputError, match="no class may be named 'predicted', which targets such as"):
+        fit(dataset, small_config())
+
+
+def test_what_is_extracted_is_counted_once(small_params, tmp_path):
+    dataset, quiet = small_dataset(), Progress(quiet=True)
+    images = len(dataset.train) + len(dataset.test)
+    with in_place(small_params, tmp_path):
+        assert [features_of(dataset, small_config(), quiet).extracted for _ in range(2)] == [images, 0]
+
+
+def test_other_labels_train_anew(kept_trainings):
+    dataset = small_dataset()
+    fit(dataset, small_config())
+    turned = [ArraySplit(part.pixels, (part.labels + 1) % 3) for part in (dataset.train, dataset.test)]
+    fit(Dataset("small", CLASSES, *turned), small_config())
+    assert len(kept_trainings) == 120

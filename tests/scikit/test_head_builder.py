@@ -1,0 +1,218 @@
+"""Heads of a user's own dense layers, reducers and machines; parts that do not fit together get a sentence."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+from support import cases
+from support.blobs import NAMES, blobs
+
+from pcacam_jax import Chain, InputError, Scaling, hybrid_head
+from pcacam_jax.scikit import pair_values
+from pcacam_jax.stages import PairwiseMargins
+
+X, WHICH = blobs(3)
+FITTED = {"pca": PCA(2).fit(X), "svc": SVC().fit(X, WHICH), "scaler": StandardScaler().fit(X)}
+
+
+@pytest.mark.usefixtures("x64")
+def test_pipelines_in_a_head():
+    network = cases.network()
+    x_m, labels = cases.trunk(network.dense[:2], network.maps), NAMES[np.arange(7) % 4]
+    pca = make_pipeline("passthrough", StandardScaler(), PCA(2)).fit(x_m)
+    svm = make_pipeline("passthrough", SVC()).fit(pca.transform(x_m), labels)
+    head = hybrid_head(network.dense, pca=pca, svms={"svm": svm}, **network.options)
+    found = jax.vmap(head)(jnp.asarray(network.maps))
+    np.testing.assert_allclose(found["pca"], pca.transform(x_m), rtol=1e-9, atol=1e-12)
+    pairs = pair_values(svm[-1], pca.transform(x_m))
+    margins = np.asarray(jax.vmap(PairwiseMargins(4))(jnp.asarray(pairs)))
+    np.testing.assert_allclose(found["svm"], margins, rtol=1e-9, atol=1e-12)
+
+
+def layer(*shape):
+    return np.ones(shape), np.ones(shape[1])
+
+
+def head(dense=((12, 5), (5, 4), (4, 3)), **changes):
+    """A head on (1, 3, 4) maps whose second layer has as many outputs as X has columns."""
+    return hybrid_head([layer(*one) for one in dense], **{"maps_shape": (1, 3, 4), **changes})
+
+
+def bare(**changes):
+    """A head without dense layers, on maps that hold as many values as X has columns."""
+    return hybrid_head([], **{"maps_shape": (1, 1, 4), **changes})
+
+
+def head32(layers):
+    """A head whose first kernel is of float32."""
+    (kernel, bias), *later = layers
+    return hybrid_head([(np.float32(kernel), bias), *later], maps_shape=(1, 3, 4))
+
+
+NAN = np.full((12, 3), np.nan)
+DEAD = StandardScaler().fit(X)
+DEAD.scale_[1] = 1e-40
+TWO = SVC().fit(X[:, :2], WHICH)
+HEADS = {
+    "first kernel": (lambda: head([(20, 3)], at=1), r"reads maps of shape \(1, 3, 4\).*\(12, out\).*got \(20, 3\)"),
+    "later kernel": (
+        lambda: head([(12, 5), (6, 3)]),
+        r"layer 2 reads the 5 outputs of layer 1.*\(5, out\).*got \(6, 3\)",
+    ),
+    "bias": (
+        lambda: hybrid_head([(np.ones((12, 3)), np.ones(2))], maps_shape=(1, 3, 4), at=1),
+        r"got \(12, 3\) and \(2,\)",
+    ),
+    "flat kernel": (lambda: hybrid_head([(np.ones(12), np.ones(1))], maps_shape=(1, 3, 4)), r"got \(12,\) and \(1,\)"),
+    "pooled": (
+        lambda: hybrid_head([layer(32, 3)], maps_shape=(4, 4, 2), at=1, pool=True),
+        r"after a 2 x 2 max-pool, so its kernel must have shape \(8, out\).*got \(32, 3\)",
+    ),
+    "too small to pool": (lambda: head(pool=True), r"h and w at least 2; got \(1, 3, 4\)"),
+    "maps shape": (lambda: head(maps_shape=(3, 4)), r"maps_shape must be \(h, w, K\).*got \(3, 4\)"),
+    "no layer": (lambda: head([]), "dense, pca and svms are all empty, so there is nothing to explain"),
+    "NaN kernel": (
+        lambda: hybrid_head([(NAN, np.ones(3))], maps_shape=(1, 3, 4)),
+        "the kernel of dense layer 1 must be fin",
+    ),
+    "infinite bias": (
+        lambda: hybrid_head([layer(12, 3), (np.ones((3, 1)), [np.inf])], maps_shape=(1, 3, 4)),
+        "the bias of dense layer 2 must be finite, but 1 of 1",
+    ),
+    "at 0": (lambda: head(at=0), "at must be a dense layer, 1 to 3; got 0"),
+    "at 4": (lambda: head(at=4), "at must be a dense layer, 1 to 3; got 4"),
+    "activation": (lambda: head(activation="swish"), "activation must be one of identity, sigmoid.*got 'swish'"),
+    "PCA features": (
+        lambda: head(pca=FITTED["pca"], at=1),
+        "pca was fitted on 4 features, but the output of dense layer 1 has 5; fit it on those",
+    ),
+    "unfitted PCA": (lambda: head(pca=PCA()), "PCA is not fitted"),
+    "SVC as PCA": (
+        lambda: head(pca=FITTED["svc"]),
+        "output of SVC must be one of decision, pairs, margin; got 'transform'",
+    ),
+    "SVM features": (
+        lambda: head(pca=FITTED["pca"], svms={"svm": FITTED["svc"]}),
+        "svm was fitted on 4 features, but the PCA's output has 2",
+    ),
+    "SVM on a layer": (
+        lambda: head(svms={"svm": TWO}),
+        "svm was fitted on 2 features, but the output of dense layer 2 has 4",
+    ),
+    "unfitted SVM": (lambda: head(svms={"svm": SVC()}), "SVC is not fitted"),
+    "not an estimator": (lambda: head(svms={"svm": "SVC"}), "expected a fitted scikit-learn estimator; got str"),
+    "named cnn": (lambda: head(svms={"cnn": FITTED["svc"]}), "not 'cnn' or 'pca'; got 'cnn'"),
+    "named pca": (lambda: head(svms={"pca": FITTED["svc"]}), "got 'pca'"),
+    "with a colon": (lambda: head(svms={"svm:a": FITTED["svc"]}), "without a colon.*got 'svm:a'"),
+    "without a name": (lambda: head(svms={"": FITTED["svc"]}), "got ''"),
+    "few class names": (
+        lambda: head(class_names=["a", "b"]),
+        r"class_names must be 3 different names.*got \('a', 'b'\)",
+    ),
+    "no bias": (lambda: hybrid_head([(np.ones((12, 3)), None)], maps_shape=(1, 3, 4)), "must be a pair .*takes zeros"),
+    "no maps shape": (lambda: head(maps_shape=96), r"maps_shape must be three integers \(h, w, K\); got 96"),
+    "a flag for a layer": (lambda: head(at=True), "at must be a dense layer, 1 to 3; got True"),
+    "no component": (lambda: bare(pca=PCA(0).fit(X)), "pca must give at least one component; got none, so fit it"),
+    "dead unit": (
+        lambda: bare(pca=make_pipeline(DEAD, PCA(2).fit(X))),
+        "the fitted numbers of Pipeline overflow in float32",
+    ),
+    "kernel beyond the first one's dtype": (
+        lambda: head32([(np.ones((12, 5)), np.ones(5)), (np.full((5, 3), 1e39), np.ones(3))]),
+        r"the numbers of dense layer 2 overflow in float32, whose largest number is 3.4e\+38",
+    ),
+    "half a layer": (lambda: head(at=1.5), "at must be a dense layer, 1 to 3; got 1.5"),
+    "one name": (lambda: head(class_names="abc"), "class_names must be a list of names; got str 'abc'"),
+    "SVM of no name": (lambda: head(svms={3: FITTED["svc"]}), "needs a name of its own"),
+    "unfitted step": (
+        lambda: head(svms={"svm": make_pipeline(StandardScaler(), FITTED["svc"])}),
+        "is not fitted; call its fit",
+    ),
+    "pair of text": (
+        lambda: hybrid_head([("a", "b")], maps_shape=(1, 3, 4)),
+        "the kernel of dense layer 1 must be an array of real numbers; got str",
+    ),
+    "ragged kernel": (
+        lambda: hybrid_head([([[1.0, 2.0], [3.0]], [1.0])], maps_shape=(1, 3, 4)),
+        "the kernel of dense layer 1 cannot be read as an array .*; give an array",
+    ),
+    "complex bias": (
+        lambda: hybrid_head([(np.ones((12, 3)), 1j * np.ones(3))], maps_shape=(1, 3, 4)),
+        "the bias of dense layer 1 must be an array of real numbers; got ndarray of complex128",
+    ),
+    "no list of layers": (
+        lambda: hybrid_head(None, maps_shape=(1, 3, 4)),
+        r"dense must be a list of pairs \(kernel, bias\); got NoneType; give \[\] for none",
+    ),
+    "one pair": (lambda: hybrid_head(layer(12, 3), maps_shape=(1, 3, 4)), "dense layer 1 must be a pair"),
+    "layers by name": (
+        lambda: hybrid_head([{"kernel": np.ones((12, 3)), "bias": np.ones(3)}], maps_shape=(1, 3, 4)),
+        "dense layer 1 must be a pair",
+    ),
+    "a number of classes": (lambda: head(class_names=3), "class_names must be a list of names; got int 3"),
+    "names for a PCA": (
+        lambda: bare(pca=FITTED["pca"], class_names=["a", "b"]),
+        "class_names are 2 names, .*none of svms is a classifier whose classes are integers from 0 to 1; leave",
+    ),
+    "fewer names than classes": (lambda: bare(svms={"svm": FITTED["svc"]}, class_names=["a", "b"]), "from 0 to 1;"),
+    "equal names without layers": (
+        lambda: bare(svms={"svm": FITTED["svc"]}, class_names=list("aab")),
+        "class_names must be 3 different names",
+    ),
+    "equal class names": (lambda: head(class_names=list("aab")), "class_names must be 3 different names"),
+}
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_parts_that_do_not_fit_together_get_a_sentence(name):
+    build, sentence = HEADS[name]
+    with pytest.raises(InputError, match=sentence):
+        build()
+
+
+def test_a_head_is_named_and_built_as_asked():
+    built = head(svms={"svm": FITTED["svc"]}, class_names=["a", "b", "c"])
+    assert built.outputs == {"cnn": ("a", "b", "c"), "svm": ("a", "b", "c")}
+    assert built.in_shape == (1, 3, 4)
+    assert built.pca is None
+    assert head(at=3)(jnp.ones((1, 3, 4)))["cnn"].shape == (3,)
+    assert jax.tree.structure(head(at=np.int64(1))) == jax.tree.structure(head(at=1))
+    assert jax.tree.structure(head(maps_shape=np.array([1, 3, 4]))) == jax.tree.structure(head())
+    assert head(svms={"svm": SVC().fit(X, WHICH + 5)}).outputs["svm"] == ("5", "6", "7")
+    assert head(svms={"svm": SVC().fit(X, NAMES[WHICH])}, class_names=list("abc")).outputs["svm"] == (
+        "ant",
+        "bear",
+        "wolf",
+    )
+
+
+def test_a_head_by_hand_must_begin_with_a_dense_layer_to_be_pooled():
+    built = head()
+    scaled = dataclasses.replace(built, dense=Chain((Scaling(jnp.ones(12), jnp.zeros(12)), *built.dense.stages)))
+    saved = scaled.forward(jnp.ones((1, 3, 4)))[1]
+    with pytest.raises(InputError, match=r"first of a head's dense layers must be a Dense.*got Scaling, .* pull_back"):
+        scaled.pull_back_pooled(saved, {"cnn": jnp.eye(3)})
+    assert scaled.pull_back(saved, {"cnn": jnp.eye(3)}).shape == (3, 1, 3, 4)
+
+
+def test_class_names_without_dense_layers_are_those_of_the_classifiers():
+    named = {"svc": FITTED["svc"], "other": SVC().fit(X, NAMES[WHICH])}
+    built = bare(svms=named, class_names=np.array(["a", "b", "c", "d"]))
+    assert built.outputs == {"svc": ("a", "b", "c"), "other": ("ant", "bear", "wolf")}
+    assert bare(svms=named).outputs["svc"] == ("0", "1", "2")
+
+
+def test_the_first_kernel_decides_the_dtype(x64):
+    dense = [layer(12, 4), layer(4, 3)]
+    single = hybrid_head(
+        [(np.float32(dense[0][0]), dense[0][1]), dense[1]], maps_shape=(1, 3, 4), svms={"a": FITTED["svc"]}, at=1
+    )
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(single)} == {"float32"}
+    whole = hybrid_head([(dense[0][0].astype(int), dense[0][1]), dense[1]], maps_shape=(1, 3, 4))
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(whole)} == {"float64"}

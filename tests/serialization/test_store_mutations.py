@@ -1,0 +1,308 @@
+"""Damaged and forged files: each is refused in one sentence, none crashes, none loads as something else."""
+
+import copy
+import itertools
+import json
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from support import cases
+
+from pcacam_jax import InputError
+from pcacam_jax.core.array_file import read_arrays, write_arrays
+from pcacam_jax.serialization.store import restore, save
+
+WRONG = (None, True, "waves", "", -1, 2**40, 10**30, 0.5, [], [1], {}, {"tuple": []}, {"dict": {}}, {"array": "x"})
+"""What stands in the place of a value; where it is of the right kind it is left out."""
+
+
+README = Path(__file__).parents[2] / "README.md"
+MANY = 3000
+"""As many are refused, says the README."""
+LEAST = {
+    ("damaged", "classifier, rbf"): 225, ("damaged", "trunk"): 225, ("damaged", "ovr"): 110, ("damaged", "head"): 240,
+    ("structures", "classifier, rbf"): 340, ("structures", "trunk"): 650, ("structures", "ovr"): 50,
+    ("structures", "head"): 1100,
+    ("arrays", "classifier, rbf"): 40, ("arrays", "trunk"): 40, ("arrays", "head"): 180,
+}  # fmt: skip
+"""How many different files each test sees refused at least; the versions that a file names move a few."""
+
+
+def test_they_are_as_many_as_the_readme_says():
+    assert sum(LEAST.values()) >= MANY
+    assert f"{MANY:,} damaged and forged files" in " ".join(README.read_text().split())
+
+
+def refusal(path):
+    """The sentence with which a file is refused, None if it loads."""
+    try:
+        restore(path)
+    except InputError as error:
+        sentence = str(error)
+        assert "\n" not in sentence
+        assert sentence.endswith(".")
+        assert len(sentence) < 1000
+        return sentence
+    return None
+
+
+def same(got, want):
+    return jax.tree.structure(got) == jax.tree.structure(want) and all(
+        own.dtype == other.dtype and np.asarray(own).tobytes() == np.asarray(other).tobytes()
+        for own, other in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True)
+    )
+
+
+def bytes_of_a(stage, path):
+    save(path, stage)
+    return path.read_bytes()
+
+
+def small_head():
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, "float32"), cases.network().head)
+
+
+@pytest.fixture(scope="module")
+def stages():
+    found = {name: cases.case(name, "float32")[0] for name in ("classifier, rbf", "trunk", "ovr")}
+    return {**found, "head": small_head()}
+
+
+def damaged(content, random):
+    """Yield (what was done, bytes): bits flipped in every region, tails cut, bytes put in, moved or doubled."""
+    header = 8 + int.from_bytes(content[:8], "little")
+    regions = {"length": (0, 8), "header": (8, header), "data": (header, len(content))}
+    for region, (start, stop) in regions.items():
+        for place in random.integers(start, stop, 25) if stop > start else ():
+            changed = bytearray(content)
+            changed[place] ^= 1 << random.integers(8)
+            yield f"a bit of the {region} at {place}", bytes(changed)
+    for length in {0, 1, 7, 8, 9, header - 1, header, len(content) - 1, *random.integers(0, len(content), 20)}:
+        yield f"cut at {length}", content[:length]
+    for place in random.integers(0, len(content), 8):
+        yield f"a byte put in at {place}", content[:place] + b"\x00" + content[place:]
+        yield f"a byte lost at {place}", content[:place] + content[place + 1 :]
+        yield f"not UTF-8 at {place}", content[:place] + b"\xff\xfe" + content[place + 2 :]
+    yield "doubled", content + content
+    yield "a tail", content + b"more"
+    yield "zeros", bytes(len(content))
+    for declared in (2**63, 2**64 - 1, 10**8, 100 * 2**20, len(content)):
+        yield f"a header of {declared} bytes", declared.to_bytes(8, "little") + content[8:]
+
+
+def reheaded(content, header):
+    text = json.dumps(header).encode() if isinstance(header, dict) else header
+    length = 8 + int.from_bytes(content[:8], "little")
+    return len(text).to_bytes(8, "little") + text + content[length:]
+
+
+def forged_headers(content):
+    """Yield (what was done, bytes): the header of the safetensors format itself edited, the digest as it was."""
+    text = content[8 : 8 + int.from_bytes(content[:8], "little")]
+    header = json.loads(text)
+    names = [name for name in header if name != "__metadata__"]
+    for name in names[:4]:
+        for key, values in {
+            "dtype": ("F64", "F16", "I32", "BF16", "BOOL", "X", 3, None),
+            "shape": ([1], [], [2**40, 2**40], [-1], "x", [1.5]),
+            "data_offsets": ([0, 4], [4, 0], [0, 2**62], [-4, 0], [0], "x"),
+        }.items():
+            for value in values:
+                if header[name][key] != value:
+                    yield f"{name}.{key} = {value}", reheaded(content, {**header, name: {**header[name], key: value}})
+        yield f"{name} gone", reheaded(content, {key: value for key, value in header.items() if key != name})
+        renamed = {f"{key}x" if key == name else key: value for key, value in header.items()}
+        yield f"{name} renamed", reheaded(content, renamed)
+    for first, second in itertools.pairwise(names):
+        swapped = {**header, first: header[second], second: header[first]}
+        yield f"{first} and {second} swapped", reheaded(content, swapped)
+    own = header["__metadata__"]
+    for key in own:
+        yield f"metadata {key} gone", reheaded(content, {**header, "__metadata__": {**own, key: ""}})
+        yield f"metadata {key} a number", reheaded(content, {**header, "__metadata__": {**own, key: 3}})
+    yield "no metadata", reheaded(content, {name: header[name] for name in names})
+    for forged in (b"", b"{", b"null", b"[]", b"[" * 10**5, b'{"a":' * 10**5, b"\xff" * 20, text + b"x"):
+        yield f"the header {forged[:9]!r}...", reheaded(content, forged)
+
+
+@pytest.mark.parametrize("name", ["classifier, rbf", "trunk", "ovr", "head"])
+def test_damaged_files_are_refused(name, stages, tmp_path):
+    content = bytes_of_a(stages[name], tmp_path / "a.safetensors")
+    random = np.random.default_rng(0)
+    refused = set()
+    for what, changed in itertools.chain(damaged(content, random), forged_headers(content)):
+        (tmp_path / "b.safetensors").write_bytes(changed)
+        # Some changes change no content: a space of the header's padding, two arrays of no entries swapped.
+        if refusal(tmp_path / "b.safetensors") is not None:
+            refused.add(changed)
+        else:
+            assert same(restore(tmp_path / "b.safetensors"), stages[name]), what
+    assert len(refused) >= LEAST["damaged", name]
+
+
+def places(value, path=()):
+    """Yield the path to every value of plain data."""
+    yield path
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, own in items:
+        yield from places(own, (*path, key))
+
+
+def at(value, path):
+    for key in path:
+        value = value[key]
+    return value
+
+
+def changed(structure, path, new):
+    if not path:
+        return new
+    structure = copy.deepcopy(structure)
+    at(structure, path[:-1])[path[-1]] = new
+    return structure
+
+
+def without(structure, path):
+    structure = copy.deepcopy(structure)
+    del at(structure, path[:-1])[path[-1]]
+    return structure
+
+
+def of_the_right_kind(old, new):
+    """Whether a replacement makes another sound stage, or the same one."""
+    free_text = isinstance(old, str) and isinstance(new, str)
+    return old == new or free_text or (isinstance(old, bool) and isinstance(new, bool))
+
+
+def forged_structures(structure, few):
+    """Yield (what was done, JSON): every value replaced, removed or wrapped; a random few where there are many."""
+    all_places = [path for path in places(structure) if path]
+    for path in all_places if len(all_places) <= few else [all_places[i] for i in spread(len(all_places), few)]:
+        old = at(structure, path)
+        for new in WRONG:
+            if not of_the_right_kind(old, new):
+                yield f"{path} = {new}", json.dumps(changed(structure, path, new))
+        for wrapped in ({"tuple": [old]}, {"dict": {"a": old}}, [old], {"part": "Chain", "fields": {"stages": old}}):
+            yield f"{path} in {list(wrapped)[:1]}", json.dumps(changed(structure, path, wrapped))
+        yield f"{path} gone", json.dumps(without(structure, path))
+        if isinstance(old, dict):
+            yield f"{path} with more", json.dumps(changed(structure, path, {**old, "more": 1}))
+
+
+def spread(count, few):
+    return sorted(set(np.linspace(0, count - 1, few).astype(int)))
+
+
+@pytest.mark.parametrize(("name", "few"), [("classifier, rbf", 99), ("trunk", 99), ("ovr", 99), ("head", 60)])
+def test_forged_structures_are_refused(name, few, stages, tmp_path):
+    path = tmp_path / "a.safetensors"
+    save(path, stages[name])
+    arrays, metadata = read_arrays(path)
+    structure = json.loads(metadata["structure"])
+    refused = set()
+    for what, text in forged_structures(structure, few):
+        write_arrays(path, arrays, metadata | {"structure": text})
+        assert refusal(path) is not None, what
+        refused.add(text)
+    assert len(refused) >= LEAST["structures", name]
+
+
+def deep(levels):
+    return '{"part":"Chain","fields":{"stages":{"tuple":[' * levels + "1" + "]}}}" * levels
+
+
+@pytest.mark.parametrize(
+    "structure",
+    [
+        "", "{", "null", "3", "NaN", '"a word"', "[1]", "{}", "\ufeff{}", "9" * 5000, "[" * 10**5,
+        "[" * 900 + "]" * 900,
+        deep(20), deep(40), deep(20_000), '{"tuple":[]}', '{"dict":{}}', '{"array":"kernel"}',
+        '{"part":"Popen","fields":{}}', '{"part":"OvrDecision","fields":{"classes":Infinity}}',
+        '{"part":"OvrDecision","fields":{"classes":3},"fields":{"classes":4}}',
+        '{"part":"OvrDecision","fields":{"classes":3,"classes":4}}', '{"part":["OvrDecision"],"fields":{"classes":3}}',
+        '{"part":"PairwiseMargins","fields":{"classes":100000}}',
+        '{"part":"Elementwise","fields":{"name":"tanh","size":0}}',
+        '{"part":"Flatten","fields":{"shape":{"tuple":[100000,100000,3]}}}',
+        '{"part":"MaxPool","fields":{"shape":{"tuple":[1,1,3]}}}',
+        '{"part":"Take","fields":{"indices":{"tuple":[0,3]},"size":3}}',
+        '{"part":"Take","fields":{"indices":{"tuple":[-1]},"size":3}}',
+        '{"part":"Take","fields":{"indices":{"tuple":[]},"size":3}}',
+        '{"part":"Normalise","fields":{"norm":"l3","size":3}}',
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("schema", ["1", "2"])
+def test_other_structures_are_refused(structure, schema, tmp_path):
+    write_arrays(tmp_path / "a.safetensors", {}, {"schema": schema, "structure": structure})
+    assert refusal(tmp_path / "a.safetensors") is not None
+
+
+def forged_arrays(arrays):
+    """Yield (what was done, arrays): every array of another shape or kind, not finite, absent or one too many."""
+    for name, array in arrays.items():
+        others = {
+            "flat": array.reshape(-1),
+            "one more axis": array[None],
+            "turned": array.T,
+            "one short": array[:-1] if array.ndim else array.reshape(1),
+            "a single one": array[:1] if array.ndim else array,
+            "empty": array[:0] if array.ndim else np.zeros((0,), array.dtype),
+            "whole numbers": array.astype(np.int32),
+            "truth values": array > 0,
+            "NaN": np.full_like(array, np.nan),
+            "infinite": np.full_like(array, -np.inf),
+            "beyond float32": np.full(array.shape, 1e300),
+        }
+        for what, other in others.items():
+            if (other.shape, other.dtype) != (array.shape, array.dtype) or not np.isfinite(other).all():
+                yield f"{name} {what}", {**arrays, name: other}
+        yield f"{name} gone", {key: own for key, own in arrays.items() if key != name}
+    yield "one too many", {**arrays, "extra": np.ones(3, np.float32)}
+
+
+@pytest.mark.parametrize("name", ["classifier, rbf", "trunk", "head"])
+def test_forged_arrays_are_refused(name, stages, tmp_path):
+    path = tmp_path / "a.safetensors"
+    save(path, stages[name])
+    arrays, metadata = read_arrays(path)
+    refused = set()
+    for what, other in forged_arrays(arrays):
+        write_arrays(path, other, metadata)
+        assert refusal(path) is not None, what
+        refused.add(path.read_bytes())
+    assert len(refused) >= LEAST["arrays", name]
+
+
+def test_a_head_whose_names_do_not_fit_is_refused(stages, tmp_path):
+    path = tmp_path / "a.safetensors"
+    save(path, stages["head"])
+    arrays, metadata = read_arrays(path)
+    structure = json.loads(metadata["structure"])
+    names = structure["fields"]["names"]["tuple"]
+    others = {
+        "an output twice": [*names, names[0]],
+        "an output less": names[:-1],
+        "an output of another name": [{"tuple": ["dnn", names[0]["tuple"][1]]}, *names[1:]],
+        "outputs in another order": [names[1], names[0], *names[2:]],
+        "a class less": [{"tuple": ["cnn", {"tuple": ["a", "b", "c"]}]}, *names[1:]],
+        "a class twice": [{"tuple": ["cnn", {"tuple": ["a", "b", "c", "c"]}]}, *names[1:]],
+    }
+    for what, other in others.items():
+        text = json.dumps(changed(structure, ("fields", "names", "tuple"), other))
+        write_arrays(path, arrays, metadata | {"structure": text})
+        assert refusal(path) is not None, what
+    spaces = {"tuple": [{"tuple": ["svm_none", "proba"]}]}
+    text = json.dumps(changed(structure, ("fields", "spaces"), spaces))
+    write_arrays(path, arrays, metadata | {"structure": text})
+    assert refusal(path) is not None
+
+
+def test_the_same_content_in_other_words_loads_the_same(stages, tmp_path):
+    path = tmp_path / "a.safetensors"
+    save(path, stages["head"])
+    arrays, metadata = read_arrays(path)
+    text = json.dumps(json.loads(metadata["structure"]), indent=4)
+    write_arrays(path, dict(reversed(arrays.items())), metadata | {"structure": text, "note": "mine"})
+    assert same(restore(path), stages["head"])

@@ -1,0 +1,199 @@
+"""The certificate passes what is right, fails what is wrong by 1e-10, and is plain data."""
+
+import itertools
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from support.cases import case
+
+import pcacam_jax
+from pcacam_jax import Dense, InputError, KernelExpansion, certify, hybrid_head, jacobian, stages, verify
+from pcacam_jax.core.numerics import relative_error
+from pcacam_jax.stages import ACTIVATIONS, KERNELS
+from pcacam_jax.verification.cases import Draw, default_cases, table2_cases
+from pcacam_jax.verification.certificate import DTYPES, WITNESSES, Certificate, Comparison, off_ties
+
+
+@pytest.fixture
+def draw():
+    return Draw(np.random.default_rng(3))
+
+
+@pytest.fixture
+def scaled_slope(monkeypatch):
+    """Multiply the sigmoid's closed-form derivative by a factor."""
+
+    def scale(factor):
+        wrong = ACTIVATIONS["sigmoid"]._replace(derivative=lambda u: stages.activation.sigmoid_derivative(u) * factor)
+        monkeypatch.setitem(ACTIVATIONS, "sigmoid", wrong)
+
+    return scale
+
+
+def test_a_small_head_is_certified(draw):
+    head = draw.head((3, 3, 4), (6, 5, 4), "sigmoid", support=7)
+    certificate = verify(head, draw.maps(3, 3, 4), name="head")
+    assert certificate.passed
+    rows = [(row.name, row.dtype, row.witness) for row in certificate.comparisons]
+    outputs = ("cnn", "pca", "svm_linear", "svm_rbf")
+    assert sorted(rows) == sorted(itertools.product([f"head: {output}" for output in outputs], DTYPES, WITNESSES))
+    assert 0 < certificate.max_relative_error("float64") < 1e-12 < certificate.max_relative_error("float32") < 1e-5
+
+
+def test_a_wrong_formula_fails(draw, scaled_slope):
+    layer, x = pcacam_jax.Dense(*draw.layers(6, 4)[0], "sigmoid"), draw.normal(6)
+    assert verify(layer, x).passed
+    scaled_slope(1.001)
+    certificate = verify(layer, x)
+    assert not any(row.passed for row in certificate.comparisons)
+    assert certificate.max_relative_error("float64") == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_a_factor_of_1e_10_fails_in_float64(draw, scaled_slope):
+    scaled_slope(1 + 1e-10)
+    certificate = verify(pcacam_jax.Dense(*draw.layers(6, 4)[0], "sigmoid"), draw.normal(6))
+    failed = {(row.dtype, row.witness) for row in certificate.comparisons if not row.passed}
+    assert failed == {("float64", "reverse"), ("float64", "forward")}
+
+
+def test_a_wrong_kernel_gradient_fails(draw, monkeypatch):
+    linear = KERNELS["linear"]
+    monkeypatch.setitem(KERNELS, "linear", linear._replace(gradient=lambda s, v: s.at[0].multiply(-1)))
+    assert not verify(draw.expansion(3, 1, 5, "linear"), draw.normal(3)).passed
+
+
+def test_a_jacobian_of_another_shape_fails(draw, monkeypatch):
+    monkeypatch.setattr(pcacam_jax.Affine, "jacobian", lambda self, saved: self.matrix[:1])
+    one = draw.pca(4, 1)
+    assert verify(one, draw.normal(4)).passed
+    equal_rows = pcacam_jax.Affine(np.ones((3, 4)), np.zeros(4), np.zeros(3))
+    assert not verify(equal_rows, draw.normal(4)).passed
+
+
+def test_relative_error_says_when_it_cannot_compare():
+    assert relative_error(np.ones(2), np.ones((2, 2))) == np.inf
+    assert np.isnan(relative_error(np.array([np.inf]), np.array([np.inf])))
+    assert relative_error(np.zeros(2), np.zeros(2)) == 0
+    assert relative_error(np.ones(1), np.zeros(1)) > 1e300
+
+
+def test_nan_and_nothing_do_not_pass(draw):
+    broken = verify(pcacam_jax.Scaling(np.full(3, np.nan), np.zeros(3)), draw.normal(3))
+    assert not any(row.passed for row in broken.comparisons)
+    assert np.isnan(broken.max_relative_error("float32"))
+    assert not Certificate(()).passed
+    assert np.isnan(Certificate(()).max_relative_error("float32"))
+    assert not certify([]).passed
+    assert Comparison("a", "float32", "reverse", 1e-5, 1e-5).passed
+
+
+def test_a_certificate_is_plain_data(draw):
+    certificate = verify(pcacam_jax.Elementwise("tanh", 3), draw.normal(3), name="tanh")
+    found = json.loads(json.dumps(certificate.as_dict(), allow_nan=False))
+    assert found["passed"] is True
+    assert set(found) == {"passed", "float32", "float64", "comparisons"}
+    assert found["float64"]["max_relative_error"] == certificate.max_relative_error("float64")
+    assert len(found["comparisons"]) == len(DTYPES) * len(WITNESSES)
+    assert set(found["comparisons"][0]) == {"name", "dtype", "witness", "error", "tolerance", "passed"}
+
+
+def test_dtypes_and_witnesses_can_be_chosen(draw):
+    certificate = verify(pcacam_jax.Elementwise("relu", 3), draw.normal(3), dtypes=["float32"], witnesses=["forward"])
+    assert [(row.dtype, row.witness) for row in certificate.comparisons] == [("float32", "forward")]
+    assert set(certificate.as_dict()) == {"passed", "float32", "comparisons"}
+
+
+@pytest.mark.parametrize("outside", [False, True])
+def test_precision_is_restored(draw, outside):
+    with jax.enable_x64(outside):
+        verify(pcacam_jax.Elementwise("relu", 3), draw.normal(3))
+        assert jnp.zeros(1, float).dtype == ("float64" if outside else "float32")
+        with pytest.raises(pcacam_jax.InputError, match="x must have shape"):
+            verify(pcacam_jax.Elementwise("relu", 3), draw.normal(4))
+        assert jnp.zeros(1, float).dtype == ("float64" if outside else "float32")
+
+
+def test_progress_names_every_case():
+    seen = []
+    some = [(name, *case(name, "float32")) for name in ("flatten", "affine")]
+    assert certify(some, dtypes=["float32"], progress=seen.append).passed
+    assert seen == ["flatten", "affine"]
+
+
+def test_default_cases_hold_all_that_is_claimed():
+    found = {name: (stage, x) for name, stage, x in default_cases()}
+    for activation in ACTIVATIONS:
+        assert {f"activation {activation}", f"dense, {activation}"} <= set(found)
+    for kernel in KERNELS:
+        assert {f"SVM {kernel}, {form}" for form in ("binary", "pairs", "margins", "ovr")} <= set(found)
+    table2 = [name for name in found if name.startswith("Table 2")]
+    assert sorted(table2) == sorted(
+        f"Table 2: {target}, {activation}"
+        for target in ("PCA", "SVM linear", "SVM rbf")
+        for activation in ("sigmoid", "relu")
+    )
+    for activation in ("sigmoid", "relu"):
+        head, maps = found[f"full-size head, {activation}"]
+        assert head.in_shape == maps.shape == (7, 7, 512)
+        assert [len(names) for names in head.outputs.values()] == [10, 3, 10, 10]
+        assert {stage.activation for stage in head.dense.stages} == {activation}
+
+
+def test_the_six_closed_forms_are_certified(draw):
+    certificate = certify(table2_cases(draw), dtypes=["float64"])
+    assert certificate.passed
+    assert len(certificate.comparisons) == 6 * len(WITNESSES)
+
+
+def test_a_full_size_head_is_certified(draw):
+    head = draw.head((7, 7, 512), (40, 30, 20, 10), "sigmoid", support=300)
+    certificate = verify(head, draw.maps(7, 7, 512), witnesses=["reverse", "forward"])
+    assert certificate.passed
+    assert len(certificate.comparisons) == 4 * 2 * 2
+
+
+@pytest.mark.parametrize("shape", [(4, 6, 3), (5, 7, 2)])
+def test_beside_ties_every_pooled_window_has_one_maximum(shape):
+    maps = np.maximum(np.random.default_rng(0).normal(size=shape), 0).astype(np.float32)
+    maps[:2, :2] = 0
+    sizes = ((shape[0] // 2) * (shape[1] // 2) * shape[2], 4, 3)
+    draw = Draw(np.random.default_rng(1))
+    head = hybrid_head(draw.layers(*sizes), maps_shape=shape, pool=True, at=1)
+    point = np.asarray(off_ties(head, maps))
+    for i, j, k in np.ndindex(shape[0] // 2, shape[1] // 2, shape[2]):
+        window = np.sort(point[2 * i : 2 * i + 2, 2 * j : 2 * j + 2, k].ravel())
+        assert window[-1] - window[-2] > 0.9e-3 * max(1, maps.max())
+    assert np.abs(point - maps).max() < 1.1e-3 * max(1, maps.max())
+    assert verify(head, maps).passed
+
+
+def test_a_vanishing_jacobian_beside_a_large_value_passes(x64):
+    far = KernelExpansion(np.zeros((1, 2)), np.ones((1, 1)), np.full(1, 3.0), {"gamma": np.float64(1)}, "rbf")
+    assert verify(far, np.array([4.9, 0.0]), dtypes=["float64"]).passed
+    assert np.abs(jacobian(far, np.array([4.9, 0.0]))).max() > 0
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda stage, x: verify(np.sin, x), "expected a stage or a head to verify"),
+        (lambda stage, x: verify(type(stage), x), "expected a stage or a head to verify"),
+        (lambda stage, x: verify(stage, x, dtypes=["float16"]), "must be one of float32, float64; got 'float16'"),
+        (lambda stage, x: verify(stage, x, witnesses=["jvp"]), "must be one of reverse, forward, finite_difference"),
+        (lambda stage, x: verify(stage, x[:1]), r"x must have shape \(2,\); got \(1,\)"),
+        (lambda stage, x: verify(stage, x * np.nan), "x must be finite"),
+    ],
+)
+def test_what_cannot_be_verified_gets_a_sentence(call, sentence):
+    with pytest.raises((InputError, TypeError), match=sentence):
+        call(Dense(np.eye(2), np.zeros(2), "relu"), np.ones(2))
+
+
+def test_a_wrong_gradient_of_a_constant_fails_against_differences(monkeypatch):
+    monkeypatch.setitem(KERNELS, "rbf", KERNELS["rbf"]._replace(gradient=lambda s, v, gamma: 1e-3 * (s - s + 1)))
+    constant = KernelExpansion(np.zeros((1, 2)), np.ones((1, 1)), np.full(1, 3.0), {"gamma": np.float64(1)}, "rbf")
+    rows = verify(constant, np.array([100.0, 0.0])).comparisons
+    assert [row.witness for row in rows if row.passed] == []
