@@ -30,7 +30,7 @@ from pcacam_jax.data import Dataset, read_paper_set
 from pcacam_jax.fitting.config import FitConfig
 from pcacam_jax.fitting.estimators import fit_estimators
 from pcacam_jax.fitting.fit import features_of, train_on
-from pcacam_jax.fitting.out_of_core import in_batches
+from pcacam_jax.fitting.out_of_core import map_features
 from pcacam_jax.fitting.scores import macro_f1, memorising, score
 from pcacam_jax.reproduce.paper import CLASSIFIERS, TABLE3
 
@@ -121,7 +121,7 @@ def measure(dataset: Dataset, config: FitConfig, seeds: tuple[int, ...], progres
 def seed_scores(dataset: Dataset, config: FitConfig, maps: dict[str, np.ndarray], head: Any) -> dict[str, Any]:
     """Return macro F1 of every classifier on both parts, and what else tells why."""
     estimators = fit_estimators(head, maps["train"], dataset, config)
-    v = {part: in_batches(jax.vmap(estimators.head.components), own) for part, own in maps.items()}
+    v = {part: map_features(jax.vmap(estimators.head.components), own) for part, own in maps.items()}
     found = score(estimators, maps, dataset)
     truths = {"train": dataset.train.labels, "test": dataset.test.labels}
     halved: dict[str, Any] = {"C": config.cost, "gamma": 0.5}

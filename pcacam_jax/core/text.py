@@ -1,6 +1,6 @@
 """Values as words inside sentences."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,17 @@ def few(values: Sequence[Any] | np.ndarray) -> str:
     return ", ".join(map(str, values[:12])) + (", ..." if len(values) > 12 else "")
 
 
-def listed(names: list[str] | tuple[str, ...]) -> str:
-    """Return "A, B and C"."""
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names) if names else "none"
+def listed(names: Iterable[str]) -> str:
+    """Return "A, B and C", or "none" for no names."""
+    *others, last = [*names] or ["none"]
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def percent(share: float | None) -> str:
+    """Return a share as "81 %", or words where there is none."""
+    return "an undefined share" if share is None else f"{100 * share:.0f} %"
+
+
+def number(value: float | None) -> str:
+    """Return a number with two decimals, or "undefined"."""
+    return "undefined" if value is None else f"{value:.2f}"

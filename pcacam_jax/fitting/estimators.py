@@ -10,7 +10,7 @@ from sklearn.svm import SVC
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.data import Dataset
 from pcacam_jax.fitting.config import FitConfig
-from pcacam_jax.fitting.out_of_core import in_batches
+from pcacam_jax.fitting.out_of_core import map_features
 from pcacam_jax.fitting.training import TrainedHead
 from pcacam_jax.head.hybrid import HybridHead
 from pcacam_jax.scikit import from_sklearn, hybrid_head, pair_values, parity, svm_classifier
@@ -41,7 +41,7 @@ def fit_estimators(training: TrainedHead, maps: np.ndarray, dataset: Dataset, co
         "class_names": dataset.class_names,
     }
     trunk = hybrid_head(training.layers, **options).trunk
-    x_m = np.asarray(in_batches(jax.vmap(trunk), maps), np.float64)
+    x_m = np.asarray(map_features(jax.vmap(trunk), maps), np.float64)
     pca = fit_pca(x_m, config)
     v = pca.transform(x_m)
     parameters: dict[str, Any] = {"C": config.cost, "gamma": config.gamma}

@@ -25,7 +25,7 @@ from pcacam_jax.data import Dataset
 from pcacam_jax.fitting.config import FitConfig
 from pcacam_jax.fitting.estimators import check_components, fit_estimators
 from pcacam_jax.fitting.features import cached_features
-from pcacam_jax.fitting.out_of_core import in_batches, root_mean_square, take
+from pcacam_jax.fitting.out_of_core import map_features, root_mean_square, take
 from pcacam_jax.fitting.scores import score, warnings_of
 from pcacam_jax.fitting.training import Member, TrainedHead, divide, train_heads
 from pcacam_jax.head.hybrid import HybridHead
@@ -129,7 +129,7 @@ def _fitted(
     digest, maps, extracted = features
     with _timed(timings, "estimators"):
         estimators = fit_estimators(training, maps["train"], dataset, config)
-        components = {part: in_batches(jax.vmap(estimators.head.components), own) for part, own in maps.items()}
+        components = {part: map_features(jax.vmap(estimators.head.components), own) for part, own in maps.items()}
         scores = score(estimators, maps, dataset)
     doubts = warnings_of(estimators, scores, components["train"], dataset)
     for doubt in doubts:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from pcacam_jax.head.batches import batched
 from pcacam_jax.stages import MaxPool
 
 BLOCK_BYTES = 2**27
@@ -31,11 +32,10 @@ def take(maps: np.ndarray, rows: slice | np.ndarray) -> np.ndarray:
     return np.array(maps[rows], np.float32, copy=isinstance(rows, slice) or None)
 
 
-def in_batches(function: Callable[[Any], Any], maps: np.ndarray, size: int = 256) -> Any:
-    """Apply a batched function to all maps; the leaves of what it returns come back as NumPy arrays."""
-    compiled = jax.jit(function)
-    parts = [compiled(jnp.asarray(take(maps, slice(start, start + size)))) for start in range(0, len(maps), size)]
-    return jax.tree.map(lambda *leaves: np.concatenate([np.asarray(leaf) for leaf in leaves]), *parts)
+def map_features(function: Callable[[Any], Any], maps: np.ndarray, size: int = 256) -> Any:
+    """Apply a function of a batch to all maps; return the leaves of the concatenated result as NumPy arrays."""
+    result = batched(jax.jit(function), maps, min(len(maps), size), np.float32, read=take)
+    return jax.tree.map(np.asarray, result)
 
 
 class Source:

@@ -10,7 +10,7 @@ from sklearn.svm import SVC
 
 from pcacam_jax.data import Dataset
 from pcacam_jax.fitting.estimators import Estimators
-from pcacam_jax.fitting.out_of_core import in_batches
+from pcacam_jax.fitting.out_of_core import map_features
 
 NEARLY_ALL = 0.9
 """Share of the training images among the support vectors from which on an SVM may have memorised."""
@@ -26,7 +26,7 @@ MOST_ROWS = 1000
 def score(estimators: Estimators, maps: dict[str, np.ndarray], dataset: Dataset) -> dict[str, Any]:
     """Return macro F1 on both parts for the CNN and every SVM, with what else is to be known of the SVMs."""
     truth = {"train": dataset.train.labels, "test": dataset.test.labels}
-    predicted = {part: in_batches(jax.vmap(estimators.head.predict), own) for part, own in maps.items()}
+    predicted = {part: map_features(jax.vmap(estimators.head.predict), own) for part, own in maps.items()}
     scores: dict[str, Any] = {
         name: {f"{part}_f1": macro_f1(truth[part], predicted[part][name]) for part in maps}
         for name in ("cnn", *estimators.svms)

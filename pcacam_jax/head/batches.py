@@ -105,10 +105,25 @@ def in_dtype(dtype: Any) -> Callable[[Array], Array]:
     return lambda leaf: leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
 
 
-def batched(function: Callable[[Array], Any], maps: Any, size: int, dtype: Any) -> Any:
-    """Apply a batched function to checked maps, ``size`` examples at a time, and join what it returns."""
+def batched(
+    function: Callable[[Array], Any],
+    maps: Any,
+    size: int,
+    dtype: Any,
+    *,
+    read: Callable[[Any, slice], Any] = operator.getitem,
+) -> Any:
+    """Apply a compiled function of a batch to all maps and concatenate the results.
+
+    Args:
+        function: maps (size, h, w, K) to a pytree of arrays whose first axis has length ``size``.
+        maps: (B, h, w, K), in memory or memory-mapped.
+        size: examples per batch; the last batch is padded, so the function is compiled once.
+        dtype: of the batches.
+        read: returns the rows of ``maps`` in a slice.
+    """
     parts = []
     for start in range(0, len(maps), size):
-        batch = checked_batch(maps[start : start + size], dtype, start)
+        batch = checked_batch(read(maps, slice(start, start + size)), dtype, start)
         parts.append(function(filled(batch, size)))
     return jax.tree.map(lambda *leaves: jnp.concatenate(leaves)[: len(maps)], *parts)

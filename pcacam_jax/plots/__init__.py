@@ -3,11 +3,11 @@
 Nothing here touches pyplot, so the functions work without a display and no figure outlives its last reference.
 """
 
-from pcacam_jax.plots.component_panels import Side, component_cards, signed_overlay
+from pcacam_jax.plots.component_panels import Side, component_cards
 from pcacam_jax.plots.curves import component_weights, contribution_ratios, influence_curve, learning_curve
 from pcacam_jax.plots.evidence_panels import Witnesses, decision_evidence
 from pcacam_jax.plots.feature_scatter import feature_space
-from pcacam_jax.plots.heatmaps import colour_bar, image, overlay, overlay_pair, unknown
+from pcacam_jax.plots.heatmaps import colour_bar, image, overlay, overlay_pair, signed_overlay, unknown
 from pcacam_jax.plots.panels import explanation_panel, paper_grid
 from pcacam_jax.plots.png import save
 

@@ -9,22 +9,15 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure, SubFigure
-from matplotlib.image import AxesImage
 from numpy.typing import ArrayLike
 
 from pcacam_jax.core.checks import InputError
-from pcacam_jax.plots.heatmaps import LUMINANCE, SMALL
+from pcacam_jax.plots.heatmaps import SMALL, signed_overlay, signed_scale
 from pcacam_jax.plots.heatmaps import image as draw_image
-from pcacam_jax.plots.inputs import check_count, numbers, picture
+from pcacam_jax.plots.inputs import check_count, numbers
 from pcacam_jax.plots.panels import CELL
 
-SIGNED_COLOURS = LinearSegmentedColormap.from_list(
-    "signed", ["#c4e6ff", "#3f9be0", "#0f4677", "#000000", "#7d3200", "#e8761a", "#ffe3b8"]
-)
 NOTE = (
     "Below each image its map $L_r$: orange where the component is locally raised, blue where it is lowered, black "
     "where neither.\nEach map has its own scale, whose end stands below it. The sign is local: an image with a large "
@@ -73,35 +66,6 @@ def component_cards(cards: Sequence[tuple[Side, Side]], ratios: ArrayLike) -> Fi
     return figure
 
 
-def signed_overlay(
-    axes: Axes, image: ArrayLike, heatmap: ArrayLike, *, maximum: float, alpha: float = 0.7
-) -> AxesImage:
-    """Draw a signed map over a grey picture, orange above zero and blue below, and return the mappable.
-
-    Args:
-        axes: where to draw.
-        image: (H, W, 3) uint8.
-        heatmap: (h, w), spread bilinearly over the extent of the picture.
-        maximum: the magnitude of the brightest colours; maps to be compared share it.
-        alpha: weight of the map against the picture, 0 to 1.
-
-    Raises:
-        InputError: wrong shapes, values that are not finite, or ``maximum`` below the map's own.
-    """
-    pixels, heat = picture(image), numbers("heatmap", heatmap, ("h", "w"))
-    if np.abs(heat).max() > maximum * (1 + 1e-6):
-        raise InputError(
-            f"maximum must be at least the largest magnitude of the heatmap, {np.abs(heat).max():g}; got {maximum:g}."
-        )
-    height, width = pixels.shape[:2]
-    grey = (pixels @ LUMINANCE).round().astype(np.uint8)
-    draw_image(axes, np.repeat(grey[..., None], 3, axis=2))
-    top, extent = maximum or 1, (-0.5, width - 0.5, height - 0.5, -0.5)
-    return axes.imshow(
-        heat, cmap=SIGNED_COLOURS, vmin=-top, vmax=top, alpha=alpha, extent=extent, interpolation="bilinear"
-    )
-
-
 def _side(half: SubFigure, side: Side, component: int) -> None:
     panels = half.subplots(2, len(side.images), squeeze=False)
     for n, (above, below) in enumerate(panels.T):
@@ -118,14 +82,7 @@ def _side(half: SubFigure, side: Side, component: int) -> None:
 def _foot(foot: SubFigure) -> None:
     """Draw the one colour bar, in shares of each map's own scale, and the note."""
     foot.supxlabel(NOTE, x=0.01, ha="left", fontsize=SMALL)
-    bar = foot.colorbar(
-        ScalarMappable(Normalize(-1, 1), SIGNED_COLOURS),
-        cax=foot.add_axes((0.3, 0.72, 0.4, 0.14)),
-        orientation="horizontal",
-    )
-    bar.set_ticks([-1, 0, 1], labels=["lowers $v_r$", "0", "raises $v_r$"])
-    bar.ax.tick_params(labelsize=SMALL, length=2, pad=1)
-    bar.outline.set_linewidth(0.4)
+    signed_scale(foot, (0.3, 0.72, 0.4, 0.14), ("lowers $v_r$", "raises $v_r$"))
 
 
 def _checked(name: str, side: Side, count: int) -> Side:

@@ -10,14 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
 from matplotlib.figure import Figure, SubFigure
 from numpy.typing import ArrayLike
 
 from pcacam_jax.core.checks import InputError
-from pcacam_jax.plots.component_panels import SIGNED_COLOURS, signed_overlay
-from pcacam_jax.plots.heatmaps import SMALL
+from pcacam_jax.plots.heatmaps import SMALL, signed_overlay, signed_scale
 from pcacam_jax.plots.heatmaps import image as draw_image
 from pcacam_jax.plots.inputs import check_count, numbers, positive_number
 from pcacam_jax.plots.panels import CELL
@@ -160,14 +157,7 @@ def _foot(foot: SubFigure, with_distance: bool) -> None:
     note = NOTE + (DISTANCE_NOTE if with_distance else "")
     inches = foot.get_figure(root=True).get_size_inches()[0]
     foot.supxlabel(textwrap.fill(note, int(21 * inches)), x=0.01, ha="left", fontsize=SMALL)
-    bar = foot.colorbar(
-        ScalarMappable(Normalize(-1, 1), SIGNED_COLOURS),
-        cax=foot.add_axes((0.3, 0.85, 0.4, 0.09)),
-        orientation="horizontal",
-    )
-    bar.set_ticks([-1, 0, 1], labels=["lowers the score", "0", "raises the score"])
-    bar.ax.tick_params(labelsize=SMALL, length=2, pad=1)
-    bar.outline.set_linewidth(0.4)
+    signed_scale(foot, (0.3, 0.85, 0.4, 0.09), ("lowers the score", "raises the score"))
 
 
 def _checked(witnesses: Witnesses, shape: tuple[int, ...]) -> Witnesses:

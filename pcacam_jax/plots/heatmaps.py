@@ -12,6 +12,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colorbar import Colorbar
+from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.figure import SubFigure
 from matplotlib.image import AxesImage
 from numpy.typing import ArrayLike
 
@@ -19,6 +21,10 @@ from pcacam_jax.core.checks import InputError
 from pcacam_jax.plots.inputs import numbers, picture
 
 COLOUR_MAP = "inferno"
+SIGNED_COLOURS = LinearSegmentedColormap.from_list(
+    "signed", ["#c4e6ff", "#3f9be0", "#0f4677", "#000000", "#7d3200", "#e8761a", "#ffe3b8"]
+)
+"""Zero is black, so that brightness is evidence; orange and blue are told apart by colour-blind readers."""
 LUMINANCE = np.array([0.299, 0.587, 0.114])
 SMALL = 7
 
@@ -123,10 +129,54 @@ def colour_bar(axes: Axes, mappable: AxesImage) -> Colorbar:
     bar = axes.figure.colorbar(opaque, cax=axes.inset_axes((1.04, 0, 0.06, 1)))
     ticks = [0, maximum / 2, maximum]
     bar.set_ticks(ticks, labels=[f"{tick / 10.0**exponent:.3g}" for tick in ticks], minor=False)
-    bar.ax.tick_params(labelsize=SMALL, length=2, pad=1)
-    bar.outline.set_linewidth(0.4)
+    _thin(bar)
     if exponent:
         bar.set_label(rf"$\times\,10^{{{exponent}}}$", fontsize=SMALL, labelpad=3)
+    return bar
+
+
+def signed_overlay(
+    axes: Axes, image: ArrayLike, heatmap: ArrayLike, *, maximum: float, alpha: float = 0.7
+) -> AxesImage:
+    """Draw a signed map over a grey picture, orange above zero and blue below, and return the mappable.
+
+    Args:
+        axes: where to draw.
+        image: (H, W, 3) uint8.
+        heatmap: (h, w), spread bilinearly over the extent of the picture.
+        maximum: the magnitude of the brightest colours; maps to be compared share it.
+        alpha: weight of the map against the picture, 0 to 1.
+
+    Raises:
+        InputError: wrong shapes, values that are not finite, or ``maximum`` below the map's own.
+    """
+    pixels, heat = picture(image), numbers("heatmap", heatmap, ("h", "w"))
+    if np.abs(heat).max() > maximum * (1 + 1e-6):
+        raise InputError(
+            f"maximum must be at least the largest magnitude of the heatmap, {np.abs(heat).max():g}; got {maximum:g}."
+        )
+    height, width = pixels.shape[:2]
+    grey = (pixels @ LUMINANCE).round().astype(np.uint8)
+    axes.imshow(grey, cmap="gray", vmin=0, vmax=255)
+    _framed(axes, "")
+    top, extent = maximum or 1, (-0.5, width - 0.5, height - 0.5, -0.5)
+    return axes.imshow(
+        heat, cmap=SIGNED_COLOURS, vmin=-top, vmax=top, alpha=alpha, extent=extent, interpolation="bilinear"
+    )
+
+
+def signed_scale(foot: SubFigure, place: tuple[float, float, float, float], ends: tuple[str, str]) -> Colorbar:
+    """Draw one horizontal colour bar for signed maps that each have a scale of their own, and name its two ends."""
+    bar = foot.colorbar(
+        ScalarMappable(Normalize(-1, 1), SIGNED_COLOURS), cax=foot.add_axes(place), orientation="horizontal"
+    )
+    bar.set_ticks([-1, 0, 1], labels=[ends[0], "0", ends[1]])
+    return _thin(bar)
+
+
+def _thin(bar: Colorbar) -> Colorbar:
+    bar.ax.tick_params(labelsize=SMALL, length=2, pad=1)
+    bar.outline.set_linewidth(0.4)
     return bar
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from pcacam_jax.core.text import listed, number, percent
 from pcacam_jax.reports.figures import TITLES
 
 
@@ -28,17 +29,17 @@ def _classifier(title: str, own: dict[str, Any]) -> list[str]:
     cnn, components = own["cnn"], own["components"]
     most = max(components, key=lambda part: part["share"] or 0)
     return [
-        f"The {title}'s map correlates {_number(cnn['correlation']['mean'])} on average with the CNN's Grad-CAM "
-        f"({_number(cnn['chance']['mean'])} with that of another image) and is similar to it on "
-        f"{_percent(cnn['correlation']['alike'])} of the images; both predict the same class on "
-        f"{_percent(cnn['same_class'])}. Before ReLU the two maps point against each other on "
-        f"{_percent(cnn['opposed'])}: what raises one score lowers the other.",
+        f"The {title}'s map correlates {number(cnn['correlation']['mean'])} on average with the CNN's Grad-CAM "
+        f"({number(cnn['chance']['mean'])} with that of another image) and is similar to it on "
+        f"{percent(cnn['correlation']['alike'])} of the images; both predict the same class on "
+        f"{percent(cnn['same_class'])}. Before ReLU the two maps point against each other on "
+        f"{percent(cnn['opposed'])}: what raises one score lowers the other.",
         f"The {title}'s decisions are read from {_each(components, 'share')}; one component gives more than all others "
-        f"together on {_percent(own['dominated'])} of the images ({_each(components, 'dominates')}).",
+        f"together on {percent(own['dominated'])} of the images ({_each(components, 'dominates')}).",
         f"The {title}'s map is similar to that of at least one component, on the side that the decision reads, on "
-        f"{_percent(own['alike_a_component'])} of the images, and of several at once on "
-        f"{_percent(own['alike_several'])}: with component {most['component']}, which has the largest share, it "
-        f"correlates {_number(most['read']['mean'])} on average ({_number(most['chance']['mean'])} with that of "
+        f"{percent(own['alike_a_component'])} of the images, and of several at once on "
+        f"{percent(own['alike_several'])}: with component {most['component']}, which has the largest share, it "
+        f"correlates {number(most['read']['mean'])} on average ({number(most['chance']['mean'])} with that of "
         "another image).",
         _inference(title, own),
         _zeros(title, own),
@@ -50,14 +51,14 @@ def _inference(title: str, own: dict[str, Any]) -> str:
     told = [part for part in own["components"] if part["dominates_where_alike"] is not None]
     if not told or own["dominant_is_most_alike"] is None:
         return ""
-    listed = _list(
-        f"{_percent(part['dominates_where_alike'])} for component {part['component']} "
-        f"(on all images {_percent(part['dominates'])})"
+    shares = listed(
+        f"{percent(part['dominates_where_alike'])} for component {part['component']} "
+        f"(on all images {percent(part['dominates'])})"
         for part in told
     )
     return (
-        f"Where the {title}'s map is similar to a component's, that component dominates the decision on {listed}; the "
-        f"component of largest share has the most similar map on {_percent(own['dominant_is_most_alike'])}."
+        f"Where the {title}'s map is similar to a component's, that component dominates the decision on {shares}; the "
+        f"component of largest share has the most similar map on {percent(own['dominant_is_most_alike'])}."
     )
 
 
@@ -72,15 +73,15 @@ def _zeros(title: str, own: dict[str, Any]) -> str:
 def _pair(own: dict[str, Any]) -> str:
     first, second = own["components"]
     return (
-        f"Components {first} and {second} look at different regions on {_percent(own['differ'])} of the images, where "
+        f"Components {first} and {second} look at different regions on {percent(own['differ'])} of the images, where "
         "no side of one is similar to a side of the other; with the map of another image it is "
-        f"{_percent(own['chance'])}."
+        f"{percent(own['chance'])}."
     )
 
 
 def _signs(components: list[dict[str, Any]]) -> str:
-    listed = _list(f"{_percent(own['disagree'])} for component {own['component']}" for own in components)
-    return f"A map that pushes up on the whole comes with a negative value, or the reverse, on {listed}."
+    shares = listed(f"{percent(own['disagree'])} for component {own['component']}" for own in components)
+    return f"A map that pushes up on the whole comes with a negative value, or the reverse, on {shares}."
 
 
 def _sides(classes: list[dict[str, Any]], r: int) -> str:
@@ -89,22 +90,9 @@ def _sides(classes: list[dict[str, Any]], r: int) -> str:
     above = [f"{name} ({mean:+.2g})" for mean, name in means if mean > 0]
     below = [f"{name} ({mean:+.2g})" for mean, name in reversed(means) if mean <= 0]
     sides = {"positive": above, "negative": below}
-    told = [f"{sign} on average for {_list(names)}" for sign, names in sides.items() if names]
+    told = [f"{sign} on average for {listed(names)}" for sign, names in sides.items() if names]
     return f"Component {r + 1} is {'; '.join(told)}." if told else ""
 
 
 def _each(components: list[dict[str, Any]], key: str) -> str:
-    return _list(f"component {own['component']} to {_percent(own[key])}" for own in components)
-
-
-def _list(parts: Any) -> str:
-    *most, last = parts
-    return f"{', '.join(most)} and {last}" if most else last
-
-
-def _percent(share: float | None) -> str:
-    return "an undefined share" if share is None else f"{100 * share:.0f} %"
-
-
-def _number(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.2f}"
+    return listed(f"component {own['component']} to {percent(own[key])}" for own in components)

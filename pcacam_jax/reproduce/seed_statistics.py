@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pcacam_jax.core.text import number, percent
 from pcacam_jax.reproduce.claim import mean_and_spread, spread_text
 from pcacam_jax.reproduce.outcome import Outcome
 from pcacam_jax.reproduce.paper import CLASSIFIERS
@@ -34,8 +35,9 @@ class Likeness(NamedTuple):
 
     def words(self) -> str:
         """Return the numbers that :attr:`holds` looks at."""
-        numbers = ("undefined" if own is None else f"{own:.2f}" for own in (self.correlation, self.chance))
-        return "alike on {}, correlation {}, by chance {}".format(share_of(self.alike), *numbers)
+        return (
+            f"alike on {share_of(self.alike)}, correlation {number(self.correlation)}, by chance {number(self.chance)}"
+        )
 
 
 def over_seeds(outcome: Outcome, pick: Callable[[dict[str, Any]], float | None]) -> list[float]:
@@ -53,14 +55,14 @@ def text(values: list[float]) -> str:
     return spread_text(values, 2) if values else "-"
 
 
-def percent(values: list[float]) -> str:
+def mean_percent(values: list[float]) -> str:
     """Return "81 %", the mean over seeds, or a dash."""
-    return f"{100 * mean_and_spread(values)[0]:.0f} %" if values else "-"
+    return percent(mean(values)) if values else "-"
 
 
 def share_of(share: float | None) -> str:
-    """Return "81% of the images"."""
-    return "an undefined share of the images" if share is None else f"{share:.0%} of the images"
+    """Return "81 % of the images"."""
+    return f"{percent(share)} of the images"
 
 
 def with_cnn(outcome: Outcome, svm: str, key: str, measure: str = "mean") -> list[float]:

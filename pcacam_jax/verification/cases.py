@@ -92,6 +92,8 @@ def vector_cases(draw: "Draw") -> Iterable[Case]:
     yield "side by side", Parallel((Chain((Normalise("l2", 6), draw.pca(6, 2))), Take((5, 1), 6))), draw.normal(6)
     yield "classifier, argmax", Classifier(quadratic), draw.normal(6)
     yield "classifier, sign", Classifier(draw.pca(6, 1), "sign"), draw.normal(6)
+    logarithms = Chain((draw.pca(6, 3), Elementwise("log_sigmoid", 3)))
+    yield "classifier, rounded", Classifier(logarithms, "rounded"), draw.normal(6)
 
 
 def table2_cases(draw: "Draw") -> Iterable[Case]:

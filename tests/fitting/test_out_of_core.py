@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from pcacam_jax.fitting import out_of_core
-from pcacam_jax.fitting.out_of_core import Source, in_batches, root_mean_square, take
+from pcacam_jax.fitting.out_of_core import Source, map_features, root_mean_square, take
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def test_rows_come_as_float32_in_memory(mapped, rows):
 
 
 def test_batches_of_a_function_are_joined(mapped):
-    ours = in_batches(lambda own: {"sum": own.sum(axis=(1, 2, 3)), "first": own[:, 0]}, mapped, size=5)
+    ours = map_features(lambda own: {"sum": own.sum(axis=(1, 2, 3)), "first": own[:, 0]}, mapped, size=5)
     whole = np.array(mapped, np.float32)
     np.testing.assert_allclose(ours["sum"], whole.sum(axis=(1, 2, 3)), rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(ours["first"], whole[:, 0])

@@ -72,7 +72,7 @@ def test_arrays_of_every_shape_there_and_back(tmp_path):
 def whole(tmp_path):
     """The path and the bytes of a good file."""
     path = tmp_path / "stage.safetensors"
-    save(path, cases.case("classifier, rbf", "float32")[0])
+    save(path, cases.case("SVM rbf, margins", "float32")[0])
     return path, path.read_bytes()
 
 
@@ -163,7 +163,7 @@ def as_schema_1(stage):
 LATER = ("relative", "spaces")
 
 
-@pytest.mark.parametrize("name", ["head", "classifier, rbf", "trunk", "decision"])
+@pytest.mark.parametrize("name", ["head", "SVM rbf, margins", "trunk", "decision"])
 def test_a_file_of_the_first_schema_is_read(name, tmp_path):
     stage = cases.network().head if name == "head" else cases.case(name, "float32")[0]
     arrays, metadata = as_schema_1(stage)
@@ -172,7 +172,7 @@ def test_a_file_of_the_first_schema_is_read(name, tmp_path):
 
 
 def test_fields_may_be_absent_in_the_first_schema_only(tmp_path):
-    arrays, metadata = as_schema_1(cases.case("classifier, rbf", "float32")[0])
+    arrays, metadata = as_schema_1(cases.case("SVM rbf, margins", "float32")[0])
     write_arrays(tmp_path / "old.safetensors", arrays, metadata | {"schema": "2"})
     with pytest.raises(InputError, match="KernelExpansion, lacks its field 'relative'"):
         restore(tmp_path / "old.safetensors")
@@ -296,7 +296,7 @@ def test_a_folder_is_no_place_for_a_stage(tmp_path):
         with pytest.raises(
             InputError, match=r"is a folder; give the path of a file in it, such as .*/head\.safetensors"
         ):
-            save(folder, cases.case("affine", "float32")[0])
+            save(folder, cases.case("PCA", "float32")[0])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -317,7 +317,7 @@ def test_a_writer_that_fails_midway_leaves_the_old_file(whole, monkeypatch):
 
     monkeypatch.setattr(safetensors.numpy, "save_file", half)
     with pytest.raises(OSError, match="disk full"):
-        save(path, cases.case("affine", "float32")[0])
+        save(path, cases.case("PCA", "float32")[0])
     assert path.read_bytes() == content
     assert [own.name for own in path.parent.iterdir()] == [path.name]
 

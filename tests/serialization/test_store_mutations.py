@@ -23,10 +23,10 @@ README = Path(__file__).parents[2] / "README.md"
 MANY = 3000
 """As many are refused, says the README."""
 LEAST = {
-    ("damaged", "classifier, rbf"): 225, ("damaged", "trunk"): 225, ("damaged", "ovr"): 110, ("damaged", "head"): 240,
-    ("structures", "classifier, rbf"): 340, ("structures", "trunk"): 650, ("structures", "ovr"): 50,
+    ("damaged", "SVM rbf, margins"): 225, ("damaged", "trunk"): 225, ("damaged", "ovr"): 110, ("damaged", "head"): 240,
+    ("structures", "SVM rbf, margins"): 340, ("structures", "trunk"): 650, ("structures", "ovr"): 50,
     ("structures", "head"): 1100,
-    ("arrays", "classifier, rbf"): 40, ("arrays", "trunk"): 40, ("arrays", "head"): 180,
+    ("arrays", "SVM rbf, margins"): 40, ("arrays", "trunk"): 40, ("arrays", "head"): 180,
 }  # fmt: skip
 """How many different files each test sees refused at least; the versions that a file names move a few."""
 
@@ -67,7 +67,7 @@ def small_head():
 
 @pytest.fixture(scope="module")
 def stages():
-    found = {name: cases.case(name, "float32")[0] for name in ("classifier, rbf", "trunk", "ovr")}
+    found = {name: cases.case(name, "float32")[0] for name in ("SVM rbf, margins", "trunk", "ovr")}
     return {**found, "head": small_head()}
 
 
@@ -128,7 +128,7 @@ def forged_headers(content):
         yield f"the header {forged[:9]!r}...", reheaded(content, forged)
 
 
-@pytest.mark.parametrize("name", ["classifier, rbf", "trunk", "ovr", "head"])
+@pytest.mark.parametrize("name", ["SVM rbf, margins", "trunk", "ovr", "head"])
 def test_damaged_files_are_refused(name, stages, tmp_path):
     content = bytes_of_a(stages[name], tmp_path / "a.safetensors")
     random = np.random.default_rng(0)
@@ -196,7 +196,7 @@ def spread(count, few):
     return sorted(set(np.linspace(0, count - 1, few).astype(int)))
 
 
-@pytest.mark.parametrize(("name", "few"), [("classifier, rbf", 99), ("trunk", 99), ("ovr", 99), ("head", 60)])
+@pytest.mark.parametrize(("name", "few"), [("SVM rbf, margins", 99), ("trunk", 99), ("ovr", 99), ("head", 60)])
 def test_forged_structures_are_refused(name, few, stages, tmp_path):
     path = tmp_path / "a.safetensors"
     save(path, stages[name])
@@ -262,7 +262,7 @@ def forged_arrays(arrays):
     yield "one too many", {**arrays, "extra": np.ones(3, np.float32)}
 
 
-@pytest.mark.parametrize("name", ["classifier, rbf", "trunk", "head"])
+@pytest.mark.parametrize("name", ["SVM rbf, margins", "trunk", "head"])
 def test_forged_arrays_are_refused(name, stages, tmp_path):
     path = tmp_path / "a.safetensors"
     save(path, stages[name])

@@ -65,7 +65,7 @@ def test_head_gives_a_dictionary_whatever_the_names_order(dtype):
 
 
 def test_users_jit_and_vmap_work(dtype):
-    stage, x = case("pairs, rbf", dtype)
+    stage, x = case("SVM rbf, pairs", dtype)
     batch = jnp.stack([x, x + 1, x - 1])
     for backend in cases.BACKENDS:
         found = jax.jit(jax.vmap(lambda v: jacobian(stage, v, backend=backend)))(batch)  # noqa: B023

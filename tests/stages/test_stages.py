@@ -16,6 +16,7 @@ from pcacam_jax.core.numerics import DIFFERENCE_TOLERANCES, TOLERANCES, relative
 from pcacam_jax.serialization.schema import PARTS
 from pcacam_jax.stages.classifier import RULES
 from pcacam_jax.stages.jacobian import BACKENDS
+from pcacam_jax.verification.cases import Draw, stage_cases
 
 # --- what the library says, all of it compiled once a case ------------------------------------------------------------
 
@@ -101,7 +102,8 @@ def test_flattening_keeps_everything(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["flatten", "max-pool", "classifier, rbf", "normalise, max", "softmax, log", "parallel, nested"]
+    "name",
+    ["flatten", "2 x 2 max-pool", "SVM rbf, margins", "normalisation, max", "softmax, logarithm", "parallel, nested"],
 )
 def test_by_products_go_through_jit_and_vmap(name):
     stage, x = case(name, "float32")
@@ -129,9 +131,14 @@ def names_of(parts, kind, field):
     return {getattr(part, field) for part in parts if isinstance(part, kind)}
 
 
+def test_the_certificate_covers_every_stage_that_a_file_may_hold():
+    names = [name for name, _, _ in stage_cases(Draw(np.random.default_rng(0)))]
+    parts = [part for name in names for part in parts_of(case(name, "float32")[0])]
+    assert {type(part).__name__ for part in parts} | {"HybridHead"} == set(PARTS)
+
+
 def test_cases_cover_every_table():
     parts = [part for name in cases.NAMES for part in parts_of(case(name, "float32")[0])]
-    assert {type(part).__name__ for part in parts} | {"HybridHead"} == set(PARTS)
     assert names_of(parts, pcacam_jax.Elementwise, "name") == set(stages.ACTIVATIONS) == set(truth.ACTIVATIONS)
     assert names_of(parts, pcacam_jax.Dense, "activation") == set(stages.ACTIVATIONS)
     assert names_of(parts, pcacam_jax.KernelExpansion, "kernel") == set(stages.KERNELS) == set(truth.KERNELS)

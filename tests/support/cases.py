@@ -1,4 +1,4 @@
-"""Every stage once, and one small fitted network: what the conformance tests run over."""
+"""The certificate's cases with hard points beside them, and one small fitted network, for the conformance tests."""
 
 import functools
 import itertools
@@ -17,33 +17,26 @@ from sklearn.svm import SVC
 from pcacam_jax import (
     Affine,
     Chain,
+    Classifier,
     Dense,
-    Elementwise,
     Flatten,
+    GlobalAverage,
     HybridHead,
     KernelExpansion,
     MaxPool,
+    Normalise,
     OvrDecision,
     PairwiseMargins,
+    Parallel,
+    Power,
     Scaling,
+    Softmax,
     SVMClassifier,
+    Take,
     from_sklearn,
     hybrid_head,
 )
-from pcacam_jax.stages import (
-    ACTIVATIONS,
-    KERNELS,
-    NORMS,
-    Classifier,
-    DiagonalQuadratic,
-    GlobalAverage,
-    Normalise,
-    Power,
-    Quadratic,
-    Softmax,
-    Take,
-)
-from pcacam_jax.stages.parallel import Parallel
+from pcacam_jax.verification.cases import Draw, stage_cases
 
 BACKENDS = ("closed_form", "reverse", "forward", "finite_difference")
 METHODS = ("gradcam",)
@@ -58,73 +51,42 @@ KINKS = ("max-pool, ties", "normalise, l1, with a zero", "normalise, max, ties",
 
 
 def build() -> Iterator[tuple[str, Any, np.ndarray]]:
-    """Yield (name, stage, point), all numbers in float64."""
+    """Yield (name, stage, point) of every stage, as the certificate has them, then of the hard points."""
     rng = np.random.default_rng(7)
+    yield from stage_cases(Draw(rng))
+    yield from hard_points(rng)
+
+
+def hard_points(rng: np.random.Generator) -> Iterator[tuple[str, Any, np.ndarray]]:
+    """Yield stages at kinks, at the limits of their parameters, and nested in one another."""
     normal = lambda *shape: rng.normal(size=shape)  # noqa: E731
-    for name in ACTIVATIONS:
-        draw = (lambda *shape: abs(normal(*shape))) if name == "log" else normal
-        yield f"activation, {name}", Elementwise(name, 7), 2 * draw(7)
-        yield f"dense, {name}", Dense(draw(6, 5), draw(5), name), draw(6)
-    yield "flatten", Flatten((2, 3, 4)), normal(2, 3, 4)
-    yield "max-pool", MaxPool((4, 6, 3)), normal(4, 6, 3)
     yield "max-pool, odd", MaxPool((5, 3, 2)), normal(5, 3, 2)
     yield "max-pool, ties", MaxPool((4, 5, 3)), rng.integers(0, 2, (4, 5, 3)).astype(float)
-    yield "affine", Affine(normal(3, 5), normal(5), normal(3)), normal(5)
-    yield "scaling", Scaling(normal(5), normal(5)), normal(5)
-    yield from vector_stages(normal)
-    yield "margins, 2 classes", PairwiseMargins(2), normal(1)
-    yield "margins, 4 classes", PairwiseMargins(4), normal(6)
-    yield "ovr", OvrDecision(4), normal(6)
-
-    machines = functools.partial(expansion, normal)
-    for kernel in KERNELS:
-        yield f"pairs, {kernel}", machines(6, kernel), normal(3)
-        yield f"classifier, {kernel}", SVMClassifier(machines(6, kernel), 4), normal(3)
-    scaled = Chain((Scaling(normal(3), normal(3)), machines(1, "rbf")))
-    yield "classifier of two", SVMClassifier(scaled, 2), normal(3)
-    yield "decision", Chain((machines(3, "linear"), OvrDecision(3))), normal(3)
-    for degree in (0, 1, 2, 2.5):
-        yield f"poly, degree {degree}", expansion(lambda *shape: abs(normal(*shape)), 2, "poly", degree), abs(normal(3))
-    yield "classifier of scores", Classifier(Affine(normal(4, 3), normal(3), normal(4))), normal(3)
-    yield (
-        "classifier of one score",
-        Classifier(Chain((Scaling(normal(3), normal(3)), machines(1, "poly"))), "sign"),
-        normal(3),
-    )
-    voter = SVMClassifier(machines(3, "sigmoid"), 3)
-    yield "classifier with a voter", Classifier(Chain((voter.pairs, OvrDecision(3))), voter=voter), normal(3)
-    layers = (Dense(normal(8, 6), normal(6), "gelu"), Dense(normal(6, 4), normal(4), "sigmoid"))
-    yield "trunk", Chain((MaxPool((5, 4, 2)), Flatten((2, 2, 2)), *layers)), normal(5, 4, 2)
-    x, labels = normal(40, 5), rng.integers(0, 3, 40)
-    for estimator in (PCA(3, whiten=True), make_pipeline(StandardScaler(), PCA(2), SVC())):
-        with jax.enable_x64(True):
-            stage = from_sklearn(estimator.fit(x, labels))
-        yield f"scikit-learn, {type(estimator).__name__}", stage, x[0]
-    logarithms = Chain((Affine(normal(3, 4), normal(4), normal(3)), Elementwise("log_sigmoid", 3)))
-    yield "classifier of rounded probabilities", Classifier(logarithms, "rounded"), normal(4)
-
-
-def vector_stages(normal: Callable[..., Any]) -> Iterator[tuple[str, Any, np.ndarray]]:
-    """Yield what selects, normalises, transforms and scores vectors, and what joins such stages."""
-    yield "take", Take((4, 0, 4, 1), 5), normal(5)
-    yield "global average", GlobalAverage((2, 3, 4)), normal(2, 3, 4)
-    for norm in NORMS:
-        yield f"normalise, {norm}", Normalise(norm, 5), normal(5)
     yield "normalise, l1, with a zero", Normalise("l1", 3), np.array([-1.0, 0.0, 3.0])
     yield "normalise, max, ties", Normalise("max", 4), np.array([1.0, -2.0, 2.0, 0.5])
     yield "normalise, l2, zeros", Normalise("l2", 3), np.zeros(3)
     powers = np.array([-1.5, 0, 0.4, 1, 2, 3.1, 1e-4, 2 - 1e-4])
-    yield "power, yeo-johnson, above 0", Power(powers, "yeo-johnson"), abs(normal(8))
-    yield "power, yeo-johnson, below 0", Power(powers, "yeo-johnson"), -abs(normal(8))
     yield "power, yeo-johnson, at 0", Power(powers, "yeo-johnson"), np.zeros(8)
-    yield "power, box-cox", Power(powers, "box-cox"), abs(normal(8))
-    for log in (False, True):
-        yield f"softmax{', log' * log}", Softmax(5, log), 2 * normal(5)
+    yield "power, yeo-johnson, below 0", Power(powers, "yeo-johnson"), -abs(normal(8))
+    yield "power, box-cox, near its limits", Power(powers, "box-cox"), abs(normal(8))
     yield "softmax of one", Softmax(1), normal(1)
-    yield "quadratic", Quadratic(normal(3, 2, 4), normal(3, 4), normal(3)), normal(4)
-    yield "diagonal quadratic", DiagonalQuadratic(np.exp(normal(3, 4)), normal(3, 4), normal(3)), normal(4)
+    yield "margins, 2 classes", PairwiseMargins(2), normal(1)
+    yield "ovr", OvrDecision(4), normal(6)
+    for degree in (0, 1, 2, 2.5):
+        yield f"poly, degree {degree}", expansion(lambda *shape: abs(normal(*shape)), 2, "poly", degree), abs(normal(3))
+    yield from compositions(normal)
+
+
+def compositions(normal: Callable[..., Any]) -> Iterator[tuple[str, Any, np.ndarray]]:
+    """Yield stages that are made of several others."""
+    binary = Chain((Scaling(normal(3), normal(3)), expansion(normal, 1, "rbf")))
+    yield "classifier of two", SVMClassifier(binary, 2), normal(3)
+    yield "classifier of one score", Classifier(binary, "sign"), normal(3)
+    voter = SVMClassifier(expansion(normal, 3, "sigmoid"), 3)
+    yield "classifier with a voter", Classifier(Chain((voter.pairs, OvrDecision(3))), voter=voter), normal(3)
+    layers = (Dense(normal(8, 6), normal(6), "gelu"), Dense(normal(6, 4), normal(4), "sigmoid"))
+    yield "trunk", Chain((MaxPool((5, 4, 2)), Flatten((2, 2, 2)), *layers)), normal(5, 4, 2)
     pair = Parallel((Chain((Normalise("l2", 4), Take((3, 1), 4))), Affine(normal(3, 4), normal(4), normal(3))))
-    yield "parallel", pair, normal(4)
     yield (
         "parallel, nested",
         Chain((Scaling(normal(4), normal(4)), Parallel((pair, Softmax(4))), Softmax(9))),
@@ -132,10 +94,15 @@ def vector_stages(normal: Callable[..., Any]) -> Iterator[tuple[str, Any, np.nda
     )
     maps = Parallel((GlobalAverage((2, 3, 4)), Chain((Flatten((2, 3, 4)), Take((23, 0), 24)))))
     yield "parallel, of maps", maps, normal(2, 3, 4)
+    x, labels = normal(40, 5), np.arange(40) % 3
+    for estimator in (PCA(3, whiten=True), make_pipeline(StandardScaler(), PCA(2), SVC())):
+        with jax.enable_x64(True):
+            stage = from_sklearn(estimator.fit(x, labels))
+        yield f"scikit-learn, {type(estimator).__name__}", stage, x[0]
 
 
 def expansion(draw: Callable[..., Any], pairs: int, kernel: str, degree: float = 3) -> KernelExpansion:
-    """Return machines over nine support vectors in three dimensions."""
+    """Return ``pairs`` binary SVMs over nine support vectors in three dimensions."""
     parameters = {name: np.float64(value) for name, value in PARAMETERS[kernel].items()}
     parameters |= {"degree": np.float64(degree)} if "degree" in parameters else {}
     return KernelExpansion(draw(9, 3), draw(pairs, 9), draw(pairs), parameters, kernel)

@@ -1,12 +1,11 @@
 """A reproduction that takes seconds: small pictures under the names of the paper's sets, one of which cannot be had."""
 
 import contextlib
-import sys
 
 import pytest
 from support.small_runs import in_place, small_config, small_dataset
 
-from pcacam_jax import cli, plots
+from pcacam_jax import plots
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.core.progress import Progress
 from pcacam_jax.reproduce import gather, reproduce
@@ -56,21 +55,3 @@ def made(small_params, small_cache, tmp_path_factory):
     with world(small_params, small_cache):
         content, sections = reproduce.reproduce(CLAIMS, order, Progress(quiet=True))
     return order, content, sections
-
-
-@pytest.fixture
-def pcacam(monkeypatch, capsys):
-    """Run the command line in this process and return (exit code, standard output, standard error)."""
-    monkeypatch.setattr("signal.signal", lambda *_: None)
-    monkeypatch.setattr("warnings.showwarning", lambda *_: None)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["pcacam", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code or 0
-        return code, *capsys.readouterr()
-
-    return call

@@ -20,8 +20,8 @@ from pcacam_jax.reproduce.seed_statistics import (
     correlation,
     likeness_to_cnn,
     mean,
+    mean_percent,
     over_seeds,
-    percent,
     share_of,
     text,
     with_cnn,
@@ -44,9 +44,9 @@ def measure(outcomes: Outcomes) -> Finding:
             cells(outcome),
             text(with_cnn(outcome, svm, "correlation")),
             text(with_cnn(outcome, svm, "chance")),
-            percent(with_cnn(outcome, svm, "correlation", "alike")),
-            percent(differing(outcome)),
-            percent(differing(outcome, "chance")),
+            mean_percent(with_cnn(outcome, svm, "correlation", "alike")),
+            mean_percent(differing(outcome)),
+            mean_percent(differing(outcome, "chance")),
         )
         for outcome in outcomes.values()
         for svm in SVMS

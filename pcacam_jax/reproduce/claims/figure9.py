@@ -18,8 +18,8 @@ from pcacam_jax.reproduce.seed_statistics import (
     cells,
     likeness_to_side,
     mean,
+    mean_percent,
     of_component,
-    percent,
     share_of,
     side_read,
     text,
@@ -39,9 +39,9 @@ def measure(outcomes: Outcomes) -> Finding:
             cells(outcome),
             text(side_read(outcome, svm, 0)),
             text(side_read(outcome, svm, 0, "chance")),
-            percent(side_read(outcome, svm, 0, "read", "alike")),
+            mean_percent(side_read(outcome, svm, 0, "read", "alike")),
             text(of_component(outcome, svm, 0, "share")),
-            percent(of_component(outcome, svm, 0, "dominates")),
+            mean_percent(of_component(outcome, svm, 0, "dominates")),
         )
         for outcome in outcomes.values()
         for svm in SVMS

@@ -15,9 +15,9 @@ from pcacam_jax.reproduce.seed_statistics import (
     SVMS,
     depth,
     mean,
+    mean_percent,
     of_component,
     over_seeds,
-    percent,
     share_of,
     side_read,
     text,
@@ -36,7 +36,7 @@ def measure(outcomes: Outcomes) -> Finding:
             o.title,
             CLASSIFIERS[svm],
             *(text(side_read(o, svm, r)) for r in range(depth(o))),
-            percent(of_svm(o, svm, "alike_a_component")),
+            mean_percent(of_svm(o, svm, "alike_a_component")),
         )
         for o, svm in pairs
     ]
@@ -45,8 +45,8 @@ def measure(outcomes: Outcomes) -> Finding:
             o.title,
             CLASSIFIERS[svm],
             *(text(of_component(o, svm, r, "share")) for r in range(depth(o))),
-            percent(of_svm(o, svm, "dominated")),
-            percent(of_svm(o, svm, "dominant_is_most_alike")),
+            mean_percent(of_svm(o, svm, "dominated")),
+            mean_percent(of_svm(o, svm, "dominant_is_most_alike")),
         )
         for o, svm in pairs
     ]
