@@ -1,1 +1,1 @@
-"""What every other package builds on: types, numerics, checks, text, files, progress."""
+"""Infrastructure that every other package imports: types, numerics, checks, text, files and progress."""

@@ -1,4 +1,4 @@
-"""Named arrays in one safetensors file with a digest over all of it; written whole or not at all."""
+"""Named arrays in one safetensors file, written atomically and protected by a digest of its whole content."""
 
 import json
 from collections.abc import Mapping
@@ -9,33 +9,46 @@ import safetensors
 import safetensors.numpy
 
 from pcacam_jax.core.checks import InputError
-from pcacam_jax.core.files import digest, written_whole
-from pcacam_jax.core.text import plain
+from pcacam_jax.core.files import atomic_write, digest
+from pcacam_jax.core.text import one_line
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
-    """Write ``arrays`` to the safetensors file ``path`` with ``metadata`` and their digest; whole or not at all.
+    """Write arrays, metadata and their digest to a safetensors file; a failed write leaves no partial file.
+
+    Args:
+        path: the file to write; an existing file is replaced.
+        arrays: the arrays by name.
+        metadata: further strings to store in the header, by name.
 
     Raises:
-        InputError: ``path`` is a folder, the disk is full, or the folder cannot be written to.
+        InputError: ``path`` is a folder, the disk is full, or the folder is not writable.
     """
     if path.is_dir():
         raise InputError(f"{path} is a folder; give the path of a file in it, such as {path / 'head.safetensors'}.")
     arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     header = {**(metadata or {}), "digest": _signature(arrays, metadata or {})}
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         try:
             safetensors.numpy.save_file(arrays, temporary, metadata=header)
             _sort_metadata(temporary)
-        except safetensors.SafetensorError as error:  # what it makes of a full disk
-            raise InputError(f"{path} cannot be written ({plain(error)}); make room there and start again.") from error
+        except safetensors.SafetensorError as error:  # raised on a full disk, in place of an OSError
+            raise InputError(
+                f"{path} cannot be written ({one_line(error)}); free some disk space and start again."
+            ) from error
 
 
 def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Read a file written by :func:`write_arrays`: the arrays and the metadata.
+    """Read a file written by :func:`write_arrays`.
+
+    Args:
+        path: the file to read.
+
+    Returns:
+        The arrays by name and the metadata, without the digest.
 
     Raises:
-        InputError: the file is absent, truncated, altered, or was not written by this library.
+        InputError: the file does not exist, is truncated or altered, or was not written by this library.
     """
     path = Path(path)
     if not path.is_file():
@@ -46,13 +59,15 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no __iter__)
     except (safetensors.SafetensorError, OSError, ValueError, TypeError) as error:
         raise InputError(
-            f"{path} is not a readable safetensors file ({plain(error)}); write or fetch it again."
+            f"{path} is not a readable safetensors file ({one_line(error)}); write or download it again."
         ) from error
     expected = metadata.pop("digest", None)
     if expected is None:
-        raise InputError(f"{path} carries no digest, so pcacam_jax did not write it; convert it by the documented way.")
+        raise InputError(f"{path} has no digest, so pcacam_jax did not write it; write it again with pcacam_jax.")
     if expected != _signature(arrays, metadata):
-        raise InputError(f"the content of {path} does not match its digest: it was altered; write or fetch it again.")
+        raise InputError(
+            f"the content of {path} does not match its digest, so it was altered; write or download it again."
+        )
     return arrays, metadata
 
 
@@ -62,7 +77,7 @@ def _signature(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) ->
 
 
 def _sort_metadata(path: Path) -> None:
-    """Bring the metadata of a safetensors file in order of name; the library writes them in the order of a hash map."""
+    """Sort the metadata of a safetensors file by name, because the library writes it in hash-map order."""
     with path.open("r+b") as file:
         length = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(length))

@@ -1,4 +1,4 @@
-"""Checks at the boundary: bad input gets one sentence that says what was expected, what came and what to do."""
+"""Validation of user input; each error is one sentence that names what was expected, what was given and what to do."""
 
 from collections.abc import Iterable
 
@@ -8,25 +8,38 @@ import numpy as np
 from jax.core import Tracer
 
 SMALLEST_SIZE = 32
-"""Shortest side of an image in pixels: VGG16 halves its maps five times, so below this nothing is left."""
+"""Smallest side of an image in pixels; VGG16 halves its maps five times, so a smaller image leaves no positions."""
 
 
 class InputError(ValueError):
-    """Input that the library refuses; its text is one sentence that a user can act on.
+    """Invalid input; the message is one sentence that says how to correct it.
 
-    The command line prints the sentence and exits with code 2.
+    The command line prints the message and exits with code 2.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from pcacam_jax import Elementwise, InputError
+        >>> try:
+        ...     Elementwise("relu", 3)(jnp.ones(2))
+        ... except InputError as error:
+        ...     print(error)
+        u must have shape (3,); got (2,).
     """
 
 
 def check_finite(name: str, values) -> None:
-    """Refuse NaN and infinity in ``values``; traced values pass, since they hold no numbers yet.
+    """Check that an array holds neither NaN nor infinity; traced values pass, because their numbers are not known yet.
+
+    Args:
+        name: what the error message calls the array.
+        values: the array, of any shape.
 
     Raises:
-        InputError: with the number of bad values and the position of the first.
+        InputError: a value is NaN or infinite; the message names how many are and the index of the first.
     """
     if isinstance(values, Tracer):
         return
-    # Device arrays are checked where they are; only bad ones are copied to the host, to be named.
+    # A device array is checked on its device and copied to the host only to name its first bad value.
     if isinstance(values, jax.Array) and bool(jnp.isfinite(values).all()):
         return
     finite = np.isfinite(np.asarray(values))
@@ -39,7 +52,11 @@ def check_finite(name: str, values) -> None:
 
 
 def check_choice(name: str, value: str, choices: Iterable[str]) -> str:
-    """Return ``value`` if it is one of ``choices``, else refuse it and list them."""
+    """Return ``value`` if it is one of ``choices``.
+
+    Raises:
+        InputError: it is not; the message lists the choices.
+    """
     choices = list(choices)
     if value not in choices:
         raise InputError(f"{name} must be one of {', '.join(choices)}; got {value!r}.")
@@ -47,7 +64,11 @@ def check_choice(name: str, value: str, choices: Iterable[str]) -> str:
 
 
 def check_shape(name: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
-    """Refuse an array whose shape is not the expected one."""
+    """Check the shape of an array.
+
+    Raises:
+        InputError: the shape differs; the message suggests :func:`jax.vmap` if there is one more axis than expected.
+    """
     if tuple(shape) != tuple(expected):
         batched = len(shape) == len(expected) + 1
         hint = "; a stage takes one example, so write jax.vmap(stage) for a batch" if batched else ""

@@ -1,4 +1,8 @@
-"""Files that are whole or absent: written beside their place, then renamed; arrays named by a digest of their bytes."""
+"""Atomic writes of files and folders, JSON files, the cache folder and digests of arrays.
+
+A file or folder is written under a temporary name beside its destination and then renamed, so that a crash at any
+moment leaves either the old version or the new one.
+"""
 
 import contextlib
 import glob
@@ -17,16 +21,19 @@ import numpy as np
 
 from pcacam_jax.core.checks import InputError
 
-TORN_SECONDS = 3600.0
-"""Age from which an unfinished file belongs to no living process."""
+STALE_SECONDS = 3600.0
+"""Age in seconds from which a temporary file counts as a leftover of a killed process."""
 
 
 @contextlib.contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; rename it to ``path`` when the block ends well, remove it otherwise.
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; rename it to ``path`` after the block, or remove it if the block raises.
 
-    The temporary file keeps the suffix of ``path``, so writers that look at the suffix work unchanged; whatever mode
-    they give the file, it ends with the one that the umask asks for.
+    The temporary path has the suffix of ``path``, because some writers choose the format by the suffix. The finished
+    file gets the mode that the umask implies, whatever mode the writer set.
+
+    Raises:
+        InputError: the folder of ``path`` cannot be created or is not writable.
     """
     path = Path(path)
     writable_folder(path.parent)
@@ -43,29 +50,33 @@ def written_whole(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def remove_torn(path: Path) -> None:
-    """Remove what killed processes left of ``path`` unfinished; what is younger may belong to a living one."""
-    for torn in _siblings(path, path.stem, path.suffix):
+def remove_stale(path: Path) -> None:
+    """Remove old temporary files of ``path``; those younger than ``STALE_SECONDS`` may belong to a running process."""
+    for temporary in _temporary_siblings(path, path.stem, path.suffix):
         with contextlib.suppress(FileNotFoundError):
-            if time.time() - torn.stat().st_mtime > TORN_SECONDS:
-                torn.unlink()
+            if time.time() - temporary.stat().st_mtime > STALE_SECONDS:
+                temporary.unlink()
 
 
 @contextlib.contextmanager
-def folder_written_whole(folder: Path, *, marker: str) -> Iterator[Path]:
-    """Yield a temporary folder beside ``folder``; move it there when the block ends well, remove it otherwise.
+def atomic_folder(folder: Path, *, marker: str) -> Iterator[Path]:
+    """Yield a temporary folder; rename it to ``folder`` after the block, or remove it if the block raises.
 
-    A folder that is there already is replaced if it is empty or holds the file ``marker``. A lock file beside the
-    temporary folder tells that its process lives; what killed processes left is cleared away first.
+    An existing folder is replaced if it is empty or contains the file ``marker``. A locked file beside the temporary
+    folder shows that its process is running. Leftovers of killed processes are removed first.
+
+    Args:
+        folder: the folder to write.
+        marker: name of a file that identifies a folder written by an earlier call, which may be replaced.
 
     Raises:
-        InputError: ``folder`` is a file, holds something else, or its parent cannot be written to.
+        InputError: ``folder`` is a file or a mount point, contains other files, or its parent is not writable.
     """
     folder = Path(folder).resolve()
     _check_replaceable(folder, marker)
     writable_folder(folder.parent)
     with _locked(folder.parent):
-        _clear_away(folder)
+        _remove_leftovers(folder)
     temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
     lock = temporary.with_name(f"{temporary.name}.lock")
     try:
@@ -92,7 +103,10 @@ def _check_replaceable(folder: Path, marker: str) -> None:
 
 
 def _swap(new: Path, folder: Path) -> None:
-    """Move ``new`` to ``folder``; what is there is moved aside first, so that one remains, and gets its name then."""
+    """Exchange ``new`` and ``folder``; if ``folder`` does not exist, rename ``new`` to it.
+
+    The old folder is renamed first and restored if the second rename fails, so that one version always remains.
+    """
     if not folder.exists():
         new.replace(folder)
         return
@@ -106,12 +120,12 @@ def _swap(new: Path, folder: Path) -> None:
     aside.replace(new)
 
 
-def _clear_away(folder: Path) -> None:
-    """Remove what killed processes left of ``folder`` unfinished; put back what they moved aside, if it is missing."""
-    for lock in _siblings(folder, folder.name, ".lock"):
+def _remove_leftovers(folder: Path) -> None:
+    """Remove temporary folders of killed processes; restore the old folder if one died between its two renames."""
+    for lock in _temporary_siblings(folder, folder.name, ".lock"):
         temporary, aside = lock.with_suffix(""), lock.with_suffix(".earlier")
-        with _locked(lock, wait=False) as dead, contextlib.suppress(OSError):
-            if dead:
+        with _locked(lock, wait=False) as acquired, contextlib.suppress(OSError):
+            if acquired:  # the process that held the lock has ended
                 shutil.rmtree(temporary, ignore_errors=True)
                 if aside.exists():
                     aside.replace(temporary if folder.exists() else folder)
@@ -119,16 +133,16 @@ def _clear_away(folder: Path) -> None:
                 lock.unlink(missing_ok=True)
 
 
-def _siblings(path: Path, stem: str, suffix: str) -> Iterator[Path]:
-    """Return what has a temporary name beside ``path``."""
+def _temporary_siblings(path: Path, stem: str, suffix: str) -> Iterator[Path]:
+    """Return the paths beside ``path`` that have the form of its temporary names."""
     return path.parent.glob(f".{glob.escape(stem)}.{'[0-9a-f]' * 8}{glob.escape(suffix)}")
 
 
 @contextlib.contextmanager
 def _locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
-    """Hold the lock of a folder or file, which the kernel frees when the process dies; yield whether it was to be had.
+    """Lock a folder or file; the operating system releases it if the process dies. Yields True if it was acquired.
 
-    Where there are no locks, as on Windows and some network drives, it never is, so no process counts as dead.
+    Without file locks, as on Windows and some network drives, it is never acquired, so no process counts as ended.
     """
     with contextlib.ExitStack() as opened:
         locked = False
@@ -143,10 +157,13 @@ def _locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
 
 
 def writable_folder(folder: Path) -> Path:
-    """Return ``folder``, made if absent.
+    """Create ``folder`` if it does not exist and check that files can be written to it.
+
+    Returns:
+        The folder as a path.
 
     Raises:
-        InputError: it cannot be made or written to.
+        InputError: it cannot be created or is not writable.
     """
     folder = Path(folder)
     try:
@@ -163,7 +180,7 @@ def writable_folder(folder: Path) -> Path:
 def cache_folder() -> Path:
     """Return the folder for converted weights and extracted features.
 
-    ``PCACAM_CACHE`` if set, else ``pcacam_jax`` in ``XDG_CACHE_HOME`` or ``~/.cache``.
+    It is the environment variable ``PCACAM_CACHE`` if set, else ``pcacam_jax`` in ``XDG_CACHE_HOME`` or ``~/.cache``.
     """
     if chosen := os.environ.get("PCACAM_CACHE"):
         return Path(chosen)
@@ -171,8 +188,14 @@ def cache_folder() -> Path:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write plain data as indented JSON; whole or not at all."""
-    with written_whole(path) as temporary:
+    """Write plain data as indented JSON, atomically.
+
+    Raises:
+        InputError: the folder of ``path`` cannot be created or is not writable.
+        TypeError: ``value`` is not plain data.
+        ValueError: a number is NaN or infinite.
+    """
+    with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
@@ -180,7 +203,7 @@ def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        InputError: absent or not JSON.
+        InputError: the file cannot be read or is not JSON.
     """
     try:
         return json.loads(Path(path).read_text())
@@ -191,7 +214,11 @@ def read_json(path: Path) -> Any:
 
 
 def digest(arrays: Mapping[str, np.ndarray]) -> str:
-    """Return the SHA-256 of named arrays: of every name, dtype, shape and little-endian bytes, in order of name."""
+    """Return the SHA-256 of named arrays as hexadecimal text.
+
+    It covers every name, dtype, shape and the values as little-endian bytes in C order, sorted by name. So it depends
+    neither on the order of the arrays nor on their layout in memory.
+    """
     total = hashlib.sha256()
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name]).reshape(np.shape(arrays[name]))

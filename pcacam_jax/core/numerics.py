@@ -1,4 +1,4 @@
-"""Precision: products at full precision on every device, and tolerances that follow from the dtype."""
+"""Matrix products at full precision on every device, and tolerances for comparing Jacobians."""
 
 import functools
 import math
@@ -8,20 +8,23 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-# On a GPU a float32 product may run as TF32, which keeps 10 bits: too few for a comparison of Jacobians.
+# A GPU may compute float32 products in TF32, whose 10-bit mantissa is too short to compare Jacobians.
 matmul = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
 
 TOLERANCES = {"float64": 1e-12, "float32": 1e-5}
-"""Largest norm-wise relative difference allowed between a closed form and autodiff."""
+"""Largest relative error, in the Frobenius norm, allowed between a closed form and autodiff, by dtype."""
 
 DIFFERENCE_TOLERANCES = {"float64": 1e-6, "float32": 2e-5}
-"""The same against central differences, which are taken in float64: so eps^(2/3) of float64 plus eps of the dtype."""
+"""Tolerance against central differences, by dtype of the closed form.
+
+Central differences are always computed in float64, so their error is ``eps64^(2/3)`` plus eps of the compared dtype.
+"""
 
 
 def relative_error(value: Array | np.ndarray, reference: Array | np.ndarray) -> float:
-    """Return ||value - reference|| / ||reference|| in the Frobenius norm, computed in float64.
+    """Return ``||value - reference|| / ||reference||`` in the Frobenius norm, computed in float64.
 
-    It is 0 if both are zero, infinite if their shapes differ, and NaN if either is not finite.
+    The result is 0 if both are zero, infinite if their shapes differ, and NaN if either is not finite.
     """
     value, reference = np.asarray(value, np.float64), np.asarray(reference, np.float64)
     if value.shape != reference.shape:
@@ -33,14 +36,19 @@ def relative_error(value: Array | np.ndarray, reference: Array | np.ndarray) -> 
 
 
 def difference_step(x: Array) -> Array:
-    """Return the step of a central difference, eps^(1/3) max(1, max |x|), where truncation and rounding balance."""
+    """Return the step of central differences, ``eps^(1/3) max(1, max |x|)``, which balances truncation and rounding."""
     return jnp.finfo(x.dtype).eps ** (1 / 3) * jnp.maximum(1, jnp.max(jnp.abs(x), initial=0))
 
 
 def difference_noise(value: Array, x: Array) -> float:
-    """Return what rounding alone does to central differences of ``value`` at ``x``: eps |f| / h for every entry.
+    """Return the norm of the rounding error in central differences of ``f`` at ``x``, ``eps ||f(x)|| / h`` per input.
 
-    It matters where a Jacobian nearly vanishes beside its function, as that of an RBF machine far from its support.
+    Rounding dominates where the Jacobian is tiny compared with the value, such as for an RBF SVM far from its support
+    vectors.
+
+    Args:
+        value: ``f(x)``.
+        x: the point.
     """
     eps = float(jnp.finfo(x.dtype).eps)
     return eps * float(jnp.linalg.norm(value)) * math.sqrt(x.size) / float(difference_step(x))

@@ -1,4 +1,4 @@
-"""Progress on the standard error: a bar with rate and time left on a terminal, a line now and then elsewhere."""
+"""Progress on standard error: a bar with rate and remaining time on a terminal, an occasional line elsewhere."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -9,30 +9,30 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
-KEPT = "kept from before"
-"""What is being done *now*, for steps that an earlier run had done: they move the bar and do not enter its rate."""
+CACHED = "from an earlier run"
+"""Value of ``now`` for steps whose results an earlier run saved; they move the bar but do not count in its rate."""
 
-EVERY = 30.0
-"""Seconds between the lines that stand for a bar where there is no terminal; shorter work prints nothing there."""
+REPORT_INTERVAL = 30.0
+"""Seconds between the lines that replace the bar without a terminal; shorter work prints nothing there."""
 
 _WINDOW = 30.0
 _clock = time.monotonic
 
 
 class Advance(Protocol):
-    """Reports progress: the number of steps done since the last call, and what is being done now."""
+    """A function that reports the number of steps done since the last call and, optionally, what is done now."""
 
     def __call__(self, steps: int, /, now: str = "") -> None:
-        """Move the bar; no steps at all, or ``KEPT`` ones, start the clock of the rate anew."""
+        """Move the bar by ``steps``; a call with no steps or with ``CACHED`` restarts the measurement of the rate."""
         ...
 
 
-def unseen(steps: int, /, now: str = "") -> None:
-    """Report progress to nobody."""
+def no_progress(steps: int, /, now: str = "") -> None:
+    """Ignore the report; the default where a caller wants no progress."""
 
 
 class Pace:
-    """How many steps are done, and how quickly those of about the last half minute or minute were."""
+    """The number of steps done and their rate over the last 30 to 60 seconds."""
 
     def __init__(self, total: int):
         self.total = total
@@ -40,7 +40,7 @@ class Pace:
         self._restart()
 
     def add(self, steps: int, *, working: bool = True) -> None:
-        """Count steps; ``working=False`` for those that say nothing about the time that the others take."""
+        """Count steps; ``working=False`` excludes them from the rate, for steps whose results were cached."""
         self.done += steps
         self._now = _clock()
         if not working:
@@ -54,9 +54,9 @@ class Pace:
 
     @property
     def rate(self) -> float | None:
-        """Steps per second; None before there is one."""
-        then, done = self._start
-        return (self.done - done) / (self._now - then) if self.done > done and self._now > then else None
+        """Steps per second, or None before it can be measured."""
+        start, done = self._start
+        return (self.done - done) / (self._now - start) if self.done > done and self._now > start else None
 
     def __str__(self) -> str:
         if (rate := self.rate) is None:
@@ -67,21 +67,25 @@ class Pace:
 
 
 class Progress:
-    """Draws one bar for each long piece of work."""
+    """Shows a progress bar for each long task.
+
+    Args:
+        quiet: print nothing.
+    """
 
     def __init__(self, *, quiet: bool = False):
         self.console = Console(stderr=True, quiet=quiet)
 
     @contextmanager
     def bar(self, description: str, total: int) -> Iterator[Advance]:
-        """Show a bar while the block runs; call what is yielded as :class:`Advance` says."""
+        """Show a bar while the block runs; yields a function of type :class:`Advance`."""
         console = self.console
         drawn = console.is_jupyter or (console.is_terminal and not console.is_dumb_terminal)
         with (self._drawn if drawn else self._printed)(description, total) as show:
             pace = Pace(total)
 
             def advance(steps: int, /, now: str = "") -> None:
-                pace.add(steps, working=steps > 0 and now != KEPT)
+                pace.add(steps, working=steps > 0 and now != CACHED)
                 show(pace, now)
 
             yield advance
@@ -107,22 +111,22 @@ class Progress:
 
         def show(pace: Pace, now: str) -> None:
             nonlocal last
-            if _clock() - last >= EVERY:
+            if _clock() - last >= REPORT_INTERVAL:
                 last = _clock()
-                parts = (f"{description} {pace.done:,} of {total:,}", str(pace), now)
-                self.say(", ".join(part for part in parts if part))
+                words = (f"{description} {pace.done:,} of {total:,}", str(pace), now)
+                self.say(", ".join(word for word in words if word))
 
         yield show
-        if _clock() - start >= EVERY:
+        if _clock() - start >= REPORT_INTERVAL:
             self.say(f"{description} done in {duration(_clock() - start)}")
 
     def say(self, text: str) -> None:
-        """Print one line, whatever brackets it has and however long it is."""
+        """Print one line as it is: brackets are not markup, and long lines are not wrapped."""
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def duration(seconds: float) -> str:
-    """Return a time as minutes and seconds, with hours where there are any: ``1:45``, ``2:03:10``."""
+    """Return a time as minutes and seconds, with hours from one hour on: ``1:45``, ``2:03:10``."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -1,4 +1,4 @@
-"""Frozen dataclasses as pytrees: fields are leaves, fields marked :func:`static` belong to the structure."""
+"""Frozen dataclasses as JAX pytrees: fields are leaves, fields marked :func:`static` are part of the structure."""
 
 import dataclasses
 from typing import Any, TypeVar, dataclass_transform
@@ -9,7 +9,11 @@ Type = TypeVar("Type", bound=type)
 
 
 def static(**options: Any) -> Any:
-    """Declare a field that is part of the tree's structure (a name, a shape), hashed by jit rather than traced."""
+    """Declare a field, such as a name or a shape, that is part of the tree structure and is not traced by jit.
+
+    Args:
+        **options: keyword arguments of :func:`dataclasses.field`, such as ``default``.
+    """
     return dataclasses.field(metadata={"static": True}, **options)
 
 

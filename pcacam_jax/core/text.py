@@ -1,4 +1,4 @@
-"""Values as words inside sentences."""
+"""Values formatted for use inside sentences."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -6,28 +6,28 @@ from typing import Any
 import numpy as np
 
 
-def plain(value: Any, most: int = 200) -> str:
-    """Return text on one line and of bounded length, for use inside a sentence."""
+def one_line(value: Any, most: int = 200) -> str:
+    """Return the text of a value on one line, cut after ``most`` characters."""
     text = " ".join(str(value).split())
     return text if len(text) <= most else f"{text[:most]}..."
 
 
-def few(values: Sequence[Any] | np.ndarray) -> str:
-    """Return up to twelve values in a row, and dots if there are more."""
+def abbreviated(values: Sequence[Any] | np.ndarray) -> str:
+    """Return the first twelve values separated by commas, and "..." if there are more."""
     return ", ".join(map(str, values[:12])) + (", ..." if len(values) > 12 else "")
 
 
 def listed(names: Iterable[str]) -> str:
-    """Return "A, B and C", or "none" for no names."""
+    """Return the names joined as "A, B and C", or "none" if there are no names."""
     *others, last = [*names] or ["none"]
     return f"{', '.join(others)} and {last}" if others else last
 
 
 def percent(share: float | None) -> str:
-    """Return a share as "81 %", or words where there is none."""
+    """Return a share as a percentage such as "81 %", or "an undefined share" for None."""
     return "an undefined share" if share is None else f"{100 * share:.0f} %"
 
 
 def number(value: float | None) -> str:
-    """Return a number with two decimals, or "undefined"."""
+    """Return a number with two decimals, or "undefined" for None."""
     return "undefined" if value is None else f"{value:.2f}"

@@ -1,4 +1,4 @@
-"""Files are whole or absent, and a digest changes with whatever changes."""
+"""Atomic writes leave the old or the new version, and a digest changes with every change of the arrays."""
 
 import json
 import os
@@ -14,13 +14,13 @@ import pytest
 
 from pcacam_jax import InputError
 from pcacam_jax.core.files import (
+    atomic_folder,
+    atomic_write,
     cache_folder,
     digest,
-    folder_written_whole,
     read_json,
     writable_folder,
     write_json,
-    written_whole,
 )
 
 MARKER = "run.json"
@@ -35,9 +35,9 @@ def fill(path):
     raise OSError("disk full")
 
 
-def test_a_file_appears_whole(tmp_path):
+def test_a_file_appears_only_after_the_block(tmp_path):
     path = tmp_path / "deep" / "er" / "a.json"
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         assert (temporary.parent, temporary.suffix) == (path.parent, ".json")
         temporary.write_text("new")
         assert not path.exists()
@@ -48,19 +48,19 @@ def test_a_file_appears_whole(tmp_path):
 def test_a_file_that_fails_midway_leaves_the_old_one(tmp_path):
     path = tmp_path / "a.json"
     path.write_text("old")
-    with pytest.raises(OSError, match="disk full"), written_whole(path) as temporary:
+    with pytest.raises(OSError, match="disk full"), atomic_write(path) as temporary:
         fill(temporary)
     assert path.read_text() == "old"
     assert names_in(tmp_path) == ["a.json"]
 
 
 @pytest.mark.parametrize("mask", [0o022, 0o077])
-def test_files_and_folders_obey_the_umask(tmp_path, mask):
+def test_modes_follow_the_umask(tmp_path, mask):
     before = os.umask(mask)
     try:
-        with written_whole(tmp_path / "a.txt") as temporary:
+        with atomic_write(tmp_path / "a.txt") as temporary:
             temporary.write_text("a")
-        with folder_written_whole(tmp_path / "run", marker=MARKER):
+        with atomic_folder(tmp_path / "run", marker=MARKER):
             pass
         assert os.umask(mask) == mask
     finally:
@@ -69,21 +69,21 @@ def test_files_and_folders_obey_the_umask(tmp_path, mask):
     assert stat.S_IMODE((tmp_path / "run").stat().st_mode) == 0o777 & ~mask
 
 
-def test_a_writer_that_sets_a_mode_of_its_own_does_not_keep_it(tmp_path):
-    with written_whole(tmp_path / "a.txt") as temporary:
+def test_a_mode_set_by_the_writer_is_replaced(tmp_path):
+    with atomic_write(tmp_path / "a.txt") as temporary:
         temporary.touch(mode=0o600)
     (tmp_path / "b.txt").touch()
     assert (tmp_path / "a.txt").stat().st_mode == (tmp_path / "b.txt").stat().st_mode
 
 
 def write_run(folder, text):
-    with folder_written_whole(folder, marker=MARKER) as temporary:
+    with atomic_folder(folder, marker=MARKER) as temporary:
         assert temporary.parent == folder.parent
         (temporary / MARKER).write_text(text)
         (temporary / text).mkdir()
 
 
-def test_a_folder_replaces_nothing_but_an_earlier_run(tmp_path):
+def test_a_folder_replaces_an_earlier_run_or_an_empty_folder(tmp_path):
     folder = tmp_path / "new" / "run"
     for text in ("first", "second"):
         write_run(folder, text)
@@ -93,7 +93,7 @@ def test_a_folder_replaces_nothing_but_an_earlier_run(tmp_path):
     assert names_in(tmp_path) == ["empty", "new"]
 
 
-def test_a_folder_with_other_content_is_refused(tmp_path):
+def test_a_folder_with_other_content_is_rejected(tmp_path):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.tex").write_text("years")
     with pytest.raises(InputError, match=r"holds other files \(no run\.json\); choose a new or empty folder"):
@@ -108,14 +108,14 @@ def test_a_folder_that_fails_midway_leaves_the_old_one(tmp_path):
     write_run(tmp_path / "run", "first")
     with (
         pytest.raises(OSError, match="disk full"),
-        folder_written_whole(tmp_path / "run", marker=MARKER) as temporary,
+        atomic_folder(tmp_path / "run", marker=MARKER) as temporary,
     ):
         fill(temporary / "half")
     assert names_in(tmp_path / "run") == ["first", MARKER]
     assert names_in(tmp_path) == ["run"]
 
 
-def test_a_swap_that_fails_puts_the_old_folder_back(tmp_path, monkeypatch):
+def test_a_failed_rename_restores_the_old_folder(tmp_path, monkeypatch):
     write_run(tmp_path / "run", "first")
     replace, calls = Path.replace, []
 
@@ -126,18 +126,18 @@ def test_a_swap_that_fails_puts_the_old_folder_back(tmp_path, monkeypatch):
         return replace(self, target)
 
     monkeypatch.setattr(Path, "replace", second_fails)
-    with pytest.raises(OSError, match="disk full"), folder_written_whole(tmp_path / "run", marker=MARKER) as temporary:
+    with pytest.raises(OSError, match="disk full"), atomic_folder(tmp_path / "run", marker=MARKER) as temporary:
         (temporary / "second").mkdir()
     assert len(calls) == 3
     assert names_in(tmp_path / "run") == ["first", MARKER]
     assert names_in(tmp_path) == ["run"]
 
 
-def test_a_folder_that_was_filled_by_others_meanwhile_is_kept(tmp_path):
+def test_a_folder_that_another_process_filled_meanwhile_is_not_replaced(tmp_path):
     chapter = tmp_path / "run" / "chapter.tex"
     with (
         pytest.raises(InputError, match=r"holds other files \(no run\.json\)"),
-        folder_written_whole(chapter.parent, marker=MARKER),
+        atomic_folder(chapter.parent, marker=MARKER),
     ):
         write_json(chapter, "years")
     assert names_in(tmp_path / "run") == ["chapter.tex"]
@@ -147,7 +147,7 @@ def test_a_folder_that_was_filled_by_others_meanwhile_is_kept(tmp_path):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from pcacam_jax.files import folder_written_whole
+from pcacam_jax.core.files import atomic_folder
 
 folder, renames = Path(sys.argv[1]), int(sys.argv[2])
 replace = Path.replace
@@ -160,29 +160,29 @@ def replace_or_die(self, target):
     return replace(self, target)
 
 Path.replace = replace_or_die
-with folder_written_whole(folder, marker="run.json") as temporary:
+with atomic_folder(folder, marker="run.json") as temporary:
     (temporary / "run.json").write_text("killed")
     (temporary / "killed").mkdir()
 """
 
 
 @pytest.mark.parametrize(("renames", "left"), [(0, "first"), (1, None), (2, "killed")])
-def test_what_a_killed_process_left_is_cleared_away_by_the_next(tmp_path, renames, left):
+def test_leftovers_of_a_killed_process_are_removed_by_the_next_one(tmp_path, renames, left):
     folder = tmp_path / "run[1]"
     write_run(folder, "first")
-    (tmp_path / ".run[1].20240101").mkdir()  # the user's own
+    (tmp_path / ".run[1].20240101").mkdir()  # a folder of the user with a similar name
     ended = subprocess.run([sys.executable, "-c", KILLED, folder, str(renames)], timeout=60)
     assert ended.returncode == -signal.SIGKILL
     assert len(names_in(tmp_path)) > 2
     assert (folder / MARKER).read_text() == left if left else not folder.exists()
-    with pytest.raises(OSError, match="disk full"), folder_written_whole(folder, marker=MARKER) as temporary:
+    with pytest.raises(OSError, match="disk full"), atomic_folder(folder, marker=MARKER) as temporary:
         fill(temporary / "half")
     assert names_in(folder) == [left or "first", MARKER]
     assert names_in(tmp_path) == [".run[1].20240101", "run[1]"]
 
 
-def test_what_a_living_process_writes_is_let_alone(tmp_path):
-    with folder_written_whole(tmp_path / "run", marker=MARKER) as temporary:
+def test_the_temporary_folder_of_a_running_process_is_not_removed(tmp_path):
+    with atomic_folder(tmp_path / "run", marker=MARKER) as temporary:
         (temporary / MARKER).write_text("slow")
         write_run(tmp_path / "run", "quick")
         assert (temporary / MARKER).read_text() == "slow"
@@ -190,7 +190,7 @@ def test_what_a_living_process_writes_is_let_alone(tmp_path):
     assert names_in(tmp_path) == ["run"]
 
 
-def test_without_locks_nothing_is_taken_for_dead(tmp_path, monkeypatch):
+def test_without_file_locks_no_leftovers_are_removed(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "fcntl", None)
     (tmp_path / ".run.0a1b2c3d").mkdir()
     (tmp_path / ".run.0a1b2c3d.lock").touch()
@@ -198,18 +198,18 @@ def test_without_locks_nothing_is_taken_for_dead(tmp_path, monkeypatch):
     assert names_in(tmp_path) == [".run.0a1b2c3d", ".run.0a1b2c3d.lock", "run"]
 
 
-def test_of_two_first_writers_that_end_together_the_last_one_wins(tmp_path, monkeypatch):
+def test_the_last_of_two_concurrent_writers_wins(tmp_path, monkeypatch):
     folder, replace = tmp_path / "run", Path.replace
     first, ended = threading.Event(), threading.Event()
 
     def wait_for_the_other(self, target):
         if not first.is_set():
             first.set()
-            ended.wait(0.5)  # in vain, if the other one waits for its turn
+            ended.wait(0.5)  # times out if the other writer waits for the lock
         return replace(self, target)
 
     def other():
-        with folder_written_whole(folder, marker=MARKER) as temporary:
+        with atomic_folder(folder, marker=MARKER) as temporary:
             (temporary / MARKER).write_text("other")
             first.wait(10)
         ended.set()
@@ -217,13 +217,13 @@ def test_of_two_first_writers_that_end_together_the_last_one_wins(tmp_path, monk
     monkeypatch.setattr(Path, "replace", wait_for_the_other)
     thread = threading.Thread(target=other)
     thread.start()
-    write_run(folder, "own")
+    write_run(folder, "first")
     thread.join(10)
     assert (folder / MARKER).read_text() == "other"
     assert names_in(tmp_path) == ["run"]
 
 
-def test_a_folder_reached_by_a_link_is_replaced_where_it_is(tmp_path):
+def test_a_link_to_a_folder_stays_a_link(tmp_path):
     (tmp_path / "disk").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "disk")
     write_run(tmp_path / "link", "first")
@@ -231,7 +231,7 @@ def test_a_folder_reached_by_a_link_is_replaced_where_it_is(tmp_path):
     assert names_in(tmp_path / "disk") == sorted([MARKER, "first"])
 
 
-def test_a_folder_that_cannot_be_written_to_gets_a_sentence(tmp_path):
+def test_a_folder_that_is_not_writable_raises_an_input_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"cannot be written to \(.*\); choose another or"):
         writable_folder(tmp_path / "file" / "below")
@@ -240,7 +240,7 @@ def test_a_folder_that_cannot_be_written_to_gets_a_sentence(tmp_path):
     assert names_in(writable_folder(tmp_path / "a" / "b")) == []
 
 
-def test_json_there_and_back(tmp_path):
+def test_json_round_trip(tmp_path):
     value = {"a": [1, 2.5, None], "ä": {"b": True}}
     write_json(tmp_path / "a.json", value)
     assert read_json(tmp_path / "a.json") == value
@@ -261,8 +261,8 @@ def test_cache_folder_follows_the_environment(tmp_path, monkeypatch):
     assert cache_folder() == tmp_path / ".cache" / "pcacam_jax"
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     assert cache_folder() == tmp_path / "xdg" / "pcacam_jax"
-    monkeypatch.setenv("PCACAM_CACHE", str(tmp_path / "own"))
-    assert cache_folder() == tmp_path / "own"
+    monkeypatch.setenv("PCACAM_CACHE", str(tmp_path / "chosen"))
+    assert cache_folder() == tmp_path / "chosen"
     assert names_in(tmp_path) == []
 
 
@@ -283,23 +283,16 @@ ARRAY = np.arange(6, dtype=np.float32).reshape(2, 3)
         {},
     ],
 )
-def test_digest_tells_apart(other):
+def test_digest_depends_on_names_dtypes_shapes_and_values(other):
     assert digest(other) != digest({"a": ARRAY})
 
 
-@pytest.mark.parametrize(
-    "same",
-    [
-        ARRAY.astype(">f4"),
-        ARRAY.copy(order="F"),
-        np.repeat(ARRAY, 2, axis=1)[:, ::2],
-    ],
-)
+@pytest.mark.parametrize("same", [ARRAY.astype(">f4"), ARRAY.copy(order="F"), np.repeat(ARRAY, 2, axis=1)[:, ::2]])
 def test_digest_does_not_depend_on_the_layout_in_memory(same):
     assert digest({"a": same}) == digest({"a": ARRAY})
 
 
-def test_digest_takes_every_shape_and_order():
+def test_digest_covers_every_shape_and_ignores_the_order_of_names():
     assert digest({"a": ARRAY, "b": ARRAY[0]}) == digest({"b": ARRAY[0], "a": ARRAY})
     values = [np.float32(1), np.ones((), np.float64), np.ones(1), np.zeros((0, 2)), np.zeros(0), np.array(True)]
     assert len({digest({"a": value}) for value in values}) == len(values)

@@ -1,3 +1,5 @@
+"""Progress bars and lines: rate, remaining time, cached steps, and output without a terminal."""
+
 import io
 import re
 import time
@@ -6,12 +8,12 @@ import pytest
 from rich.console import Console
 
 from pcacam_jax.core import progress as module
-from pcacam_jax.core.progress import EVERY, KEPT, Pace, Progress, duration
+from pcacam_jax.core.progress import CACHED, REPORT_INTERVAL, Pace, Progress, duration
 
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A clock that is set by hand."""
+    """A clock that the test sets."""
 
     class Clock:
         now = 1000.0
@@ -24,7 +26,7 @@ def clock(monkeypatch):
     return clock
 
 
-def reported(*, terminal=False, dumb=False):
+def progress_and_output(*, terminal=False, dumb=False):
     progress = Progress()
     environment = {"TERM": "dumb" if dumb else "xterm"}
     progress.console = Console(file=io.StringIO(), force_terminal=terminal, width=120, _environ=environment)
@@ -42,7 +44,7 @@ def test_the_rate_and_the_time_left(clock):
     assert str(pace) == "200/s"
 
 
-def test_the_rate_is_that_of_the_last_minute(clock):
+def test_the_rate_covers_the_last_minute(clock):
     pace = Pace(10**6)
     for rate, seconds in ((1, 300), (50, 61)):
         for _ in range(seconds):
@@ -51,9 +53,9 @@ def test_the_rate_is_that_of_the_last_minute(clock):
     assert pace.rate == pytest.approx(50, rel=0.04)
 
 
-@pytest.mark.parametrize(("steps", "now"), [(600, KEPT), (0, "waiting")])
-def test_what_was_kept_or_waited_for_does_not_enter_the_rate(clock, steps, now):
-    progress, file = reported()
+@pytest.mark.parametrize(("steps", "now"), [(600, CACHED), (0, "waiting")])
+def test_cached_steps_and_waiting_do_not_count_in_the_rate(clock, steps, now):
+    progress, file = progress_and_output()
     with progress.bar("features", 1000) as advance:
         clock.now += 2
         advance(100)
@@ -80,10 +82,10 @@ def test_a_duration(seconds, shown):
 
 
 @pytest.mark.parametrize("dumb", [False, True])
-def test_where_there_is_no_terminal_a_line_comes_now_and_then(clock, dumb):
-    progress, file = reported(terminal=dumb, dumb=dumb)
+def test_without_a_terminal_lines_replace_the_bar(clock, dumb):
+    progress, file = progress_and_output(terminal=dumb, dumb=dumb)
     with progress.bar("features", 4000) as advance:
-        advance(1000, KEPT)
+        advance(1000, CACHED)
         for _ in range(65):
             clock.now += 1
             advance(26, "a [batch]")
@@ -94,20 +96,20 @@ def test_where_there_is_no_terminal_a_line_comes_now_and_then(clock, dumb):
     ]
 
 
-def test_short_work_is_silent_where_there_is_no_terminal(clock):
-    progress, file = reported()
+def test_short_work_prints_nothing_without_a_terminal(clock):
+    progress, file = progress_and_output()
     with progress.bar("features", 10) as advance:
-        clock.now += EVERY - 1
+        clock.now += REPORT_INTERVAL - 1
         advance(10)
     assert file.getvalue() == ""
 
 
-def test_work_that_fails_is_not_said_to_be_done(clock):
-    progress, file = reported()
+def test_failed_work_is_not_reported_as_done(clock):
+    progress, file = progress_and_output()
 
     def work():
         with progress.bar("features", 10) as advance:
-            clock.now += EVERY
+            clock.now += REPORT_INTERVAL
             advance(1)
             raise KeyError
 
@@ -117,28 +119,28 @@ def test_work_that_fails_is_not_said_to_be_done(clock):
 
 
 def test_a_terminal_gets_a_bar_with_rate_and_time_left(clock):
-    progress, file = reported(terminal=True)
+    progress, file = progress_and_output(terminal=True)
     with progress.bar("features", 4000) as advance:
-        advance(1000, KEPT)
+        advance(1000, CACHED)
         clock.now += 10
         advance(260, "a [batch]")
         progress.say("between")
         end = time.monotonic() + 10
-        while "a [batch]" not in plain(file) and time.monotonic() < end:
-            time.sleep(0.01)  # it is drawn ten times a second
-    assert re.search(r"features .*1260/4000 .*26\.0/s, 1:45 left a \[batch\]", plain(file))
-    assert "between\n" in plain(file)
-    last = re.split(r"[\r\n]+", plain(file).strip())[-1]
+        while "a [batch]" not in without_escapes(file) and time.monotonic() < end:
+            time.sleep(0.01)  # the bar is drawn ten times a second
+    assert re.search(r"features .*1260/4000 .*26\.0/s, 1:45 left a \[batch\]", without_escapes(file))
+    assert "between\n" in without_escapes(file)
+    last = re.split(r"[\r\n]+", without_escapes(file).strip())[-1]
     assert "1:45 left" in last
     assert "a [batch]" not in last
 
 
-def test_quiet_progress_says_nothing(clock, capsys):
+def test_quiet_progress_prints_nothing(clock, capsys):
     with Progress(quiet=True).bar("features", 10) as advance:
         clock.now += 100
         advance(10)
     assert capsys.readouterr() == ("", "")
 
 
-def plain(file):
+def without_escapes(file):
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", file.getvalue())
