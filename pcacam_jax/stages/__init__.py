@@ -1,4 +1,4 @@
-"""Stages: one idea a file, a pytree of parameters with its map and its closed-form derivative, for ONE example."""
+"""Stages: differentiable functions of one example with closed-form derivatives; their parameters are pytrees."""
 
 from pcacam_jax.stages.activation import ACTIVATIONS, Activation, Elementwise
 from pcacam_jax.stages.affine import Affine, Scaling

@@ -1,4 +1,4 @@
-"""Affine stages: PCA with or without whitening, scalers, sums of scores. x -> A (x - center) + offset."""
+"""Affine stages: a matrix form for PCA and linear scores, and an element-wise form for scalers."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -11,9 +11,22 @@ from pcacam_jax.core.types import Rows, Vector
 
 @pytree
 class Affine:
-    """x -> A (x - center) + offset: (d,) -> (out,); the Jacobian is A at every x.
+    """An affine map ``x -> A (x - center) + offset``, ``(d,) -> (out,)``, with the constant Jacobian A.
 
-    PCA: A = P^T, center = mu, offset = 0 (Eq. 5, 23); with whitening A = diag(lambda)^(-1/2) P^T.
+    A PCA has ``A = P^T``, ``center = mu`` and ``offset = 0`` (Eq. 5, 23); with whitening,
+    ``A = diag(lambda)^(-1/2) P^T``.
+
+    Args:
+        matrix: A, ``(out, d)``.
+        center: ``(d,)``.
+        offset: ``(out,)``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from pcacam_jax import Affine
+        >>> pca = Affine(matrix=jnp.array([[0.6, 0.8]]), center=jnp.array([1.0, 2.0]), offset=jnp.zeros(1))
+        >>> [round(float(v), 3) for v in pca(jnp.array([2.0, 4.0]))]
+        [2.2]
     """
 
     matrix: Float[Array, "out d"]
@@ -22,21 +35,21 @@ class Affine:
 
     @property
     def in_shape(self) -> tuple[int, ...]:
-        """(d,)."""
+        """``(d,)``."""
         return (self.matrix.shape[1],)
 
     def __call__(self, x: Vector) -> Float[Array, " out"]:
-        """Return A (x - center) + offset."""
+        """Return ``A (x - center) + offset``."""
         check_shape("x", x.shape, self.in_shape)
-        # The center is taken off first: A x - A center cancels digits when the data lie far from the origin.
+        # Subtract the center first: A x - A center would lose digits to cancellation far from the origin.
         return matmul(self.matrix, x - self.center) + self.offset
 
     def forward(self, x: Vector) -> tuple[Float[Array, " out"], None]:
-        """Return the value; the derivative needs nothing of the forward pass."""
+        """Return the value; the derivative needs no residuals."""
         return self(x), None
 
     def pull_back(self, saved: None, rows: Rows) -> Rows:
-        """Return rows A."""
+        """Return ``rows A``."""
         return matmul(rows, self.matrix)
 
     def jacobian(self, saved: None) -> Float[Array, "out d"]:
@@ -46,29 +59,41 @@ class Affine:
 
 @pytree
 class Scaling:
-    """x -> scale * (x - center) entry by entry: (d,) -> (d,); the Jacobian is diag(scale)."""
+    """An element-wise affine map ``x -> scale * (x - center)``, ``(d,) -> (d,)``, with Jacobian ``diag(scale)``.
+
+    Args:
+        scale: ``(d,)``.
+        center: ``(d,)``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from pcacam_jax import Scaling
+        >>> scaler = Scaling(scale=jnp.array([0.5, 2.0]), center=jnp.array([1.0, 0.0]))
+        >>> scaler(jnp.array([3.0, 4.0])).tolist()
+        [1.0, 8.0]
+    """
 
     scale: Float[Array, " d"]
     center: Float[Array, " d"]
 
     @property
     def in_shape(self) -> tuple[int, ...]:
-        """(d,)."""
+        """``(d,)``."""
         return (self.scale.shape[0],)
 
     def __call__(self, x: Vector) -> Vector:
-        """Return scale * (x - center)."""
+        """Return ``scale * (x - center)``."""
         check_shape("x", x.shape, self.in_shape)
         return self.scale * (x - self.center)
 
     def forward(self, x: Vector) -> tuple[Vector, None]:
-        """Return the value; the derivative needs nothing of the forward pass."""
+        """Return the value; the derivative needs no residuals."""
         return self(x), None
 
     def pull_back(self, saved: None, rows: Rows) -> Rows:
-        """Return rows diag(scale)."""
+        """Return ``rows diag(scale)``."""
         return rows * self.scale[None]
 
     def jacobian(self, saved: None) -> Float[Array, "d d"]:
-        """Return diag(scale)."""
+        """Return ``diag(scale)``."""
         return jnp.diag(self.scale)

@@ -1,6 +1,6 @@
-"""Stages in a row: x -> s_n(... s_1(x)), with the derivatives multiplied from the output side (Eq. 13, 15).
+"""Composition of stages, with the Jacobians multiplied from the output side (Eq. 13, 15).
 
-The left factor then has one row per target, so a target costs products of a vector with a matrix, never of two
+The left factor then has one row per target, so each target costs vector-matrix products, never the product of two
 large matrices.
 """
 
@@ -13,37 +13,48 @@ from pcacam_jax.core.types import Rows, Stage
 
 @pytree
 class Chain:
-    """A stage made of one or more stages, first to last; stages in a row are one stage again."""
+    """The composition of one or more stages, ``x -> s_n(... s_1(x))``, which is a stage itself (Eq. 13, 15).
+
+    Args:
+        stages: the stages, in the order in which they are applied.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from pcacam_jax import Chain, Elementwise, Scaling
+        >>> chain = Chain((Scaling(jnp.array([2.0, 2.0]), jnp.zeros(2)), Elementwise("relu", 2)))
+        >>> chain(jnp.array([-1.0, 3.0])).tolist()
+        [0.0, 6.0]
+    """
 
     stages: tuple[Stage, ...]
 
     @property
     def in_shape(self) -> tuple[int, ...]:
-        """The first stage's."""
+        """The input shape of the first stage."""
         return self.stages[0].in_shape
 
     def __call__(self, x: Array) -> Array:
-        """Return s_n(... s_1(x))."""
+        """Return ``s_n(... s_1(x))``."""
         for stage in self.stages:
             x = stage(x)
         return x
 
     def forward(self, x: Array) -> tuple[Array, tuple]:
-        """Return the value and every stage's by-products."""
+        """Return the value and the residuals of every stage."""
         saved = []
         for stage in self.stages:
-            x, by_products = stage.forward(x)
-            saved.append(by_products)
+            x, residuals = stage.forward(x)
+            saved.append(residuals)
         return x, tuple(saved)
 
     def pull_back(self, saved: tuple, rows: Rows) -> Rows:
-        """Return rows times the last Jacobian, times the one before it, down to the first."""
-        for stage, by_products in zip(reversed(self.stages), reversed(saved), strict=True):
-            rows = stage.pull_back(by_products, rows)
+        """Multiply ``rows`` by the Jacobians from the last stage to the first."""
+        for stage, residuals in zip(reversed(self.stages), reversed(saved), strict=True):
+            rows = stage.pull_back(residuals, rows)
         return rows
 
     def jacobian(self, saved: tuple) -> Array:
-        """Return the product of all Jacobians, formed from the last one."""
+        """Return the product of all Jacobians, multiplied from the last stage on."""
         last = self.stages[-1].jacobian(saved[-1])
         out_shape = last.shape[: last.ndim - len(self.stages[-1].in_shape)]
         rows = last.reshape(-1, *self.stages[-1].in_shape)

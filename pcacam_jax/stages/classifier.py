@@ -1,4 +1,4 @@
-"""Class scores together with the class that the fitted estimator predicts from them."""
+"""Class-score stages that also reproduce the estimator's ``predict``."""
 
 import math
 from typing import Any, cast
@@ -13,40 +13,54 @@ from pcacam_jax.core.types import Rows, Stage
 
 RULES = ("argmax", "sign", "rounded")
 ROUNDS_TO_0, ROUNDS_TO_1 = -1075 * math.log(2), -(2.0**-54)
-"""The logarithms of probabilities below and above which float64 holds 0 and 1."""
+"""Bounds on log p beyond which p rounds to 0 or 1 in float64."""
 
 
 @pytree
 class Classifier:
-    """x -> class scores (C,), with the class that the fitted estimator predicts.
+    """Class scores ``x -> (C,)`` with :meth:`predict`, which returns the class that the fitted estimator predicts.
 
-    The rule "argmax" takes C scores as they are and predicts the largest, the first of equals. The rule "sign" takes
-    one value g, whose class scores are (-g, g), and predicts class 1 if g > 0, else class 0. The rule "rounded" takes C
-    scores log p and predicts the first of the largest p as float64 has them: those that round to 0 or to 1 are equal.
+    Args:
+        scores: a stage with output ``(C,)``, or ``(1,)`` for the rule "sign".
+        rule: how :meth:`predict` chooses the class, and what ``scores`` returns.
+
+            - "argmax": C scores; the class of the largest score, the first one among equal scores.
+            - "sign": one value g; the class scores are ``(-g, g)``, and class 1 is predicted if ``g > 0``, else
+              class 0.
+            - "rounded": C scores log p; the first class of largest p, rounded to float64, so that all p that round to
+              0 are equal, and all that round to 1.
+        voter: a stage with a ``predict`` method that replaces the rule, for estimators whose prediction does not
+            follow from their scores. None by default.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from pcacam_jax import Affine, Classifier
+        >>> scores = Affine(jnp.array([[1.0, -1.0]]), jnp.zeros(2), jnp.zeros(1))
+        >>> classifier = Classifier(scores, rule="sign")
+        >>> classifier(jnp.array([3.0, 1.0])).tolist(), int(classifier.predict(jnp.array([3.0, 1.0])))
+        ([-2.0, 2.0], 1)
     """
 
     scores: Stage
-    """Any stage to (C,), or to (1,) with the rule "sign"."""
     rule: str = static(default="argmax")
     voter: Stage | None = None
-    """Where the estimator predicts by another rule than its scores', a stage whose ``predict`` follows it."""
 
     @property
     def in_shape(self) -> tuple[int, ...]:
-        """The scores' input shape."""
+        """The input shape of ``scores``."""
         return self.scores.in_shape
 
     @property
     def classes(self) -> int:
-        """C."""
-        if self._sign:
+        """The number of classes C."""
+        if self._binary:
             return 2
         dtype = jnp.result_type(float, *jax.tree.leaves(self.scores))
         return jax.eval_shape(self.scores, jax.ShapeDtypeStruct(self.in_shape, dtype)).shape[0]
 
     def __call__(self, x: Array) -> Float[Array, " C"]:
         """Return the class scores."""
-        return self._both(self.scores(x))
+        return self._class_scores(self.scores(x))
 
     def predict(self, x: Array) -> Int[Array, ""]:
         """Return the index of the class that scikit-learn's ``predict`` gives."""
@@ -55,25 +69,25 @@ class Classifier:
         scores = self(x)
         if self.rule == "rounded":
             scores = jnp.clip(scores, ROUNDS_TO_0, ROUNDS_TO_1)
-        # A value of exactly 0 is class 0, as the first of two equal scores is.
+        # argmax takes the first of equal scores, so g = 0 is class 0 with the rule "sign".
         return jnp.argmax(scores)
 
     def forward(self, x: Array):
-        """Return the class scores and the by-products of the scores' stage."""
+        """Return the class scores and the residuals of ``scores``."""
         value, saved = self.scores.forward(x)
-        return self._both(value), saved
+        return self._class_scores(value), saved
 
     def pull_back(self, saved, rows: Rows) -> Rows:
-        """Return rows times the Jacobian: (T, C) -> (T, *in)."""
-        return self.scores.pull_back(saved, rows[:, 1:] - rows[:, :1] if self._sign else rows)
+        """Return ``rows`` times the Jacobian: ``(T, C) -> (T, *in)``."""
+        return self.scores.pull_back(saved, rows[:, 1:] - rows[:, :1] if self._binary else rows)
 
     def jacobian(self, saved) -> Float[Array, "C ..."]:
-        """Return the scores' Jacobian; with the rule "sign" its one row twice, the first with the other sign."""
-        return self._both(self.scores.jacobian(saved))
+        """Return the Jacobian of ``scores``; with the rule "sign" its single row, first negated and then as it is."""
+        return self._class_scores(self.scores.jacobian(saved))
 
     @property
-    def _sign(self) -> bool:
+    def _binary(self) -> bool:
         return check_choice("rule", self.rule, RULES) == "sign"
 
-    def _both(self, g: Array) -> Array:
-        return jnp.concatenate([-g, g]) if self._sign else g
+    def _class_scores(self, scores: Array) -> Array:
+        return jnp.concatenate([-scores, scores]) if self._binary else scores

@@ -1,4 +1,4 @@
-"""Dense layer: x -> f(W x + b), Eq. 3 and 16, with d x_n / d x_{n-1} = diag(f'(u_n)) W_n, Eq. 17 and 20."""
+"""Dense layer x_n = f(W_n x_{n-1} + b_n), Eq. 3 and 16, with dx_n/dx_{n-1} = diag(f'(u_n)) W_n, Eq. 17 and 20."""
 
 from jaxtyping import Array, Float
 
@@ -11,44 +11,48 @@ from pcacam_jax.stages.activation import activation_named
 
 @pytree
 class Dense:
-    """x -> f(W x + b): (d_in,) -> (d_out,).
+    """A dense layer ``x -> f(W x + b)``, ``(d_in,) -> (d_out,)`` (Eq. 3, 16), with Jacobian ``diag(f'(u)) W`` (Eq. 20).
+
+    Args:
+        kernel: ``W^T``, ``(d_in, d_out)``, the layout of Flax.
+        bias: b, ``(d_out,)``.
+        activation: the name of f, as in :class:`Elementwise`.
 
     Example:
         >>> import jax.numpy as jnp
+        >>> from pcacam_jax import Dense
         >>> layer = Dense(kernel=jnp.array([[1.0], [2.0]]), bias=jnp.array([-1.0]), activation="relu")
         >>> float(layer(jnp.array([1.0, 1.0]))[0])
         2.0
     """
 
     kernel: Float[Array, "d_in d_out"]
-    """W^T, as Flax keeps it."""
     bias: Float[Array, " d_out"]
     activation: str = static(default="identity")
-    """A name in :data:`~pcacam_jax.stages.activation.ACTIVATIONS`."""
 
     @property
     def in_shape(self) -> tuple[int, ...]:
-        """(d_in,)."""
+        """``(d_in,)``."""
         return (self.kernel.shape[0],)
 
     def preactivation(self, x: Vector) -> Vector:
-        """Return u = W x + b, Eq. 16."""
+        """Return ``u = W x + b``, Eq. 16."""
         check_shape("x", x.shape, self.in_shape)
         return matmul(x, self.kernel) + self.bias
 
     def __call__(self, x: Vector) -> Vector:
-        """Return f(W x + b)."""
+        """Return ``f(W x + b)``."""
         return activation_named(self.activation).function(self.preactivation(x))
 
     def forward(self, x: Vector) -> tuple[Vector, Vector]:
-        """Return f(u) and f'(u)."""
+        """Return ``f(u)`` and ``f'(u)``."""
         u, activation = self.preactivation(x), activation_named(self.activation)
         return activation.function(u), activation.derivative(u)
 
     def pull_back(self, slope: Vector, rows: Rows) -> Rows:
-        """Return rows diag(f'(u)) W."""
+        """Return ``rows diag(f'(u)) W``."""
         return matmul(rows * slope[None], self.kernel.T)
 
     def jacobian(self, slope: Vector) -> Float[Array, "d_out d_in"]:
-        """Return diag(f'(u)) W, Eq. 20 and 22."""
+        """Return ``diag(f'(u)) W``, Eq. 20 and 22."""
         return slope[:, None] * self.kernel.T

@@ -1,7 +1,8 @@
-"""From maps to a vector: the one room that knows memory order; 2 x 2 max-pool and global average pool of the maps.
+"""Stages that act on feature maps: flattening, global average pooling and 2 x 2 max-pooling.
 
-Maps are (h, w, K), channels last, flattened row by row: entry (i, j, k) becomes entry (i w + j) K + k (Eq. 1-2; the
-paper stacks map after map, a permutation only).
+Maps are ``(h, w, K)``, channels last. Only this module knows the order of flattening: entry ``(i, j, k)`` of the maps
+is entry ``(i w + j) K + k`` of the vector. The paper concatenates the maps one after another (Eq. 1-2), which differs
+by a permutation only.
 """
 
 import math
@@ -17,43 +18,63 @@ from pcacam_jax.core.types import Maps, Rows, Vector
 
 @pytree
 class Flatten:
-    """(h, w, K) -> (h w K,); the Jacobian is the identity, reshaped."""
+    """Flattening of feature maps, ``(h, w, K) -> (h w K,)`` (Eq. 1-2); the Jacobian is a reshaped identity matrix.
+
+    Args:
+        shape: ``(h, w, K)``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from pcacam_jax import Flatten
+        >>> Flatten((1, 2, 2))(jnp.array([[[1.0, 2.0], [3.0, 4.0]]])).tolist()
+        [1.0, 2.0, 3.0, 4.0]
+    """
 
     shape: tuple[int, int, int] = static()
 
     @property
     def in_shape(self) -> tuple[int, ...]:
-        """(h, w, K)."""
+        """``(h, w, K)``."""
         return self.shape
 
     def __call__(self, maps: Maps) -> Vector:
-        """Return x_0, Eq. 2."""
+        """Return ``x_0``, Eq. 2."""
         check_shape("maps", maps.shape, self.in_shape)
         return maps.reshape(-1)
 
     def forward(self, maps: Maps) -> tuple[Vector, Vector]:
-        """Return x_0 twice; the derivative needs its dtype only."""
+        """Return ``x_0`` twice; the derivative uses only its dtype."""
         x_0 = self(maps)
         return x_0, x_0
 
     def pull_back(self, x_0: Vector, rows: Rows) -> Rows:
-        """Return the rows laid out as maps: (T, h w K) -> (T, h, w, K)."""
+        """Reshape the rows to maps: ``(T, h w K) -> (T, h, w, K)``."""
         return rows.reshape(-1, *self.shape)
 
     def jacobian(self, x_0: Vector) -> Float[Array, "hwK h w K"]:
-        """Return the identity, laid out as (h w K, h, w, K)."""
+        """Return the identity matrix with shape ``(h w K, h, w, K)``."""
         return self.pull_back(x_0, jnp.eye(len(x_0), dtype=x_0.dtype))
 
 
 @pytree
 class GlobalAverage:
-    """(h, w, K) -> (K,), the mean of every map over its positions; every entry of a map has derivative 1 / (h w)."""
+    """The mean of each map over its positions, ``(h, w, K) -> (K,)``; its derivative is ``1 / (h w)`` at each position.
+
+    Args:
+        shape: ``(h, w, K)``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from pcacam_jax import GlobalAverage
+        >>> GlobalAverage((1, 2, 2))(jnp.array([[[1.0, 2.0], [3.0, 4.0]]])).tolist()
+        [2.0, 3.0]
+    """
 
     shape: tuple[int, int, int] = static()
 
     @property
     def in_shape(self) -> tuple[int, ...]:
-        """(h, w, K)."""
+        """``(h, w, K)``."""
         return self.shape
 
     def __call__(self, maps: Maps) -> Vector:
@@ -62,38 +83,47 @@ class GlobalAverage:
         return jnp.mean(maps, axis=(0, 1))
 
     def forward(self, maps: Maps) -> tuple[Vector, Vector]:
-        """Return the means twice; the derivative needs their dtype only."""
+        """Return the means twice; the derivative uses only their dtype."""
         means = self(maps)
         return means, means
 
     def pull_back(self, means: Vector, rows: Rows) -> Rows:
-        """Return every row's entries over h w, at every position of their map: (T, K) -> (T, h, w, K)."""
+        """Divide the rows by ``h w`` and repeat them at each position: ``(T, K) -> (T, h, w, K)``."""
         height, width, _ = self.shape
         return jnp.broadcast_to(rows[:, None, None] / (height * width), (len(rows), *self.shape))
 
     def jacobian(self, means: Vector) -> Float[Array, "K h w K"]:
-        """Return 1 / (h w) where a mean reads its own map, 0 elsewhere."""
+        """Return ``1 / (h w)`` where the mean and the entry belong to the same map, 0 elsewhere."""
         return self.pull_back(means, jnp.eye(len(means), dtype=means.dtype))
 
 
 @pytree
 class MaxPool:
-    """(h, w, K) -> (h // 2, w // 2, K), the maximum of each 2 x 2 window; a last odd row or column is dropped.
+    """2 x 2 max-pooling with stride 2, ``(h, w, K) -> (h // 2, w // 2, K)``; a last odd row or column is dropped.
 
-    A derivative is routed to the window's maximum, the first in row-major order among equals, as JAX, TensorFlow and
-    PyTorch route it.
+    The derivative is routed to the maximum of each window. Among equal maxima it is routed to the first one in
+    row-major order, as in JAX, TensorFlow and PyTorch.
+
+    Args:
+        shape: ``(h, w, K)``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from pcacam_jax import MaxPool
+        >>> MaxPool((2, 2, 1))(jnp.array([[[1.0], [4.0]], [[2.0], [3.0]]])).tolist()
+        [[[4.0]]]
     """
 
     shape: tuple[int, int, int] = static()
 
     @property
     def in_shape(self) -> tuple[int, ...]:
-        """(h, w, K)."""
+        """``(h, w, K)``."""
         return self.shape
 
     @property
     def out_shape(self) -> tuple[int, int, int]:
-        """(h // 2, w // 2, K)."""
+        """``(h // 2, w // 2, K)``."""
         return (self.shape[0] // 2, self.shape[1] // 2, self.shape[2])
 
     def __call__(self, maps: Maps) -> Maps:
@@ -102,11 +132,11 @@ class MaxPool:
         return jax.lax.reduce_window(maps, -jnp.inf, jax.lax.max, (2, 2, 1), (2, 2, 1), "VALID")
 
     def forward(self, maps: Maps) -> tuple[Maps, Float[Array, "h2 w2 K 4"]]:
-        """Return the pooled maps and, for the four places of each window, 1 at the maximum and 0 elsewhere."""
+        """Return the pooled maps and a one-hot array that marks the maximum among the four entries of each window."""
         return self(maps), jax.nn.one_hot(jnp.argmax(self._windows(maps), axis=-1), 4, dtype=maps.dtype)
 
     def pull_back(self, winner: Float[Array, "h2 w2 K 4"], rows: Rows) -> Rows:
-        """Return each row's entries at their window's maximum, zero elsewhere: (T, h//2, w//2, K) -> (T, h, w, K)."""
+        """Place the rows at the maxima of their windows, 0 elsewhere: ``(T, h//2, w//2, K) -> (T, h, w, K)``."""
         height, width, channels = self.out_shape
         routed = rows[..., None] * winner[None]
         routed = routed.reshape(-1, height, width, channels, 2, 2).transpose(0, 1, 4, 2, 5, 3)
@@ -115,7 +145,7 @@ class MaxPool:
         return jnp.pad(routed, ((0, 0), (0, odd_row), (0, odd_column), (0, 0)))
 
     def jacobian(self, winner: Float[Array, "h2 w2 K 4"]) -> Float[Array, "h2 w2 K h w K"]:
-        """Return the routing as zeros and ones."""
+        """Return 1 where an entry is the maximum of its window, 0 elsewhere."""
         identity = jnp.eye(math.prod(self.out_shape), dtype=winner.dtype).reshape(-1, *self.out_shape)
         return self.pull_back(winner, identity).reshape(*self.out_shape, *self.shape)
 
@@ -128,11 +158,19 @@ class MaxPool:
 def spatial_mean(
     kernel: Float[Array, "hwK d"], shape: tuple[int, ...], tap_shape: tuple[int, ...]
 ) -> Float[Array, "K d"]:
-    """Return the mean over the tap's positions of a dense kernel that reads flattened maps.
+    """Return the mean of a dense kernel over the positions of the feature maps, for the channel weights of Eq. 9-10.
 
-    ``rows @ spatial_mean(...).T`` is then mean_ij of the derivative with respect to the maps at the tap (Eq. 9-10),
-    for h w times less work than the derivative itself. ``shape`` is what the kernel reads and ``tap_shape`` the tap's;
-    where they differ a max-pool lies between, which routes every entry to exactly one position.
+    ``rows @ spatial_mean(...).T`` is the mean over positions of the derivative with respect to the tapped maps, at
+    ``h w`` times less work than the full derivative. If the shapes differ, a max-pool lies between. It routes each
+    entry to exactly one position, so the sum over positions is the same.
+
+    Args:
+        kernel: the kernel of the first dense layer, which reads flattened maps, ``(h w K, d)``.
+        shape: shape of the maps that the kernel reads.
+        tap_shape: shape of the maps that are explained.
+
+    Returns:
+        The mean kernel, ``(K, d)``.
     """
     positions = tap_shape[0] * tap_shape[1]
     return kernel.reshape(-1, shape[2], kernel.shape[1]).sum(axis=0) / positions

@@ -1,6 +1,6 @@
-"""Four ways to one Jacobian behind one signature: the closed form and three independent witnesses.
+"""The Jacobian of a stage by four backends: the closed form and three independent reference methods.
 
-The closed form is never installed as a custom derivative, so autodiff and differences see the plain map only.
+No stage registers its closed form as a custom derivative, so autodiff and finite differences use the plain function.
 """
 
 import math
@@ -16,25 +16,35 @@ from pcacam_jax.core.numerics import difference_step
 from pcacam_jax.core.types import Stage
 
 BLOCK = 256
-"""Directions taken at a time by the backends that work input by input, so that memory stays flat for one example."""
+"""Number of input directions evaluated at once by the forward and finite-difference backends, to bound memory."""
 
 
 def jacobian(stage: Stage | Callable[[Array], Any], x: Array, *, backend: str = "closed_form") -> Any:
-    """Return the Jacobian of ``stage`` at one example ``x``, rows = outputs.
+    """Return the Jacobian of a stage at one example.
 
     Args:
-        stage: a stage; for the three other backends any function of an array will do.
-        x: the point, of the stage's input shape.
-        backend: ``"closed_form"`` (the paper's formulas), ``"reverse"`` (:func:`jax.jacrev`), ``"forward"``
-            (:func:`jax.linearize`, as :func:`jax.jacfwd` but a block of inputs at a time) or
-            ``"finite_difference"`` (central differences in the dtype of ``x``).
+        stage: a stage or head. The backends other than "closed_form" also accept any function of one array.
+        x: the example, of the stage's input shape.
+        backend: "closed_form" (the paper's formulas), "reverse" (:func:`jax.jacrev`), "forward" (like
+            :func:`jax.jacfwd`, but in batches of input directions) or "finite_difference" (central differences in the
+            dtype of ``x``).
 
     Returns:
-        (out, *x.shape); for a head, which has several outputs, a dictionary of them.
+        The Jacobian ``(*out, *x.shape)``, one row per output. A head has several outputs and gives a dictionary with
+        one Jacobian per output name.
 
     Raises:
-        InputError: unknown backend, or ``x`` has another shape than the stage takes.
-        TypeError: the closed form of something that is not a stage.
+        InputError: the backend is unknown, or ``x`` does not have the input shape of the stage.
+        TypeError: the backend is "closed_form" and ``stage`` is not a stage.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from pcacam_jax import Dense, jacobian
+        >>> layer = Dense(kernel=jnp.array([[1.0], [2.0]]), bias=jnp.array([-1.0]), activation="relu")
+        >>> jacobian(layer, jnp.array([1.0, 1.0])).tolist()
+        [[1.0, 2.0]]
+        >>> jacobian(layer, jnp.array([1.0, 1.0]), backend="reverse").tolist()
+        [[1.0, 2.0]]
     """
     check_choice("backend", backend, BACKENDS)
     x = jnp.asarray(x)
@@ -46,11 +56,11 @@ def jacobian(stage: Stage | Callable[[Array], Any], x: Array, *, backend: str = 
 
 
 def closed_form(stage: Stage, x: Array) -> Any:
-    """Return the Jacobian from the stage's own formulas."""
+    """Return the Jacobian from the closed form of the stage."""
     if not isinstance(stage, Stage):
         raise TypeError(
-            f"the closed form needs a stage, which has forward, pull_back and jacobian; got {type(stage).__name__}. "
-            f"Take backend='reverse' for a plain function."
+            f"the closed form needs a stage, with methods forward, pull_back and jacobian; got {type(stage).__name__}; "
+            f"use backend='reverse' for a plain function."
         )
     return stage.jacobian(stage.forward(x)[1])
 
@@ -61,21 +71,21 @@ def reverse(function: Callable, x: Array) -> Any:
 
 
 def forward(function: Callable, x: Array) -> Any:
-    """Return the Jacobian by forward-mode autodiff, a block of directions at a time."""
+    """Return the Jacobian by forward-mode autodiff, in batches of input directions."""
     _, tangent_map = jax.linearize(function, x)
     return _columns(tangent_map, x)
 
 
 def finite_difference(function: Callable, x: Array) -> Any:
-    """Return the Jacobian by central differences (f(x + h e) - f(x - h e)) / 2h.
+    """Return the Jacobian by central differences ``(f(x + h e) - f(x - h e)) / 2h``.
 
-    The step is h = eps^(1/3) max(1, max |x|), with eps of the dtype of ``x``.
+    The step is ``h = eps^(1/3) max(1, max |x|)``, with eps of the dtype of ``x``.
     """
     step = difference_step(x)
 
     def difference(direction: Array) -> Any:
         above, below = x + step * direction, x - step * direction
-        # The step that was really taken, after rounding.
+        # Divide by the step after rounding, not by 2h.
         width = jnp.sum(above - below)
         return jax.tree.map(lambda a, b: (a - b) / width, function(above), function(below))
 
@@ -83,7 +93,7 @@ def finite_difference(function: Callable, x: Array) -> Any:
 
 
 def _columns(derivative: Callable[[Array], Any], x: Array) -> Any:
-    """Lay out the derivatives along every input entry as a Jacobian."""
+    """Return the Jacobian whose columns are the derivatives along each input entry."""
     size = math.prod(x.shape)
 
     def column(index: Array) -> Any:
@@ -99,4 +109,4 @@ BACKENDS: dict[str, Callable[[Any, Array], Any]] = {
     "forward": forward,
     "finite_difference": finite_difference,
 }
-"""Every backend by name."""
+"""The backends by name."""

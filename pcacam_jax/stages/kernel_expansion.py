@@ -1,7 +1,7 @@
-"""Kernel expansions, v -> sum_i c_i k(s_i, v) + b (Eq. 6, 24), and their derivative where the kernel underflows.
+"""Kernel expansions, v -> sum_i c_i k(s_i, v) + b (Eq. 6, 24), and a scale-free derivative for exponential kernels.
 
-Far from every s_i, an exponential kernel k = exp(e) and its gradient are zero in floating point (Theorem 1 at work),
-though the gradient still has a direction. Divided by the largest of the exponentials it keeps that direction.
+Far from every support vector an exponential kernel k = exp(e) and its gradient underflow to zero (Theorem 1), although
+the exact gradient has a direction. Dividing by the largest exponential before summing keeps that direction.
 """
 
 import dataclasses
@@ -23,132 +23,154 @@ from pcacam_jax.stages.parallel import Parallel
 
 @pytree
 class KernelExpansion:
-    """v -> sum_i c_pi k(s_i, v) + b_p: (D,) -> (P,), P machines over one set of support vectors (Eq. 6)."""
+    """Kernel expansions ``v -> sum_i c_pi k(s_i, v) + b_p`` over shared support vectors, ``(D,) -> (P,)`` (Eq. 6).
+
+    Each of the P outputs is the decision value of a binary SVM; the Jacobian is Eq. 24.
+
+    Args:
+        support: the support vectors ``s_i``, ``(n, D)``.
+        coefficients: ``c_pi = alpha_i t_i`` of SVM p, ``(P, n)``; 0 where SVM p does not use support vector i.
+        intercept: b, ``(P,)``.
+        parameters: the parameters of the kernel by name, as in scikit-learn, such as ``gamma``.
+        kernel: the name of the kernel: ``linear``, ``rbf``, ``poly`` or ``sigmoid``.
+        relative: whether :meth:`pull_back` and :meth:`jacobian` return the derivative divided by a positive number, so
+            that it does not underflow. It requires an exponential kernel, such as ``rbf``. The terms of each row are
+            weighted by ``exp(e_i - max_i e_i)`` instead of ``exp(e_i)``, where the maximum is taken over the nonzero
+            terms. The value does not change, and autodiff, which differentiates the value, gives the plain derivative.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from pcacam_jax import KernelExpansion, jacobian
+        >>> svm = KernelExpansion(
+        ...     support=jnp.array([[1.0, 0.0], [0.0, 1.0]]),
+        ...     coefficients=jnp.array([[1.0, -1.0]]),
+        ...     intercept=jnp.array([0.5]),
+        ...     parameters={"gamma": jnp.array(0.5)},
+        ...     kernel="rbf",
+        ... )
+        >>> v = jnp.array([1.0, 0.0])
+        >>> round(float(svm(v)[0]), 3), [round(float(slope), 3) for slope in jacobian(svm, v)[0]]
+        (1.132, [0.368, -0.368])
+    """
 
     support: Float[Array, "n D"]
-    """s_i."""
     coefficients: Float[Array, "P n"]
-    """alpha_i t_i, zero where machine p does not use support vector i."""
     intercept: Float[Array, " P"]
-    """b."""
     parameters: dict[str, Float[Array, ""]]
-    """Parameters of the kernel by name, such as gamma."""
     kernel: str = static()
-    """A name in :data:`~pcacam_jax.stages.kernel.KERNELS`."""
     relative: bool = static(default=False)
-    """Whether ``forward``, ``pull_back`` and ``jacobian`` give a positive multiple of every derivative that does not
-    underflow: its terms are weighted by exp(e_i - max_i e_i), the maximum over the terms that are not zero. The value
-    stays as it is, and autodiff, which differentiates the value, gives the plain derivative."""
 
     @property
     def in_shape(self) -> tuple[int, ...]:
-        """(D,)."""
+        """``(D,)``."""
         return (self.support.shape[1],)
 
     def __call__(self, v: Vector) -> Float[Array, " P"]:
-        """Return g(v)."""
+        """Return the decision values ``g(v)``."""
         check_shape("v", v.shape, self.in_shape)
-        return matmul(self.coefficients, self._each(kernel_named(self.kernel).value, v)) + self.intercept
+        return matmul(self.coefficients, self._for_each_support(kernel_named(self.kernel).value, v)) + self.intercept
 
     def forward(self, v: Vector) -> tuple[Float[Array, " P"], Any]:
-        """Return g(v) and the gradients dk(s_i, v)/dv, (n, D); if relative, e_i (n,) and de_i/dv (n, D)."""
+        """Return ``g(v)`` and the gradients ``dk(s_i, v)/dv``, ``(n, D)``; if relative, ``e_i`` and ``de_i/dv``."""
         if not self.relative:
-            return self(v), self._each(kernel_named(self.kernel).gradient, v)
+            return self(v), self._for_each_support(kernel_named(self.kernel).gradient, v)
         exponent = exponent_named(self.kernel)
-        return self(v), (self._each(exponent.value, v), self._each(exponent.gradient, v))
+        return self(v), (self._for_each_support(exponent.value, v), self._for_each_support(exponent.gradient, v))
 
     def pull_back(self, saved: Any, rows: Rows) -> Rows:
-        """Return rows dg/dv: (T, P) -> (T, D)."""
+        """Return ``rows dg/dv``: ``(T, P) -> (T, D)``."""
         weights = matmul(rows, self.coefficients)
         if not self.relative:
             return matmul(weights, saved)
-        return matmul(weights * self._scaled(saved, weights), saved[1])
+        return matmul(weights * self._scaled_kernels(saved, weights), saved[1])
 
-    def at_one_scale(self, saved: Any, rows: Float[Array, "1 P"]) -> Float[Array, "n D"]:
-        """Return the gradients that the plain expansion pulls any rows back by, at the relative one's scale of a row.
+    def scaled_gradients(self, saved: Any, row: Float[Array, "1 P"]) -> Float[Array, "n D"]:
+        """Return ``dk/dv`` of each support vector, multiplied by the scale that the relative form uses for ``row``.
 
-        The rows then add up to that row's relative derivative if they add up to the row.
+        These are residuals of the expansion with ``relative=False``. All rows pulled back through them share one scale:
+        rows that sum to ``row`` give derivatives that sum to the relative derivative of ``row``.
         """
-        weights = matmul(rows, self.coefficients)
-        # Rows that add up to nothing are scaled too, each term as if it counted.
-        return self._scaled(saved, jnp.where(jnp.any(weights != 0), weights, 1))[0, :, None] * saved[1]
+        weights = matmul(row, self.coefficients)
+        # If the row is zero, all terms count as nonzero, so that parts which cancel still have a finite scale.
+        return self._scaled_kernels(saved, jnp.where(jnp.any(weights != 0), weights, 1))[0, :, None] * saved[1]
 
-    def _scaled(self, saved: Any, weights: Float[Array, "T n"]) -> Float[Array, "T n"]:
-        """Return exp(e_i - max_i e_i), the maximum over the terms of every row that are not zero."""
+    def _scaled_kernels(self, saved: Any, weights: Float[Array, "T n"]) -> Float[Array, "T n"]:
+        """Return ``exp(e_i - max_i e_i)`` for each row, with the maximum over its nonzero terms."""
         exponents, gradients = saved
-        counts = (weights != 0) & jnp.any(gradients != 0, axis=1)[None]
+        nonzero = (weights != 0) & jnp.any(gradients != 0, axis=1)[None]
         lowest = jnp.finfo(exponents.dtype).min
-        exponents = jnp.broadcast_to(exponents, counts.shape)
-        differences = exponents - jnp.max(exponents, axis=1, keepdims=True, where=counts, initial=lowest)
+        exponents = jnp.broadcast_to(exponents, nonzero.shape)
+        differences = exponents - jnp.max(exponents, axis=1, keepdims=True, where=nonzero, initial=lowest)
         return jnp.exp(jnp.minimum(differences, 0))
 
     def jacobian(self, saved: Any) -> Float[Array, "P D"]:
-        """Return dg/dv = sum_i alpha_i t_i dk(s_i, v)/dv, Eq. 24."""
+        """Return ``dg/dv = sum_i alpha_i t_i dk(s_i, v)/dv``, Eq. 24."""
         if not self.relative:
             return matmul(self.coefficients, saved)
         return self.pull_back(saved, jnp.eye(len(self.intercept), dtype=self.coefficients.dtype))
 
-    def _each(self, function: Any, v: Vector) -> Array:
+    def _for_each_support(self, function: Any, v: Vector) -> Array:
         return jax.vmap(lambda s: function(s, v, **self.parameters))(self.support)
 
 
 def has_exponential_kernel(stage: Any) -> bool:
-    """Return whether ``stage`` or a part of it is an expansion in an exponential kernel, whose gradient underflows."""
-    return any(map(_is_exponential, _parts(stage)))
+    """Return whether the derivative of ``stage`` passes through an exponential kernel, whose gradient can underflow."""
+    return any(map(_is_exponential, _differentiated(stage)))
 
 
 def is_relative(stage: Any) -> bool:
-    """Return whether :func:`relative_kernels` found something to set in ``stage``."""
-    return any(part.relative for part in _parts(stage) if isinstance(part, KernelExpansion))
+    """Return whether a kernel expansion in ``stage`` is relative."""
+    return any(node.relative for node in _differentiated(stage) if isinstance(node, KernelExpansion))
 
 
 def relative_kernels(stage: Any) -> Any:
-    """Return ``stage`` with :attr:`KernelExpansion.relative` set in its expansion in an exponential kernel.
+    """Return ``stage`` with ``relative=True`` in its kernel expansion that has an exponential kernel.
 
-    Every derivative of the result is a positive multiple of the stage's own, one multiple for every row.
+    Each row of a derivative of the result is a positive multiple of the same row of the exact derivative.
 
     Raises:
-        InputError: several such expansions, or one beside another stage, whose derivatives would be added up although
-            their multiples differ.
+        InputError: there are several such expansions, or another stage is parallel to it; their derivatives are summed
+            although their scales differ.
     """
-    found = sum(map(_is_exponential, _parts(stage)))
-    if found > 1:
+    count = sum(map(_is_exponential, _differentiated(stage)))
+    if count > 1:
         raise InputError(
-            f"a derivative free of scale needs a single expansion in an exponential kernel, but there are {found}, "
-            f"whose scales differ; take the plain derivative."
+            f"a scale-free derivative needs a single expansion in an exponential kernel, but there are {count} with "
+            f"different scales; use scale_free=False."
         )
-    branching = filter(_branches, jax.tree.leaves(stage, is_leaf=_branches))
-    if any(map(has_exponential_kernel, branching)):
+    parallel = filter(_is_parallel, jax.tree.leaves(stage, is_leaf=_is_parallel))
+    if any(map(has_exponential_kernel, parallel)):
         raise InputError(
-            "a derivative free of scale needs an exponential kernel that stands alone, but here it stands beside "
-            "other stages, whose scales differ; take the plain derivative."
+            "a scale-free derivative needs an exponential kernel without stages parallel to it, but there are some, "
+            "whose scales differ; use scale_free=False."
         )
-    return _relative(stage)
+    return _set_relative(stage)
 
 
-def _relative(stage: Any) -> Any:
-    return jax.tree.map(_relative_part, stage, is_leaf=_is_part)
+def _set_relative(stage: Any) -> Any:
+    return jax.tree.map(_set_relative_in_node, stage, is_leaf=_is_node)
 
 
-def _relative_part(part: Any) -> Any:
-    if isinstance(part, Classifier):
-        return dataclasses.replace(part, scores=_relative(part.scores))
-    return dataclasses.replace(part, relative=True) if _is_exponential(part) else part
+def _set_relative_in_node(node: Any) -> Any:
+    if isinstance(node, Classifier):
+        return dataclasses.replace(node, scores=_set_relative(node.scores))
+    return dataclasses.replace(node, relative=True) if _is_exponential(node) else node
 
 
-def _parts(stage: Any) -> Iterator[Any]:
-    for part in jax.tree.leaves(stage, is_leaf=_is_part):
-        # What a classifier predicts by has no derivative.
-        yield from _parts(part.scores) if isinstance(part, Classifier) else (part,)
+def _differentiated(stage: Any) -> Iterator[Any]:
+    """Yield the kernel expansions and other leaves that the derivative of ``stage`` depends on."""
+    for node in jax.tree.leaves(stage, is_leaf=_is_node):
+        # The voter of a classifier affects only the prediction, not the derivative.
+        yield from _differentiated(node.scores) if isinstance(node, Classifier) else (node,)
 
 
-def _is_part(part: Any) -> bool:
-    return isinstance(part, KernelExpansion | Classifier)
+def _is_node(node: Any) -> bool:
+    return isinstance(node, KernelExpansion | Classifier)
 
 
-def _is_exponential(part: Any) -> bool:
-    return isinstance(part, KernelExpansion) and kernel_named(part.kernel).exponent is not None
+def _is_exponential(node: Any) -> bool:
+    return isinstance(node, KernelExpansion) and kernel_named(node.kernel).exponent is not None
 
 
-def _branches(part: Any) -> bool:
-    return isinstance(part, Parallel)
+def _is_parallel(node: Any) -> bool:
+    return isinstance(node, Parallel)

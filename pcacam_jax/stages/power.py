@@ -1,7 +1,7 @@
-"""Power transforms entry by entry: Yeo and Johnson's, and Box and Cox's.
+"""Element-wise power transforms: Yeo-Johnson and Box-Cox.
 
-Both are (exp(p L) - 1) / p of a logarithm L, which is L at p = 0. Written with expm1 it loses no digits near p = 0,
-where the difference of two powers keeps few of them.
+Both are (exp(p L) - 1) / p for a logarithm L, with the limit L at p = 0. With expm1 this is accurate near p = 0, where
+x^p - 1 loses digits to cancellation.
 """
 
 from collections.abc import Callable
@@ -16,54 +16,55 @@ from pcacam_jax.core.types import Rows, Vector
 
 
 class PowerMethod(NamedTuple):
-    """A transform f(x; lambda) and its derivative in x, both applied entry by entry."""
+    """A transform ``f(x; lambda)`` and its derivative in x, both element-wise."""
 
     function: Callable[[Vector, Vector], Vector]
     derivative: Callable[[Vector, Vector], Vector]
 
 
 def expm1(z: Vector) -> Vector:
-    """Return exp z - 1, with all digits in its derivative by autodiff, for which JAX takes the value plus 1."""
+    """Return ``exp(z) - 1``, accurate in the value and under autodiff."""
+    # JAX computes the derivative of expm1 as expm1(z) + 1, which loses digits for negative z.
     return jnp.where(z < -1, jnp.exp(jnp.minimum(z, 0)) - 1, jnp.expm1(z))
 
 
 def power_of_logarithm(logarithm: Vector, power: Vector) -> Vector:
-    """Return (exp(p L) - 1) / p, L at p = 0."""
-    # Below eps^2 the limit differs by less than rounding, and p L may underflow.
+    """Return ``(exp(p L) - 1) / p``, or L at ``p = 0``."""
+    # Below eps^2 the limit L differs by less than the rounding error, while p L may underflow.
     vanishes = jnp.abs(power) < jnp.finfo(power.dtype).eps ** 2
-    # The branch that is not taken must not divide by zero either, or its derivative is NaN.
+    # jnp.where evaluates both branches, and a division by zero in the unused one makes the derivative NaN.
     divisor = jnp.where(vanishes, 1, power)
     return jnp.where(vanishes, logarithm, expm1(divisor * logarithm) / divisor)
 
 
 def box_cox(x: Vector, exponents: Vector) -> Vector:
-    """f(x) = (x^lambda - 1) / lambda, log x at lambda = 0; for x > 0, NaN or infinite elsewhere."""
+    """Return ``(x^lambda - 1) / lambda``, or ``log x`` at ``lambda = 0``; NaN or infinite unless ``x > 0``."""
     return power_of_logarithm(jnp.log(x), exponents)
 
 
 def box_cox_derivative(x: Vector, exponents: Vector) -> Vector:
-    """f'(x) = x^(lambda - 1)."""
+    """Return ``f'(x) = x^(lambda - 1)``."""
     return jnp.exp((exponents - 1) * jnp.log(x))
 
 
 def magnitude(x: Vector) -> Vector:
-    """Return |x| with derivative 1 at x = 0, where the transform's two branches join with slope 1."""
+    """Return ``|x|`` with derivative 1 at ``x = 0``, where both branches of the Yeo-Johnson transform have slope 1."""
     return jnp.where(x >= 0, x, -x)
 
 
 def branch_powers(x: Vector, exponents: Vector) -> Vector:
-    """Return p: lambda for x >= 0, 2 - lambda for x < 0."""
+    """Return the power p of the Yeo-Johnson transform: ``lambda`` for ``x >= 0``, ``2 - lambda`` for ``x < 0``."""
     return jnp.where(x >= 0, exponents, 2 - exponents)
 
 
 def yeo_johnson(x: Vector, exponents: Vector) -> Vector:
-    """f(x) = +-((1 + |x|)^p - 1) / p with the sign of x; +-log(1 + |x|) at p = 0."""
+    """Return ``sign(x) ((1 + |x|)^p - 1) / p``, or ``sign(x) log(1 + |x|)`` at ``p = 0``."""
     value = power_of_logarithm(jnp.log1p(magnitude(x)), branch_powers(x, exponents))
     return jnp.where(x >= 0, value, -value)
 
 
 def yeo_johnson_derivative(x: Vector, exponents: Vector) -> Vector:
-    """f'(x) = (1 + |x|)^(p - 1) on both sides."""
+    """Return ``f'(x) = (1 + |x|)^(p - 1)``, for both signs of x."""
     return jnp.exp((branch_powers(x, exponents) - 1) * jnp.log1p(magnitude(x)))
 
 
@@ -71,41 +72,49 @@ POWER_METHODS: dict[str, PowerMethod] = {
     "yeo-johnson": PowerMethod(yeo_johnson, yeo_johnson_derivative),
     "box-cox": PowerMethod(box_cox, box_cox_derivative),
 }
-"""Every transform by scikit-learn's name."""
+"""The supported transforms by their names in scikit-learn."""
 
 
 @pytree
 class Power:
-    """x -> f(x; lambda) entry by entry: (d,) -> (d,), scikit-learn's PowerTransformer before it standardises.
+    """An element-wise power transform ``x -> f(x; lambda)``, ``(d,) -> (d,)``, with Jacobian ``diag(f'(x))``.
 
-    The Jacobian is diag(f'(x)).
+    It equals scikit-learn's PowerTransformer with ``standardize=False``.
+
+    Args:
+        exponents: lambda, ``(d,)``.
+        method: ``yeo-johnson`` or ``box-cox``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from pcacam_jax import Power
+        >>> [round(float(y), 3) for y in Power(jnp.array([2.0, 0.5]), "box-cox")(jnp.array([3.0, 4.0]))]
+        [4.0, 2.0]
     """
 
     exponents: Float[Array, " d"]
-    """lambda."""
     method: str = static()
-    """A name in :data:`POWER_METHODS`."""
 
     @property
     def in_shape(self) -> tuple[int, ...]:
-        """(d,)."""
+        """``(d,)``."""
         return (self.exponents.shape[0],)
 
     def __call__(self, x: Vector) -> Vector:
-        """Return f(x; lambda)."""
+        """Return ``f(x; lambda)``."""
         check_shape("x", x.shape, self.in_shape)
         return self._method.function(x, self.exponents)
 
     def forward(self, x: Vector) -> tuple[Vector, Vector]:
-        """Return f(x) and f'(x)."""
+        """Return ``f(x)`` and ``f'(x)``."""
         return self(x), self._method.derivative(x, self.exponents)
 
     def pull_back(self, slope: Vector, rows: Rows) -> Rows:
-        """Return rows diag(f'(x))."""
+        """Return ``rows diag(f'(x))``."""
         return rows * slope[None]
 
     def jacobian(self, slope: Vector) -> Float[Array, "d d"]:
-        """Return diag(f'(x))."""
+        """Return ``diag(f'(x))``."""
         return jnp.diag(slope)
 
     @property

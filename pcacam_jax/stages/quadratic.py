@@ -1,4 +1,4 @@
-"""Quadratic class scores, as the log density of a normal distribution per class has them."""
+"""Quadratic class scores, such as the log densities of one normal distribution per class."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -11,36 +11,48 @@ from pcacam_jax.core.types import Rows, Vector
 
 @pytree
 class Quadratic:
-    """x -> offset_c - ||A_c (x - center_c)||^2 / 2: (d,) -> (C,); row c of the Jacobian is -(x - center_c)^T A_c^T A_c.
+    """Quadratic class scores ``offset_c - ||A_c (x - center_c)||^2 / 2``, ``(d,) -> (C,)``.
 
-    A_c^T A_c is the inverse covariance of class c.
+    Row c of the Jacobian is ``-(x - center_c)^T A_c^T A_c``. For the log density of a normal distribution,
+    ``A_c^T A_c`` is the inverse covariance of class c.
+
+    Args:
+        factors: ``A_c``, ``(C, r, d)``.
+        centers: ``center_c``, ``(C, d)``.
+        offset: ``offset_c``, ``(C,)``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from pcacam_jax import Quadratic
+        >>> scores = Quadratic(jnp.array([[[1.0, 0.0], [0.0, 2.0]]]), centers=jnp.zeros((1, 2)), offset=jnp.ones(1))
+        >>> scores(jnp.array([1.0, 1.0])).tolist()
+        [-1.5]
     """
 
     factors: Float[Array, "C r d"]
-    """A_c."""
     centers: Float[Array, "C d"]
     offset: Float[Array, " C"]
 
     @property
     def in_shape(self) -> tuple[int, ...]:
-        """(d,)."""
+        """``(d,)``."""
         return (self.centers.shape[1],)
 
     def __call__(self, x: Vector) -> Float[Array, " C"]:
-        """Return offset_c - ||A_c (x - center_c)||^2 / 2."""
+        """Return ``offset_c - ||A_c (x - center_c)||^2 / 2``."""
         whitened = self._whitened(x)
         return self.offset - jnp.sum(whitened * whitened, axis=1) / 2
 
     def forward(self, x: Vector) -> tuple[Float[Array, " C"], Float[Array, "C d"]]:
-        """Return the value and its Jacobian, which is small."""
+        """Return the value and the Jacobian, which serves as the residual."""
         return self(x), -matmul(self._whitened(x)[:, None, :], self.factors)[:, 0]
 
     def pull_back(self, jacobian: Float[Array, "C d"], rows: Rows) -> Rows:
-        """Return rows times the Jacobian."""
+        """Return ``rows`` times the Jacobian."""
         return matmul(rows, jacobian)
 
     def jacobian(self, jacobian: Float[Array, "C d"]) -> Float[Array, "C d"]:
-        """Return -(x - center_c)^T A_c^T A_c, row by row."""
+        """Return ``-(x - center_c)^T A_c^T A_c`` for each class."""
         return jacobian
 
     def _whitened(self, x: Vector) -> Float[Array, "C r"]:
@@ -50,32 +62,46 @@ class Quadratic:
 
 @pytree
 class DiagonalQuadratic:
-    """x -> offset_c - sum_j q_cj (x_j - center_cj)^2 / 2: (d,) -> (C,); the Jacobian is -q_cj (x_j - center_cj)."""
+    """Quadratic class scores ``offset_c - sum_j q_cj (x_j - center_cj)^2 / 2``, ``(d,) -> (C,)``.
+
+    Entry ``(c, j)`` of the Jacobian is ``-q_cj (x_j - center_cj)``.
+
+    Args:
+        precisions: the inverse variances ``q_cj``, ``(C, d)``.
+        centers: ``center_c``, ``(C, d)``.
+        offset: ``offset_c``, ``(C,)``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from pcacam_jax import DiagonalQuadratic
+        >>> scores = DiagonalQuadratic(jnp.array([[1.0, 4.0]]), centers=jnp.zeros((1, 2)), offset=jnp.ones(1))
+        >>> scores(jnp.array([1.0, 1.0])).tolist()
+        [-1.5]
+    """
 
     precisions: Float[Array, "C d"]
-    """q, the inverse variances."""
     centers: Float[Array, "C d"]
     offset: Float[Array, " C"]
 
     @property
     def in_shape(self) -> tuple[int, ...]:
-        """(d,)."""
+        """``(d,)``."""
         return (self.centers.shape[1],)
 
     def __call__(self, x: Vector) -> Float[Array, " C"]:
-        """Return offset_c - sum_j q_cj (x_j - center_cj)^2 / 2."""
+        """Return ``offset_c - sum_j q_cj (x_j - center_cj)^2 / 2``."""
         check_shape("x", x.shape, self.in_shape)
         difference = x[None] - self.centers
         return self.offset - jnp.sum(self.precisions * difference * difference, axis=1) / 2
 
     def forward(self, x: Vector) -> tuple[Float[Array, " C"], Float[Array, "C d"]]:
-        """Return the value and its Jacobian, which is small."""
+        """Return the value and the Jacobian, which serves as the residual."""
         return self(x), -self.precisions * (x[None] - self.centers)
 
     def pull_back(self, jacobian: Float[Array, "C d"], rows: Rows) -> Rows:
-        """Return rows times the Jacobian."""
+        """Return ``rows`` times the Jacobian."""
         return matmul(rows, jacobian)
 
     def jacobian(self, jacobian: Float[Array, "C d"]) -> Float[Array, "C d"]:
-        """Return -q_cj (x_j - center_cj), row by row."""
+        """Return ``-q_cj (x_j - center_cj)``."""
         return jacobian

@@ -1,4 +1,4 @@
-"""Softmax and its logarithm, from class scores to (log-)probabilities."""
+"""Softmax and log-softmax of class scores."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from pcacam_jax.core.types import Rows, Vector
 
 
 class Probabilities(NamedTuple):
-    """p, the place of its first maximum, and 1 - p."""
+    """The probabilities p, a mask of the first maximum of p, and ``1 - p``."""
 
     p: Vector
     first: Bool[Array, " C"]
@@ -21,30 +21,39 @@ class Probabilities(NamedTuple):
 
 
 def log_softmax(y: Vector) -> Vector:
-    """Return y - log sum_c exp(y_c), which keeps its digits where a probability rounds to 1.
+    """Return ``y - log sum_c exp(y_c)``, accurate also where a probability rounds to 1.
 
-    With m the largest score's place this is y - y_m - log(1 + sum_{c != m} exp(y_c - y_m)).
+    It is computed as ``y - y_m - log(1 + sum_{c != m} exp(y_c - y_m))``, where m is the index of the largest score.
     """
-    place = jnp.argmax(y)
-    shifted = y - y[place]
-    others = jnp.where(jnp.arange(len(y)) == place, 0, jnp.exp(shifted))
+    largest = jnp.argmax(y)
+    shifted = y - y[largest]
+    others = jnp.where(jnp.arange(len(y)) == largest, 0, jnp.exp(shifted))
     return shifted - jnp.log1p(jnp.sum(others))
 
 
 @pytree
 class Softmax:
-    """y -> p = exp(y) / sum_c exp(y_c), or log p if ``log``: (C,) -> (C,).
+    """Softmax ``p = exp(y) / sum_c exp(y_c)`` of class scores, or log p, ``(C,) -> (C,)``.
 
-    The Jacobian is diag(p) - p p^T; of the logarithm it is I - 1 p^T.
+    The Jacobian of p is ``diag(p) - p p^T``, and the Jacobian of log p is ``I - 1 p^T``.
+
+    Args:
+        size: C.
+        log: whether to return log p.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from pcacam_jax import Softmax
+        >>> [round(float(p), 3) for p in Softmax(2)(jnp.array([0.0, 1.0]))]
+        [0.269, 0.731]
     """
 
     size: int = static()
-    """C."""
     log: bool = static(default=False)
 
     @property
     def in_shape(self) -> tuple[int, ...]:
-        """(C,)."""
+        """``(C,)``."""
         return (self.size,)
 
     def __call__(self, y: Vector) -> Vector:
@@ -53,21 +62,21 @@ class Softmax:
         return log_softmax(y) if self.log else jax.nn.softmax(y)
 
     def forward(self, y: Vector) -> tuple[Vector, Probabilities]:
-        """Return the value and p, where its maximum is, and 1 - p."""
+        """Return the value and the residuals: p, its first maximum, and ``1 - p``."""
         value, p = self(y), jax.nn.softmax(y)
         first = jnp.arange(self.size) == jnp.argmax(p)
-        # 1 - p has no digits left where p rounds to 1; the sum of the others has them all.
+        # At the maximum, 1 - p cancels where p rounds to 1; the sum of the other probabilities is accurate.
         return value, Probabilities(p, first, jnp.where(first, jnp.sum(jnp.where(first, 0, p)), 1 - p))
 
     def pull_back(self, saved: Probabilities, rows: Rows) -> Rows:
-        """Return rows diag(p) - (rows p) p^T, or rows - (rows 1) p^T for the logarithm."""
+        """Return ``rows diag(p) - (rows p) p^T``, or ``rows - (rows 1) p^T`` for log p."""
         p, first, rest = saved
         if self.log:
             return rows * rest[None] - (jnp.sum(rows, axis=1, keepdims=True) - rows) * p[None]
-        # A constant added to a row changes nothing; the one that clears the maximum's entry spares digits there.
+        # Adding a constant to a row does not change the result. Making the entry at the maximum 0 avoids cancellation.
         rows = rows - jnp.sum(jnp.where(first[None], rows, 0), axis=1, keepdims=True)
         return (rows - matmul(rows, p)[:, None]) * p[None]
 
     def jacobian(self, saved: Probabilities) -> Float[Array, "C C"]:
-        """Return diag(p) - p p^T, or I - 1 p^T for the logarithm."""
+        """Return ``diag(p) - p p^T``, or ``I - 1 p^T`` for log p."""
         return self.pull_back(saved, jnp.eye(self.size, dtype=saved.p.dtype))

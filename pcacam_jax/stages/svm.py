@@ -1,8 +1,8 @@
-"""Support vector machines over kernel expansions: pairs of classes, margins and votes.
+"""Multiclass SVMs built from binary SVMs of class pairs: margins, votes and decision values.
 
-scikit-learn trains one machine for every pair of classes i < j; g_ij > 0 is a vote for i. With two classes it reports
-the one machine with the other sign: g > 0 is a vote for class 1. Both conventions are kept, so that every value
-equals scikit-learn's own.
+scikit-learn trains one binary SVM for each pair of classes i < j, where g_ij > 0 is a vote for class i. With two
+classes it reports the single decision value with the opposite sign: g > 0 is a vote for class 1. This module follows
+both conventions, so its values equal those of scikit-learn.
 """
 
 import itertools
@@ -18,7 +18,10 @@ from pcacam_jax.core.types import Rows, Stage, Vector
 
 
 def pair_signs(classes: int) -> np.ndarray:
-    """Return the (C, P) signs +1, -1, 0 with which pair p speaks for class c, pairs in scikit-learn's order."""
+    """Return the signs with which pair p counts for class c, ``(C, P)``: +1, -1, or 0 if the pair does not contain c.
+
+    The pairs have scikit-learn's order, ``(0, 1), (0, 2), ..., (1, 2), ...``.
+    """
     if classes == 2:
         return np.array([[-1.0], [1.0]])
     pairs = list(itertools.combinations(range(classes), 2))
@@ -30,29 +33,39 @@ def pair_signs(classes: int) -> np.ndarray:
 
 @pytree
 class PairwiseMargins:
-    """Pair values -> class margins s_c, the sum of the pairs that hold c, signed toward c: (P,) -> (C,).
+    """Class margins ``s_c``: the sum of the decision values of all pairs that contain class c, ``(P,) -> (C,)``.
 
-    A choice where the paper defines the binary machine only: smooth, and antisymmetric (-g, +g) for two classes.
+    Each decision value enters with the sign that makes a vote for class c positive. The paper defines only the binary
+    SVM (Eq. 6); the margins are a smooth score for C classes. For two classes they are ``(-g, g)``.
+
+    Args:
+        classes: C.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from pcacam_jax import PairwiseMargins
+        >>> PairwiseMargins(3)(jnp.array([1.0, 2.0, 3.0])).tolist()  # pairs (0, 1), (0, 2), (1, 2)
+        [3.0, 2.0, -5.0]
     """
 
     classes: int = static()
 
     @property
     def in_shape(self) -> tuple[int, ...]:
-        """(P,)."""
+        """``(P,)``."""
         return (pair_signs(self.classes).shape[1],)
 
     def __call__(self, pairs: Float[Array, " P"]) -> Float[Array, " C"]:
-        """Return s."""
+        """Return the margins s."""
         check_shape("pairs", pairs.shape, self.in_shape)
         return matmul(self._signs(pairs), pairs)
 
     def forward(self, pairs: Float[Array, " P"]) -> tuple[Float[Array, " C"], Float[Array, "C P"]]:
-        """Return s and the signs."""
+        """Return the margins s and the signs."""
         return self(pairs), self._signs(pairs)
 
     def pull_back(self, signs: Float[Array, "C P"], rows: Rows) -> Rows:
-        """Return rows times signs: (T, C) -> (T, P)."""
+        """Return ``rows`` times the signs: ``(T, C) -> (T, P)``."""
         return matmul(rows, signs)
 
     def jacobian(self, signs: Float[Array, "C P"]) -> Float[Array, "C P"]:
@@ -60,77 +73,104 @@ class PairwiseMargins:
         return signs
 
     def _signs(self, pairs: Float[Array, " P"]) -> Float[Array, "C P"]:
-        # A copy: JAX would take NumPy's array as it lies in memory, which is given up right here.
+        # jnp.array copies. jnp.asarray may share the memory of the NumPy array, which is freed on return.
         return jnp.array(pair_signs(self.classes), pairs.dtype)
 
 
 def votes(first_wins: Bool[Array, " P"], classes: int) -> Int[Array, " C"]:
-    """Return the votes for each class, given which of C > 2 classes' pairs are won by their first class."""
+    """Return the number of votes for each class, ``(C,)``.
+
+    Args:
+        first_wins: whether the first class of each pair wins, ``(P,)``.
+        classes: C, larger than 2.
+    """
     signs = pair_signs(classes)
     return jnp.sum(jnp.where(first_wins[None], signs > 0, signs < 0), axis=1)
 
 
 @pytree
 class OvrDecision:
-    """Pair values -> scikit-learn's "ovr" decision, votes + s / (3 (|s| + 1)): (P,) -> (C,), C > 2.
+    """scikit-learn's "ovr" decision values of an SVC, ``votes + s / (3 (|s| + 1))``, ``(P,) -> (C,)``, for ``C > 2``.
 
-    Votes are piecewise constant, so the derivative is s' / (3 (|s| + 1)^2): a positive multiple of the margin's.
+    The votes are piecewise constant, so the derivative is ``s' / (3 (|s| + 1)^2)``, a positive multiple of the
+    derivative of the margin s.
+
+    Args:
+        classes: C.
+        first_at_zero: whether a decision value of exactly 0 is a vote for the first class of its pair, as in an SVC's
+            decision function, or for the second.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from pcacam_jax import OvrDecision
+        >>> [round(float(d), 3) for d in OvrDecision(3)(jnp.array([1.0, 2.0, 3.0]))]
+        [2.25, 1.222, -0.278]
     """
 
     classes: int = static()
     first_at_zero: bool = static(default=True)
-    """Whether a pair of exactly 0 votes for its first class, as in an SVC's decision; else for its second."""
 
     @property
     def margins(self) -> PairwiseMargins:
-        """The stage of the margins s."""
+        """The stage that computes the margins s."""
         return PairwiseMargins(self.classes)
 
     @property
     def in_shape(self) -> tuple[int, ...]:
-        """(P,)."""
+        """``(P,)``."""
         return self.margins.in_shape
 
     def __call__(self, pairs: Float[Array, " P"]) -> Float[Array, " C"]:
-        """Return votes + s / (3 (|s| + 1))."""
+        """Return ``votes + s / (3 (|s| + 1))``."""
         s = self.margins(pairs)
         first_wins = pairs >= 0 if self.first_at_zero else pairs > 0
         return votes(first_wins, self.classes).astype(s.dtype) + s / (3 * (jnp.abs(s) + 1))
 
     def forward(self, pairs: Float[Array, " P"]) -> tuple[Float[Array, " C"], Float[Array, "C P"]]:
-        """Return the decision and its Jacobian, which is small."""
+        """Return the decision values and the Jacobian, which serves as the residual."""
         s, signs = self.margins.forward(pairs)
         return self(pairs), signs / (3 * (jnp.abs(s) + 1) ** 2)[:, None]
 
     def pull_back(self, jacobian: Float[Array, "C P"], rows: Rows) -> Rows:
-        """Return rows times the Jacobian."""
+        """Return ``rows`` times the Jacobian."""
         return matmul(rows, jacobian)
 
     def jacobian(self, jacobian: Float[Array, "C P"]) -> Float[Array, "C P"]:
-        """Return signs / (3 (|s| + 1)^2), row by row."""
+        """Return ``signs / (3 (|s| + 1)^2)`` for each class."""
         return jacobian
 
 
 @pytree
 class SVMClassifier:
-    """v -> class margins (C,), with the class that the fitted estimator predicts.
+    """Class margins ``v -> (C,)`` of an SVC, with :meth:`predict`, which returns the class that the SVC predicts.
 
-    ``pairs`` is any stage (D,) -> (P,) that ends in a kernel expansion; scaling may come before it.
+    Args:
+        pairs: a stage ``(D,) -> (P,)`` that ends in a :class:`KernelExpansion`, such as a scaler and an expansion.
+        classes: C.
+        break_ties: whether the SVC predicts the class of largest "ovr" decision value, as with scikit-learn's
+            ``break_ties=True``, instead of the first class with the most votes.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from pcacam_jax import KernelExpansion, SVMClassifier
+        >>> pair = KernelExpansion(jnp.eye(2), jnp.array([[1.0, -1.0]]), jnp.zeros(1), {}, kernel="linear")
+        >>> svm = SVMClassifier(pair, classes=2)
+        >>> svm(jnp.array([3.0, 1.0])).tolist(), int(svm.predict(jnp.array([3.0, 1.0])))
+        ([-2.0, 2.0], 1)
     """
 
     pairs: Stage
     classes: int = static()
     break_ties: bool = static(default=False)
-    """Whether the estimator predicts the largest "ovr" decision instead of the first class with the most votes."""
 
     @property
     def in_shape(self) -> tuple[int, ...]:
-        """(D,)."""
+        """``(D,)``."""
         return self.pairs.in_shape
 
     @property
     def margins(self) -> PairwiseMargins:
-        """The stage from pair values to margins."""
+        """The stage that computes the margins from the decision values of the pairs."""
         return PairwiseMargins(self.classes)
 
     def __call__(self, v: Vector) -> Float[Array, " C"]:
@@ -144,19 +184,19 @@ class SVMClassifier:
             return (pairs[0] >= 0).astype(int)
         if self.break_ties:
             return jnp.argmax(OvrDecision(self.classes)(pairs))
-        # A pair of exactly 0 votes for its second class here but for its first in "ovr": so does scikit-learn.
+        # As in scikit-learn, a value of exactly 0 is a vote for the second class here, but for the first one in "ovr".
         return jnp.argmax(votes(pairs > 0, self.classes))
 
     def forward(self, v: Vector):
-        """Return s and the by-products of both stages."""
+        """Return the margins s and the residuals of both stages."""
         pairs, saved = self.pairs.forward(v)
         margins, signs = self.margins.forward(pairs)
         return margins, (saved, signs)
 
     def pull_back(self, saved, rows: Rows) -> Rows:
-        """Return rows ds/dv: (T, C) -> (T, D)."""
+        """Return ``rows ds/dv``: ``(T, C) -> (T, D)``."""
         return self.pairs.pull_back(saved[0], self.margins.pull_back(saved[1], rows))
 
     def jacobian(self, saved) -> Float[Array, "C D"]:
-        """Return ds/dv, the signed sum of the pairs' Jacobians."""
+        """Return ``ds/dv``, the signed sum of the Jacobians of the pairs."""
         return self.pairs.pull_back(saved[0], saved[1])

@@ -1,4 +1,4 @@
-"""Stages where formulas break: kinks, saturation, zero vectors, powers near their limits, extreme inputs."""
+"""Stages at difficult points: kinks, saturation, zero vectors, powers near their limits, extreme inputs."""
 
 import functools
 import itertools
@@ -22,8 +22,8 @@ EXACT = ("closed_form", "reverse", "forward")
 EXTREMES = {"log": [1e-30, 1e-4, 1.0, 1e4, 1e30], "exp": [-1e4, -100.0, 0.0, 80.0]}
 
 
-def machine(kernel, support, dtype="float64", **parameters):
-    """A machine with coefficients 1 and no intercept."""
+def unit_svm(kernel, support, dtype="float64", **parameters):
+    """Return an SVM with coefficients 1 and intercept 0."""
     support = jnp.asarray(support, dtype)
     parameters = {name: jnp.asarray(value, dtype) for name, value in parameters.items()}
     return KernelExpansion(support, jnp.ones((1, len(support)), dtype), jnp.zeros(1, dtype), parameters, kernel)
@@ -40,10 +40,10 @@ def test_relu_at_its_kink_has_slope_zero(backend, dtype):
 
 
 @pytest.mark.parametrize("name", ["sigmoid", "tanh", "log_sigmoid"])
-def test_saturated_slopes_keep_their_digits_in_float32(name):
+def test_saturated_slopes_are_accurate_in_float32(name):
     u = np.float32([-40, -20, -9, 9, 20, 40])
     slopes = stages.ACTIVATIONS[name].derivative(jnp.asarray(u))
-    np.testing.assert_allclose(slopes, [truth.ACTIVATIONS[name][1](float(one)) for one in u], rtol=2e-5)
+    np.testing.assert_allclose(slopes, [truth.ACTIVATIONS[name][1](float(value)) for value in u], rtol=2e-5)
     assert slopes.dtype == np.float32
 
 
@@ -60,11 +60,11 @@ def test_extreme_inputs_stay_finite(name, dtype):
 
 @pytest.mark.parametrize("backend", cases.BACKENDS)
 def test_rbf_at_a_support_vector_is_finite(backend, dtype):
-    stage = machine("rbf", [[0.3, -0.7], [1.0, 2.0]], dtype, gamma=0.5)
-    found = jax.jit(functools.partial(jacobian, backend=backend))(stage, stage.support[0])
+    stage = unit_svm("rbf", [[0.3, -0.7], [1.0, 2.0]], dtype, gamma=0.5)
+    result = jax.jit(functools.partial(jacobian, backend=backend))(stage, stage.support[0])
     expected = np.exp(-0.5 * (0.49 + 7.29)) * np.array([[0.7, 2.7]])
     digits = {"rtol": 1e-2, "atol": 1e-3} if (backend, dtype) == ("finite_difference", "float32") else {"rtol": 1e-6}
-    np.testing.assert_allclose(found, expected, **digits)
+    np.testing.assert_allclose(result, expected, **digits)
 
 
 @pytest.mark.parametrize(
@@ -82,24 +82,23 @@ def test_rbf_at_a_support_vector_is_finite(backend, dtype):
     ],
 )
 def test_poly_at_hard_degrees_and_bases(degree, base, value, slope, dtype):
-    stage = machine("poly", [[3.0]], dtype, gamma=0.5, coef0=1.5, degree=degree)
+    stage = unit_svm("poly", [[3.0]], dtype, gamma=0.5, coef0=1.5, degree=degree)
     v = jnp.array([(base - 1.5) / 1.5], dtype)
     np.testing.assert_allclose(stage(v), [value], atol=0 if base else 1e-30, rtol=1e-5)
     for backend in EXACT:
         np.testing.assert_allclose(jacobian(stage, v, backend=backend), [[1.5 * slope]], rtol=1e-5, err_msg=backend)
 
 
-def test_a_saturated_sigmoid_kernel_keeps_its_digits_in_float32():
-    found = jacobian(machine("sigmoid", [[2.0]], "float32", gamma=0.5, coef0=1.0), jnp.array([14.0]))
-    np.testing.assert_allclose(found, [[1 / math.cosh(15) ** 2]], rtol=1e-5)
+def test_a_saturated_sigmoid_kernel_is_accurate_in_float32():
+    result = jacobian(unit_svm("sigmoid", [[2.0]], "float32", gamma=0.5, coef0=1.0), jnp.array([14.0]))
+    np.testing.assert_allclose(result, [[1 / math.cosh(15) ** 2]], rtol=1e-5)
 
 
 @pytest.mark.parametrize("kernel", stages.KERNELS)
 def test_kernels_of_extreme_inputs_stay_finite(kernel, dtype):
-    stage = machine(kernel, [[1e4, -1e4], [0.0, 0.0]], dtype, **cases.PARAMETERS[kernel])
+    stage = unit_svm(kernel, [[1e4, -1e4], [0.0, 0.0]], dtype, **cases.PARAMETERS[kernel])
     for v in ([1e4, 1e4], [1e4, -1e4], [-1e4, 0.0]):
-        found = jacobian(stage, jnp.array(v, dtype))
-        assert np.isfinite(found).all()
+        assert np.isfinite(jacobian(stage, jnp.array(v, dtype))).all()
         assert np.isfinite(stage(jnp.array(v, dtype))).all()
 
 
@@ -132,8 +131,8 @@ def test_max_pool_of_small_and_odd_maps(backend, shape):
     stage = pcacam_jax.MaxPool(shape)
     value, routing = truth.truth(stage, np.asarray(maps))
     assert stage.out_shape == value.shape
-    found = jax.jit(functools.partial(jacobian, stage, backend=backend))(maps)
-    np.testing.assert_array_equal(found.reshape(routing.shape), routing)
+    result = jax.jit(functools.partial(jacobian, stage, backend=backend))(maps)
+    np.testing.assert_array_equal(result.reshape(routing.shape), routing)
 
 
 # --- norms ------------------------------------------------------------------------------------------------------------
@@ -141,7 +140,7 @@ def test_max_pool_of_small_and_odd_maps(backend, shape):
 
 @pytest.mark.parametrize("norm", stages.NORMS)
 @pytest.mark.parametrize("factor", [0, 0.5, -0.5])
-def test_a_vector_that_scikit_learn_takes_for_zero_is_left_as_it_is(norm, factor, dtype):
+def test_a_vector_that_scikit_learn_treats_as_zero_is_unchanged(norm, factor, dtype):
     x = jnp.array([0.0, 1.0, 0.0], dtype) * factor * 10 * jnp.finfo(dtype).eps
     np.testing.assert_array_equal(Normalise(norm, 3)(x), Normalizer(norm).transform(x[None])[0])
     for backend in EXACT:
@@ -151,8 +150,8 @@ def test_a_vector_that_scikit_learn_takes_for_zero_is_left_as_it_is(norm, factor
 @pytest.mark.parametrize("norm", stages.NORMS)
 def test_normalise_equals_scikit_learn(norm, dtype):
     rows = np.array([[3.0, -4, 0], [1e-4, 2e-4, -1e-5], [1e4, 1e4, -1e4], [2e-5, 0, 0]], dtype)
-    found = jax.vmap(Normalise(norm, 3))(jnp.asarray(rows))
-    np.testing.assert_allclose(found, Normalizer(norm).transform(rows), rtol=4 * np.finfo(dtype).eps)
+    result = jax.vmap(Normalise(norm, 3))(jnp.asarray(rows))
+    np.testing.assert_allclose(result, Normalizer(norm).transform(rows), rtol=4 * np.finfo(dtype).eps)
     slopes = jax.vmap(functools.partial(jacobian, Normalise(norm, 3)))(jnp.asarray(rows))
     for row, slope in zip(rows, slopes, strict=True):
         expected = truth.truth(Normalise(norm, 3), np.float64(row))[1]
@@ -161,15 +160,15 @@ def test_normalise_equals_scikit_learn(norm, dtype):
 
 @pytest.mark.parametrize("backend", EXACT)
 def test_the_largest_entry_is_the_first_of_equals(backend):
-    found = jacobian(Normalise("max", 3), jnp.array([1.0, -2.0, 2.0]), backend=backend)
-    np.testing.assert_array_equal(found, [[0.5, 0.25, 0], [0, 0, 0], [0, 0.5, 0.5]])
+    result = jacobian(Normalise("max", 3), jnp.array([1.0, -2.0, 2.0]), backend=backend)
+    np.testing.assert_array_equal(result, [[0.5, 0.25, 0], [0, 0, 0], [0, 0.5, 0.5]])
 
 
 # --- powers -----------------------------------------------------------------------------------------------------------
 
 
 def exact_power(x, power, method):
-    """Value and slope in 60 digits; x and power are taken as they are in floating point."""
+    """Return value and slope, computed with 60 digits from the floating-point x and power."""
     with localcontext() as context:
         context.prec = 60
         x, power = Decimal(float(x)), Decimal(float(power))
@@ -188,19 +187,19 @@ NEAR = {
 
 
 @pytest.mark.parametrize("method", stages.POWER_METHODS)
-def test_powers_near_their_limits_keep_their_digits(method, dtype):
+def test_powers_near_their_limits_are_accurate(method, dtype):
     points = [1e-6, 0.3, 1.0, 1 + 1e-5, 5.0, 40.0]
-    points = points if method == "box-cox" else [*points, 0.0, *(-one for one in points)]
+    points = points if method == "box-cox" else [*points, 0.0, *(-point for point in points)]
     x, exponents = np.array(list(itertools.product(points, NEAR[method])), dtype).T
     stage = Power(jnp.asarray(exponents), method)
-    expected = np.array([exact_power(one, own, method) for one, own in zip(x, exponents, strict=True)])
+    expected = np.array([exact_power(point, power, method) for point, power in zip(x, exponents, strict=True)])
     digits = {"rtol": 100 * np.finfo(dtype).eps, "atol": 0}
     value, slope = stage.forward(jnp.asarray(x))
     np.testing.assert_allclose(value, expected[:, 0], **digits)
     np.testing.assert_allclose(slope, expected[:, 1], **digits)
     for backend in ("reverse", "forward"):
-        found = jnp.diag(jacobian(stage, jnp.asarray(x), backend=backend))
-        np.testing.assert_allclose(found, expected[:, 1], rtol=200 * np.finfo(dtype).eps, err_msg=backend)
+        result = jnp.diag(jacobian(stage, jnp.asarray(x), backend=backend))
+        np.testing.assert_allclose(result, expected[:, 1], rtol=200 * np.finfo(dtype).eps, err_msg=backend)
 
 
 @pytest.mark.parametrize("method", stages.POWER_METHODS)
@@ -209,8 +208,8 @@ def test_powers_equal_scikit_learn(method, x64):
     x = np.exp(rng.normal(size=(30, 4)) * [0.3, 1, 2, 0.1])
     x = x if method == "box-cox" else x - [0.5, 3, 0, 1]
     transformer = PowerTransformer(method, standardize=False).fit(x)
-    found = jax.vmap(Power(jnp.asarray(transformer.lambdas_), method))(jnp.asarray(x))
-    np.testing.assert_allclose(found, transformer.transform(x), rtol=1e-12, atol=1e-13)
+    result = jax.vmap(Power(jnp.asarray(transformer.lambdas_), method))(jnp.asarray(x))
+    np.testing.assert_allclose(result, transformer.transform(x), rtol=1e-12, atol=1e-13)
 
 
 def test_powers_of_extreme_inputs_stay_finite(dtype):
@@ -227,20 +226,20 @@ def test_powers_of_extreme_inputs_stay_finite(dtype):
 
 
 def exact_softmax(y):
-    """p and log p with their Jacobians in 60 digits."""
+    """Return p, its Jacobian, log p and its Jacobian, computed with 60 digits."""
     with localcontext() as context:
         context.prec = 60
-        scores = [Decimal(float(one)) for one in y]
-        total = sum(one.exp() for one in scores)
-        p, each = [one.exp() / total for one in scores], range(len(y))
+        scores = [Decimal(float(score)) for score in y]
+        total = sum(score.exp() for score in scores)
+        p, each = [score.exp() / total for score in scores], range(len(y))
         slopes = [[p[i] * ((i == j) - p[j]) for j in each] for i in each]
         log_slopes = [[(i == j) - p[j] for j in each] for i in each]
-        exact = p, slopes, [one.ln() for one in p], log_slopes
-    return [np.array(one, float) for one in exact]
+        exact = p, slopes, [probability.ln() for probability in p], log_slopes
+    return [np.array(values, float) for values in exact]
 
 
 @pytest.mark.parametrize("y", [[0, -20, -25, -3], [30, -30, 29, 0], [5, 5, 5, 5], [-40, 40, -40, -40], [1, 9, 20, 20]])
-def test_a_saturated_softmax_keeps_its_digits(y, dtype):
+def test_a_saturated_softmax_is_accurate(y, dtype):
     y = jnp.array(y, dtype)
     p, slopes, log_p, log_slopes = exact_softmax(y)
     digits = {"rtol": 50 * np.finfo(dtype).eps, "atol": np.finfo(dtype).tiny}
@@ -257,10 +256,10 @@ def test_softmax_of_extreme_inputs_stays_finite(dtype):
             assert np.isfinite(jacobian(Softmax(3, log), jnp.array(y, dtype), backend=backend)).all()
 
 
-# --- the rest ---------------------------------------------------------------------------------------------------------
+# --- other stages -----------------------------------------------------------------------------------------------------
 
 
-def test_quadratics_are_flat_at_their_centers(dtype):
+def test_the_gradient_of_a_quadratic_is_zero_at_its_center(dtype):
     rng = np.random.default_rng(0)
     centers, offset = jnp.asarray(rng.normal(size=(2, 3)), dtype), jnp.array([1.0, -2.0], dtype)
     full = Quadratic(jnp.asarray(rng.normal(size=(2, 3, 3)), dtype), centers, offset)
@@ -272,7 +271,7 @@ def test_quadratics_are_flat_at_their_centers(dtype):
 
 
 @pytest.mark.parametrize(
-    ("stage", "sentence"),
+    ("stage", "message"),
     [
         (Take((0, 3), 3), r"indices must lie in 0 .. 2; got 3"),
         (Take((-1, 0), 3), r"indices must lie in 0 .. 2; got -1"),
@@ -289,13 +288,13 @@ def test_quadratics_are_flat_at_their_centers(dtype):
         (stages.Classifier(Softmax(3), "vote"), "rule must be one of argmax, sign, rounded; got 'vote'"),
     ],
 )
-def test_what_does_not_fit_gets_a_sentence(stage, sentence):
+def test_invalid_input_raises_an_input_error(stage, message):
     for call in (stage, stage.forward):
-        with pytest.raises(InputError, match=sentence):
+        with pytest.raises(InputError, match=message):
             call(jnp.ones(3))
 
 
-def test_nothing_can_be_taken(dtype):
+def test_an_empty_selection(dtype):
     x = jnp.ones(3, dtype)
     assert Take((), 3)(x).shape == (0,)
     assert jacobian(Take((), 3), x).shape == (0, 3)

@@ -1,4 +1,4 @@
-"""Every stage against NumPy, against autodiff and differences, and under jit, vmap and flattening."""
+"""Each stage compared with NumPy, autodiff and finite differences, and under jit, vmap and flattening."""
 
 import functools
 
@@ -13,12 +13,12 @@ import pcacam_jax
 from pcacam_jax import jacobian, stages
 from pcacam_jax.cam.methods import METHODS
 from pcacam_jax.core.numerics import DIFFERENCE_TOLERANCES, TOLERANCES, relative_error
-from pcacam_jax.serialization.schema import PARTS
+from pcacam_jax.serialization.schema import STORABLE_CLASSES
 from pcacam_jax.stages.classifier import RULES
 from pcacam_jax.stages.jacobian import BACKENDS
 from pcacam_jax.verification.cases import Draw, stage_cases
 
-# --- what the library says, all of it compiled once a case ------------------------------------------------------------
+# --- all results of the library, compiled once per case ---------------------------------------------------------------
 
 
 @functools.cache
@@ -47,65 +47,65 @@ every_case = pytest.mark.parametrize("name", cases.NAMES)
 
 @every_case
 def test_value_and_jacobian_equal_numpy(name, dtype):
-    found = measured(name, dtype)
+    results = measured(name, dtype)
     value, slope = truth.truth(*jax.tree.map(np.float64, case(name, "float32")))
-    assert relative_error(found["plain"], np.reshape(value, found["plain"].shape)) < TOLERANCES[dtype]
-    assert relative_error(found["closed_form"].reshape(np.shape(slope)), slope) < TOLERANCES[dtype]
+    assert relative_error(results["plain"], np.reshape(value, results["plain"].shape)) < TOLERANCES[dtype]
+    assert relative_error(results["closed_form"].reshape(np.shape(slope)), slope) < TOLERANCES[dtype]
 
 
 @every_case
 def test_shapes_and_dtypes(name, dtype):
     stage, x = case(name, dtype)
-    found = measured(name, dtype)
+    results = measured(name, dtype)
     assert stage.in_shape == x.shape
     assert isinstance(stage, pcacam_jax.Stage)
-    assert {array.dtype for array in found.values()} == {jnp.dtype(dtype)}
-    assert {found[backend].shape for backend in cases.BACKENDS if backend in found} == {
-        (*found["plain"].shape, *x.shape)
+    assert {array.dtype for array in results.values()} == {jnp.dtype(dtype)}
+    assert {results[backend].shape for backend in cases.BACKENDS if backend in results} == {
+        (*results["plain"].shape, *x.shape)
     }
-    assert found["pulled"].shape == (4, *x.shape)
+    assert results["pulled"].shape == (4, *x.shape)
 
 
 @every_case
 def test_jit_and_vmap_equal_the_plain_call(name, dtype):
-    found = measured(name, dtype)
-    for got, want in [("value", "plain"), ("called", "plain")]:
-        assert relative_error(found[got], found[want]) < TOLERANCES[dtype]
-    assert relative_error(found["batch"], np.stack([found["plain"], found["second"]])) < TOLERANCES[dtype]
+    results = measured(name, dtype)
+    for key in ["value", "called"]:
+        assert relative_error(results[key], results["plain"]) < TOLERANCES[dtype]
+    assert relative_error(results["batch"], np.stack([results["plain"], results["second"]])) < TOLERANCES[dtype]
 
 
 @every_case
-def test_closed_form_equals_every_witness(name, dtype):
-    found = measured(name, dtype)
-    assert relative_error(found["closed_form"], found["reverse"]) < TOLERANCES[dtype]
+def test_closed_form_equals_every_reference_method(name, dtype):
+    results = measured(name, dtype)
+    assert relative_error(results["closed_form"], results["reverse"]) < TOLERANCES[dtype]
     if dtype == "float64":
-        assert relative_error(found["closed_form"], found["forward"]) < TOLERANCES[dtype]
+        assert relative_error(results["closed_form"], results["forward"]) < TOLERANCES[dtype]
     if dtype == "float64" and name not in cases.KINKS:
-        assert relative_error(found["closed_form"], found["finite_difference"]) < DIFFERENCE_TOLERANCES[dtype]
+        assert relative_error(results["closed_form"], results["finite_difference"]) < DIFFERENCE_TOLERANCES[dtype]
 
 
 @every_case
 def test_pull_back_multiplies_rows_with_the_jacobian(name, dtype):
-    found = measured(name, dtype)
-    expected = np.tensordot(found["rows"], found["closed_form"], axes=found["plain"].ndim)
-    assert relative_error(found["pulled"], expected) < TOLERANCES[dtype]
+    results = measured(name, dtype)
+    expected = np.tensordot(results["rows"], results["closed_form"], axes=results["plain"].ndim)
+    assert relative_error(results["pulled"], expected) < TOLERANCES[dtype]
 
 
 @pytest.mark.parametrize("name", cases.NAMES)
-def test_flattening_keeps_everything(name):
+def test_flattening_and_unflattening_change_nothing(name):
     stage, _ = case(name, "float32")
     leaves, structure = jax.tree.flatten(stage)
-    again, own = jax.tree.flatten(jax.tree.unflatten(structure, leaves))
-    assert own == structure
-    assert hash(own) == hash(structure)
-    assert all(leaf is other and isinstance(leaf, jax.Array) for leaf, other in zip(again, leaves, strict=True))
+    restored, restored_structure = jax.tree.flatten(jax.tree.unflatten(structure, leaves))
+    assert restored_structure == structure
+    assert hash(restored_structure) == hash(structure)
+    assert all(leaf is other and isinstance(leaf, jax.Array) for leaf, other in zip(restored, leaves, strict=True))
 
 
 @pytest.mark.parametrize(
     "name",
     ["flatten", "2 x 2 max-pool", "SVM rbf, margins", "normalisation, max", "softmax, logarithm", "parallel, nested"],
 )
-def test_by_products_go_through_jit_and_vmap(name):
+def test_residuals_pass_through_jit_and_vmap(name):
     stage, x = case(name, "float32")
     _, saved = jax.jit(jax.vmap(stage.forward))(jnp.stack([x, x / 2]))
     out_shape = stage(x).shape
@@ -115,16 +115,16 @@ def test_by_products_go_through_jit_and_vmap(name):
     assert relative_error(pulled[0], expected) < TOLERANCES["float32"]
 
 
-# --- every room's table is covered ------------------------------------------------------------------------------------
+# --- the cases cover all tables of the package ------------------------------------------------------------------------
 
 
 def parts_of(stage):
-    own = [stage]
+    parts = [stage]
     for field in getattr(stage, "__dataclass_fields__", {}):
         value = getattr(stage, field)
         for inner in value if isinstance(value, tuple) else (value,):
-            own += parts_of(inner) if hasattr(inner, "pull_back") else []
-    return own
+            parts += parts_of(inner) if hasattr(inner, "pull_back") else []
+    return parts
 
 
 def names_of(parts, kind, field):
@@ -134,7 +134,7 @@ def names_of(parts, kind, field):
 def test_the_certificate_covers_every_stage_that_a_file_may_hold():
     names = [name for name, _, _ in stage_cases(Draw(np.random.default_rng(0)))]
     parts = [part for name in names for part in parts_of(case(name, "float32")[0])]
-    assert {type(part).__name__ for part in parts} | {"HybridHead"} == set(PARTS)
+    assert {type(part).__name__ for part in parts} | {"HybridHead"} == set(STORABLE_CLASSES)
 
 
 def test_cases_cover_every_table():

@@ -1,4 +1,4 @@
-"""The truth about every stage: values and Jacobians from NumPy, scipy and scikit-learn, entry by entry."""
+"""Reference values and Jacobians of each stage from NumPy, SciPy and scikit-learn, entry by entry."""
 
 import functools
 import itertools
@@ -29,14 +29,14 @@ ACTIVATIONS = {
 
 @functools.singledispatch
 def truth(stage, x):
-    """(value, Jacobian (out size, in size)) of a stage at a point, in float64."""
+    """Return the value and the Jacobian, (out size, in size), of a stage at a point, in float64."""
     raise NotImplementedError(type(stage))
 
 
 @truth.register
 def _(stage: pcacam_jax.Elementwise, u):
     function, derivative = ACTIVATIONS[stage.name]
-    return [function(one) for one in u], np.diag([derivative(one) for one in u])
+    return [function(value) for value in u], np.diag([derivative(value) for value in u])
 
 
 @truth.register
@@ -60,7 +60,7 @@ def _(stage: pcacam_jax.MaxPool, maps):
     routing = np.zeros((*value.shape, *maps.shape))
     for i, j, k in np.ndindex(value.shape):
         places = [(2 * i + a, 2 * j + b, k) for a, b in itertools.product((0, 1), (0, 1))]
-        winner = max(places, key=lambda place: maps[place])  # the first of equals
+        winner = max(places, key=lambda place: maps[place])  # the first of equal values
         value[i, j, k] = maps[winner]
         routing[(i, j, k, *winner)] = 1
     return value, routing.reshape(value.size, maps.size)
@@ -188,7 +188,7 @@ def _(stage: pcacam_jax.OvrDecision, g):
     s, signs = truth(pcacam_jax.PairwiseMargins(stage.classes), g)
     winners = [i if g[p] >= 0 else j for p, (i, j) in enumerate(pair_list(stage.classes))]
     ballots = np.bincount(winners, minlength=stage.classes)
-    squash = [1 / (3 * (abs(one) + 1)) for one in s]
+    squash = [1 / (3 * (abs(margin) + 1)) for margin in s]
     return ballots + s * squash, [row * 3 * q * q for row, q in zip(signs, squash, strict=True)]
 
 
@@ -200,15 +200,15 @@ def _(stage: pcacam_jax.SVMClassifier, v):
 @truth.register
 def _(stage: pcacam_jax.Chain, x):
     total = np.eye(x.size)
-    for own in stage.stages:
-        value, slope = truth(own, x)
+    for part in stage.stages:
+        value, slope = truth(part, x)
         x, total = np.asarray(value), slope @ total
     return x, total
 
 
 @truth.register
 def _(stage: Parallel, x):
-    values, slopes = zip(*(truth(own, x) for own in stage.stages), strict=True)
+    values, slopes = zip(*(truth(part, x) for part in stage.stages), strict=True)
     return np.concatenate(values), np.concatenate(slopes)
 
 
