@@ -1,1 +1,1 @@
-"""The certificate: closed forms compared with autodiff and central differences."""
+"""Verification of the closed forms against autodiff and central differences."""

@@ -1,4 +1,4 @@
-"""What the certificate is about: every stage, the six closed forms of Table 2, and heads, with random parameters."""
+"""Default verification cases: each stage, the six closed forms of Table 2, and heads, with random parameters."""
 
 import dataclasses
 import itertools
@@ -38,11 +38,11 @@ from pcacam_jax.stages.chain import Chain
 from pcacam_jax.stages.parallel import Parallel
 
 Case = tuple[str, Any, Any]
-"""A name, a stage or head, and the point at which it is verified."""
+"""A name, a stage or head, and the example at which it is verified."""
 
 
 def default_cases() -> Iterable[Case]:
-    """Yield every stage, the six closed forms of Table 2, a small pooled head, and the full-size head twice."""
+    """Yield all stages, the six closed forms of Table 2, a small head with a max-pool, and two full-size heads."""
     draw = Draw(np.random.default_rng(0))
     yield from stage_cases(draw)
     yield from table2_cases(draw)
@@ -54,7 +54,7 @@ def default_cases() -> Iterable[Case]:
 
 
 def stage_cases(draw: "Draw") -> Iterable[Case]:
-    """Yield every stage on its own, with every activation and every kernel."""
+    """Yield each stage separately, with each activation and each kernel."""
     for name in ACTIVATIONS:
         domain: Any = np.abs if name == "log" else np.asarray
         kernel, bias = draw.layers(8, 6)[0]
@@ -76,7 +76,7 @@ def stage_cases(draw: "Draw") -> Iterable[Case]:
 
 
 def vector_cases(draw: "Draw") -> Iterable[Case]:
-    """Yield what selects, normalises, transforms and scores vectors, and stages side by side."""
+    """Yield stages that select, normalise, transform or score vectors, and parallel stages."""
     yield "selection", Take((4, 0, 4, 2), 6), draw.normal(6)
     for norm in NORMS:
         yield f"normalisation, {norm}", Normalise(norm, 6), draw.normal(6)
@@ -97,7 +97,7 @@ def vector_cases(draw: "Draw") -> Iterable[Case]:
 
 
 def table2_cases(draw: "Draw") -> Iterable[Case]:
-    """Yield the six closed forms of Table 2: PCA-Grad-CAM for two activations, SVM-Grad-CAM for two kernels each."""
+    """Yield the six closed forms of Table 2: PCA, linear SVM and RBF SVM targets, each for two activations."""
     for activation in ("sigmoid", "relu"):
         layers = dense_stages([*draw.layers(48, 8, 7), *draw.layers(7, 1)], activation)[:-1]
         trunk = [Flatten((4, 4, 3)), *layers, draw.pca(7, 3)]
@@ -109,37 +109,37 @@ def table2_cases(draw: "Draw") -> Iterable[Case]:
 
 @dataclasses.dataclass(frozen=True)
 class Draw:
-    """Random parameters of the size that trained networks have, in float64."""
+    """A generator of random parameters in float64, with magnitudes like those of trained networks."""
 
     random: np.random.Generator
 
     def normal(self, *shape: int) -> Any:
-        """Return standard normal numbers."""
+        """Return standard normal numbers of shape ``shape``."""
         return self.random.normal(size=shape)
 
     def maps(self, *shape: int) -> Any:
-        """Return feature maps as a ReLU leaves them, but without exact ties, where a max-pool has no derivative."""
+        """Return nonnegative feature maps without equal entries, because a max-pool has no derivative at ties."""
         return np.abs(self.normal(*shape))
 
     def layers(self, *sizes: int) -> list[tuple[Any, Any]]:
-        """Return (kernel, bias) of dense layers from the first size to the last."""
+        """Return ``(kernel, bias)`` of dense layers with widths ``sizes``; the first width is the input's."""
         return [(self.normal(d, out) / math.sqrt(d), 0.1 * self.normal(out)) for d, out in itertools.pairwise(sizes)]
 
     def pca(self, size: int, components: int, *, whiten: bool = False) -> Affine:
-        """Return a PCA: orthonormal rows, divided by standard deviations if ``whiten``."""
+        """Return a PCA with orthonormal rows, which are divided by standard deviations if ``whiten``."""
         matrix: Any = np.linalg.qr(self.normal(size, size))[0][:components]
         if whiten:
             matrix = matrix / np.exp(self.normal(components))[:, None]
         return Affine(matrix, self.normal(size), jnp.zeros(components))
 
     def expansion(self, size: int, pairs: int, support: int, kernel: str) -> KernelExpansion:
-        """Return ``pairs`` machines over ``support`` support vectors."""
+        """Return ``pairs`` binary SVMs over ``support`` support vectors of dimension ``size``."""
         parameters = {name: jnp.asarray(3.0 if name == "degree" else 0.5) for name in KERNELS[kernel].parameters}
         coefficients = self.normal(pairs, support)
         return KernelExpansion(self.normal(support, size), coefficients, self.normal(pairs), parameters, kernel)
 
     def svm(self, size: int, classes: int, support: int, kernel: str) -> SVMClassifier:
-        """Return a classifier of pairs."""
+        """Return a multiclass SVM, made of one binary SVM per class pair."""
         pairs = classes * (classes - 1) // 2
         return SVMClassifier(self.expansion(size, pairs, support, kernel), classes)
 
@@ -152,7 +152,7 @@ class Draw:
         support: int,
         pool: bool = False,
     ) -> HybridHead:
-        """Return a head of dense layers with a PCA of three components and both SVMs on layer 2."""
+        """Return a head with dense layers, a PCA of three components at layer 2, and a linear and an RBF SVM."""
         spatial = spatial_chain(maps_shape, pool=pool)
         stages = dense_stages(self.layers(math.prod(spatial.stages[-1].in_shape), *sizes), activation)
         classes = tuple(map(str, range(sizes[-1])))
