@@ -1,4 +1,4 @@
-"""Labelled images from arrays, npz and idx files, folders, TFDS and MedMNIST, all as one ``Dataset``."""
+"""Labelled images from arrays, npz and idx files, class folders, TFDS and MedMNIST, all as one ``Dataset``."""
 
 from pcacam_jax.data.dataset import Dataset
 from pcacam_jax.data.images import load_image

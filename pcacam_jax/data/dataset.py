@@ -1,4 +1,4 @@
-"""A dataset: named classes, a part to fit on and a part to measure on."""
+"""The ``Dataset`` class: class names, a training split and a test split."""
 
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -9,23 +9,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcacam_jax.core.checks import InputError
-from pcacam_jax.core.text import few
+from pcacam_jax.core.text import abbreviated
 from pcacam_jax.data.splits import Split
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Images of two or more classes, divided for training and for testing.
+    """Images of two or more classes, with a training split and a test split.
 
     Attributes:
-        name: what reports and caches call it.
+        name: the name of the dataset in reports.
         class_names: C distinct names, in label order.
-        train: the part that models are fitted on.
-        test: the part that they are measured on.
+        train: the split on which models are fitted.
+        test: the split on which models are evaluated.
 
     Raises:
-        InputError: fewer than two classes, an empty or repeated class name, an empty split, a label without a name, or
-            a class without a training image.
+        InputError: if there are fewer than two classes, a class name is empty or repeated, a split is empty, a label
+            has no name, or a class has no training image.
+
+    Example:
+        >>> import numpy as np
+        >>> from pcacam_jax.data import ArraySplit, Dataset
+        >>> split = ArraySplit(np.zeros((4, 28, 28), np.uint8), np.array([0, 0, 1, 1]))
+        >>> dataset = Dataset("shapes", ("disc", "square"), train=split, test=split)
+        >>> len(dataset.train), len(dataset.limited(1).train)
+        (4, 2)
     """
 
     name: str
@@ -43,62 +51,66 @@ class Dataset:
             )
         if count < 2:
             raise InputError(
-                f"the dataset {self.name} must have at least 2 classes to tell apart, but it has {count} "
+                f"the dataset {self.name} must have at least 2 classes, but it has {count} "
                 f"({', '.join(self.class_names) or 'none'}); add images of another class."
             )
         repeated = [name for name, times in Counter(self.class_names).items() if times > 1]
         if repeated:
             raise InputError(
-                f"the class names of {self.name} must differ, but {', '.join(repeated)} comes more than once; rename."
+                f"the class names of {self.name} must differ, but {', '.join(repeated)} occurs more than once; rename "
+                "the classes."
             )
-        for part, split in (("train", self.train), ("test", self.test)):
+        for split_name, split in (("train", self.train), ("test", self.test)):
             if not len(split):
-                raise InputError(f"the {part} split of {self.name} must hold images, but it is empty; add some.")
+                raise InputError(f"the {split_name} split of {self.name} must hold images, but it is empty; add some.")
             if split.labels.min() < 0 or split.labels.max() >= count:
                 raise InputError(
-                    f"the {part} labels of {self.name} must lie in 0..{count - 1}, one for each class name, but they "
-                    f"run from {split.labels.min()} to {split.labels.max()}; renumber them or name every class."
+                    f"the {split_name} labels of {self.name} must lie in 0..{count - 1}, one for each class name, but "
+                    f"they run from {split.labels.min()} to {split.labels.max()}; renumber them or name every class."
                 )
-        # A classifier that was not fitted on every class numbers them by itself
+        # scikit-learn numbers only the classes that it was fitted on, so its outputs would no longer match the labels
         absent = [self.class_names[label] for label in np.setdiff1d(np.arange(count), self.train.labels)]
         if absent:
             raise InputError(
-                f"the train split of {self.name} must hold images of every class, but it has none of {few(absent)}; "
-                "add some or leave these classes out."
+                f"the train split of {self.name} must hold images of every class, but it has none of "
+                f"{abbreviated(absent)}; add some or remove these classes."
             )
 
     def limited(self, per_class: int, seed: int = 0) -> "Dataset":
-        """Return the dataset with at most ``per_class`` images of every class in each part.
+        """Return the dataset with at most ``per_class`` images of every class in each split.
 
-        The same seed always draws the same images, kept in their order; a smaller limit draws some of those that a
-        larger one does.
+        The draw is random, but the same seed always draws the same images, and they stay in their original order. With
+        the same seed, the images of a smaller limit are a subset of those of a larger limit.
+
+        Args:
+            per_class: the largest number of images of a class in each split.
+            seed: the seed of the random draw.
+
+        Returns:
+            A dataset of the same name and classes, whose splits hold the drawn images.
 
         Raises:
-            InputError: ``per_class`` is no whole number from 1, or ``seed`` none from 0.
+            InputError: if ``per_class`` is not an integer of at least 1 or ``seed`` is not an integer of at least 0.
         """
-        _check_whole("the limit of images of every class", per_class, 1)
+        _check_integer("the limit of images of every class", per_class, 1)
         check_seed(seed)
         train, test = (
             split.take(
-                _limited_rows(split.labels, len(self.class_names), per_class, np.random.default_rng([seed, part]))
+                _limited_rows(split.labels, len(self.class_names), per_class, np.random.default_rng([seed, number]))
             )
-            for part, split in enumerate((self.train, self.test))
+            for number, split in enumerate((self.train, self.test))
         )
         return replace(self, train=train, test=test)
 
 
 def check_seed(seed: int) -> None:
-    """Refuse a seed that is no whole number from 0.
-
-    Raises:
-        InputError: it is not.
-    """
-    _check_whole("the seed", seed, 0)
+    """Raise an ``InputError`` if the seed is not an integer of at least 0."""
+    _check_integer("the seed", seed, 0)
 
 
-def _check_whole(name: str, value: Any, lowest: int) -> None:
+def _check_integer(name: str, value: Any, lowest: int) -> None:
     if not isinstance(value, Integral) or isinstance(value, bool) or value < lowest:
-        raise InputError(f"{name} must be a whole number from {lowest}, got {value!r}; choose another.")
+        raise InputError(f"{name} must be an integer of at least {lowest}, got {value!r}; choose another value.")
 
 
 def _limited_rows(labels: np.ndarray, classes: int, limit: int, generator: np.random.Generator) -> NDArray[np.int64]:

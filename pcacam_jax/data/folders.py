@@ -1,4 +1,4 @@
-"""Images sorted into one folder for each class."""
+"""Image files sorted into one folder per class."""
 
 import warnings
 from collections.abc import Iterable, Sequence
@@ -13,10 +13,10 @@ IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".p
 
 
 def class_folders(root: Path) -> list[str]:
-    """Return the sorted names of the folders in ``root``, hidden ones left out.
+    """Return the sorted names of the folders in ``root``, without hidden folders.
 
     Raises:
-        InputError: there are none.
+        InputError: if there are no folders.
     """
     names = sorted(entry.name for entry in _visible(root) if entry.is_dir())
     if not names:
@@ -25,14 +25,15 @@ def class_folders(root: Path) -> list[str]:
 
 
 def read_folders(root: Path, class_names: Sequence[str]) -> FolderSplit:
-    """Return the images directly in the folders of the named classes, by class, then by file name.
+    """Return the image files that lie directly in the folders of the named classes.
 
-    Hidden files are passed over; anything else that is not an image file is left out with a warning.
+    The files are ordered by class, then by file name. Hidden files are ignored. Any other entry that is not an image
+    file is skipped with a warning.
 
     Raises:
-        InputError: a class has no image.
+        InputError: if a class has no image.
     """
-    paths, labels, others = [], [], [entry for entry in _visible(root) if not entry.is_dir()]
+    paths, labels, skipped = [], [], [entry for entry in _visible(root) if not entry.is_dir()]
     for label, name in enumerate(class_names):
         images = [entry for entry in _visible(root / name) if _is_image(entry)]
         if not images:
@@ -42,8 +43,8 @@ def read_folders(root: Path, class_names: Sequence[str]) -> FolderSplit:
             )
         paths += images
         labels += [label] * len(images)
-        others += [entry for entry in _visible(root / name) if not _is_image(entry)]
-    _warn_of_others(root, others)
+        skipped += [entry for entry in _visible(root / name) if not _is_image(entry)]
+    _warn_of_skipped(root, skipped)
     return FolderSplit(root, tuple(paths), np.array(labels, np.int64))
 
 
@@ -55,12 +56,12 @@ def _visible(folder: Path) -> Iterable[Path]:
     return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
 
 
-def _warn_of_others(root: Path, others: Sequence[Path]) -> None:
-    # Silence would let half of a dataset vanish when it is in a format that is not read, or one folder deeper
-    if others:
-        names = [other.relative_to(root).as_posix() for other in others[:3]]
+def _warn_of_skipped(root: Path, skipped: Sequence[Path]) -> None:
+    # Without a warning, images in an unsupported format or one folder deeper would be missing unnoticed
+    if skipped:
+        names = [entry.relative_to(root).as_posix() for entry in skipped[:3]]
         warnings.warn(
-            f"{len(others)} entries under {root} are no image files and are left out: "
-            f"{', '.join(names)}{', ...' if len(others) > 3 else ''}",
+            f"{len(skipped)} entries under {root} are not image files and are skipped: "
+            f"{', '.join(names)}{', ...' if len(skipped) > 3 else ''}",
             stacklevel=2,
         )

@@ -1,4 +1,4 @@
-"""The idx files that MNIST and its kin come in: a magic number, big-endian lengths, then the bytes."""
+"""The idx file format of MNIST and Fashion-MNIST: a magic number, big-endian dimensions, then the bytes."""
 
 import gzip
 import math
@@ -22,7 +22,7 @@ def find_idx(folder: Path, name: str) -> Path:
     """Return the path of an idx file in ``folder``, plain or gzipped.
 
     Raises:
-        InputError: it has neither.
+        InputError: if the folder holds neither.
     """
     for path in (folder / name, folder / f"{name}.gz"):
         if path.is_file():
@@ -36,7 +36,8 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
     """Return the array in an idx file of unsigned bytes with the given number of dimensions.
 
     Raises:
-        InputError: the file is damaged, of another type or number of dimensions, or shorter or longer than it says.
+        InputError: if the file is damaged, has another type or number of dimensions, or its length does not match the
+            shape in its header.
     """
     content = _read_bytes(path)
     start = 4 + 4 * dimensions
@@ -46,7 +47,7 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
             f"0000080{dimensions} in hexadecimal, but it begins with {content[:4].hex() or 'nothing'}; "
             "check which file it is."
         )
-    # A header that is cut short is padded, so that the length below tells of it
+    # A truncated header is padded with zeros, so that the check of the length reports the file
     shape = struct.unpack(f">{dimensions}I", content[4:start].ljust(start - 4, b"\0"))
     if len(content) != start + math.prod(shape):
         raise InputError(
@@ -59,7 +60,7 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
 def _read_bytes(path: Path) -> bytes:
     try:
         content = path.read_bytes()
-        # By content, not by name: some browsers unpack a file and keep its suffix
+        # The suffix is not reliable: some browsers decompress a download and keep the suffix .gz
         return gzip.decompress(content) if content.startswith(_GZIP_MAGIC) else content
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path} cannot be read ({error}); copy or download it again.") from error

@@ -1,4 +1,4 @@
-"""The npz files of MedMNIST: where the package ``medmnist`` keeps them, and its own download of one that is absent."""
+"""The npz files of MedMNIST in the folder of the package ``medmnist``, which downloads a missing file."""
 
 import contextlib
 import io
@@ -7,19 +7,22 @@ from pathlib import Path
 
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.core.files import writable_folder
-from pcacam_jax.data.stored_arrays import NotThereError
+from pcacam_jax.data.stored_arrays import DatasetUnavailableError
 
 
 def medmnist_folder() -> Path:
-    """Return the folder in which the package keeps its files."""
+    """Return the folder in which the package ``medmnist`` stores its files."""
     return Path.home() / ".medmnist"
 
 
 def find_medmnist(name: str) -> Path:
-    """Return the path of NAME.npz, downloaded by the package ``medmnist`` if it is absent; whole or not at all.
+    """Return the path of NAME.npz; if the file does not exist, the package ``medmnist`` downloads it first.
+
+    A download that fails leaves no file.
 
     Raises:
-        NotThereError: it is absent, and the package is absent or cannot download it.
+        DatasetUnavailableError: if the file does not exist, and the package is not installed or cannot download it.
+        InputError: if MedMNIST has no dataset of this name.
     """
     path = medmnist_folder() / f"{name}.npz"
     if not path.is_file():
@@ -32,24 +35,24 @@ def find_medmnist(name: str) -> Path:
 
 def _download(name: str, folder: Path) -> None:
     try:
-        # It prints a line when torch is missing
+        # The package prints a line on import if torch is not installed
         with contextlib.redirect_stdout(io.StringIO()):
             import medmnist  # pyright: ignore[reportMissingImports]
 
         reader = getattr(medmnist, medmnist.INFO[name]["python_class"])
     except (ImportError, AttributeError) as error:
-        raise NotThereError(
-            f"{name}.npz must lie in {medmnist_folder()}, but it does not, and the package medmnist, which could get "
-            'it, is not installed with torch and torchvision; install "pcacam_jax[medmnist]" or get the file.'
+        raise DatasetUnavailableError(
+            f"{name}.npz must be in {medmnist_folder()}, but it is not, and the package medmnist, which could download "
+            'it, is not installed with torch and torchvision; install "pcacam_jax[medmnist]" or download the file.'
         ) from error
     except KeyError as error:
-        raise InputError(f"MedMNIST must have the dataset {name}, but it has no such one; check the name.") from error
+        raise InputError(f"{name} must be a dataset of MedMNIST, but MedMNIST has no such name; check it.") from error
     try:
-        # The package checks the file's MD5
+        # The package verifies the file's MD5
         with contextlib.redirect_stdout(io.StringIO()):
             reader(split="train", root=str(folder), download=True)
     except (RuntimeError, OSError) as error:
-        raise NotThereError(
+        raise DatasetUnavailableError(
             f"the package medmnist cannot download {name}.npz ({str(error).split('!')[0].strip()}); try again with a "
-            f"network, or get the file and put it into {medmnist_folder()}."
+            f"network connection, or put the file into {medmnist_folder()}."
         ) from error

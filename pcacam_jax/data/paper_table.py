@@ -1,4 +1,4 @@
-"""The paper's six datasets: their classes, sizes and where they come from."""
+"""The paper's six datasets: their classes, sizes and sources."""
 
 from dataclasses import dataclass
 
@@ -8,14 +8,21 @@ class PaperSet:
     """One of the paper's datasets.
 
     Attributes:
-        name: what it is asked for by, and the folder that its files lie in.
-        title: what the paper calls it.
-        class_names: the C names of the paper's appendix, in label order.
+        name: the name by which ``read_paper_set`` finds it; also the name of the folder with its files.
+        title: the name in the paper.
+        class_names: the C names in the paper's appendix, in label order.
         train: the number of training images in the paper's Table 3.
-        test: the number of its test images.
-        source: the door that it comes by: ``"tfds:NAME"``, ``"medmnist:NAME"`` or ``"folders"``.
-        how: how to get its files into ROOT, the folder of datasets; one clause.
-        splits: the names of train and test in TFDS.
+        test: the number of test images in the paper's Table 3.
+        source: the source that is used if there are no files: ``"tfds:NAME"``, ``"medmnist:NAME"`` or ``"folders"``
+            (files only).
+        how: how to get its files into ROOT, the folder of datasets; one clause of an error message.
+        splits: the names of the training and test splits in TFDS.
+
+    Example:
+        >>> from pcacam_jax.data import PAPER_SETS
+        >>> paper = PAPER_SETS["blood_mnist"]
+        >>> paper.title, len(paper.class_names), paper.train, paper.test
+        ('Blood-MNIST', 8, 11959, 3421)
     """
 
     name: str
@@ -83,8 +90,9 @@ _TABLE = (
         "the images of Cohen et al., and put its folders train and test, each with COVID19, NORMAL and PNEUMONIA, into "
         "ROOT/chest_xray",
     ),
-    # TFDS has one part of 23,262 images: of 25,000, the 1,738 that are no JFIF files are left out. The paper's 18,610
-    # and 4,652 are its first 80 % and last 20 % as TFDS rounds them; a division class by class can miss them by one.
+    # TFDS has a single split of 23,262 images: it omits the 1,738 of the 25,000 images that are not JFIF files. The
+    # paper's 18,610 and 4,652 are the first 80 % and the last 20 % as TFDS rounds them. The sizes of a stratified split
+    # can differ by one.
     PaperSet(
         name="dog_cat",
         title="Dog vs. Cat",
@@ -98,4 +106,4 @@ _TABLE = (
 )
 
 PAPER_SETS = {paper.name: paper for paper in _TABLE}
-"""The paper's datasets by name, in the order of its Table 3."""
+"""The paper's datasets by name, in the order of Table 3."""

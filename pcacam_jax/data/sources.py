@@ -1,4 +1,4 @@
-"""Where datasets come from: one small function for each kind of source, and a table that says which fits."""
+"""Read a dataset from any supported source; ``FORMATS`` lists the formats of files and folders with their readers."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -13,9 +13,9 @@ from pcacam_jax.data.paper_sets import read_paper_set
 from pcacam_jax.data.paper_table import PAPER_SETS
 from pcacam_jax.data.splits import ArraySplit
 from pcacam_jax.data.stored_arrays import (
-    PARTS,
-    Part,
-    Stored,
+    SPLIT_NAMES,
+    StoredDataset,
+    StoredSplit,
     hold_out,
     is_divided_folder,
     is_idx,
@@ -34,8 +34,8 @@ TFDS_PREFIX = "tfds:"
 
 
 @dataclass(frozen=True)
-class Options:
-    """What a caller may choose: names for the classes, and how one undivided file is divided."""
+class ReadOptions:
+    """The caller's class names, and how images without a test split are divided."""
 
     class_names: tuple[str, ...] | None
     test_fraction: float
@@ -43,12 +43,12 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Kind:
-    """A kind of source: its form in words, whether a path has it, and how it is read."""
+class FileFormat:
+    """A format of a file or folder: its description, whether a path has it, and its reader."""
 
-    form: str
-    fits: Callable[[Path], bool]
-    read: Callable[[Path, Options], Dataset]
+    description: str
+    matches: Callable[[Path], bool]
+    read: Callable[[Path, ReadOptions], Dataset]
 
 
 def read_dataset(
@@ -60,50 +60,63 @@ def read_dataset(
     limit_per_class: int | None = None,
     data_dir: str | Path | None = None,
 ) -> Dataset:
-    """Return the dataset that a source names; ``KINDS`` lists what a path may be.
+    """Read a dataset from a file, a folder or a named source.
 
     Args:
-        source: the path of a file or folder; ``"fashion_mnist_sample"``; the name of one of the paper's six datasets
-            (``PAPER_SETS``); ``"tfds:NAME"``, an image classification set of TensorFlow Datasets that lies prepared.
-            What exists as a path is read as one.
-        class_names: names in the order of the sorted label values; for class folders, the folders in label order.
-            Without them: the file's own ``class_names``, else the label values, or the folders' names sorted.
-        test_fraction: the share of each class that is kept for testing, where images come undivided.
-        seed: of that division, and of the choice that ``limit_per_class`` makes.
-        limit_per_class: at most so many images of every class in each part; see ``Dataset.limited``.
-        data_dir: the folder of datasets that a named one is looked for in; see ``read_paper_set`` and ``read_tfds``.
+        source: an npz file; a folder with train.npz and test.npz, with the four idx files of MNIST, or with images in
+            train/CLASS/ and test/CLASS/; ``"fashion_mnist_sample"``, which is part of the package; the name of one of
+            the paper's six datasets (``PAPER_SETS``); or ``"tfds:NAME"``, an image classification dataset of
+            TensorFlow Datasets that is already prepared. An existing path takes precedence over a name.
+        class_names: names in the order of the sorted label values; for class folders, the folders in label order. By
+            default the file's array ``class_names``, otherwise the label values or the sorted names of the folders.
+        test_fraction: the share of each class that forms the test split if the source has no test split.
+        seed: the seed of that division and of the draw for ``limit_per_class``.
+        limit_per_class: the largest number of images of a class in each split; see ``Dataset.limited``.
+        data_dir: the folder of datasets that is searched for a named dataset; see ``read_paper_set``. For
+            ``"tfds:NAME"`` the default is ``TFDS_DATA_DIR`` or ``~/tensorflow_datasets``.
+
+    Returns:
+        The dataset, with C class names, a training split and a test split.
 
     Raises:
-        InputError: no such source, or anything in it that keeps it from being two labelled splits of the same classes.
+        InputError: if there is no such source, or if it does not hold two labelled splits of the same classes.
+
+    Example:
+        >>> from pcacam_jax.data import read_dataset
+        >>> dataset = read_dataset("fashion_mnist_sample", limit_per_class=5)
+        >>> len(dataset.train), len(dataset.test), dataset.class_names[7]
+        (50, 50, 'Sneaker')
+        >>> dataset.train.images([0, 1], size=96).shape
+        (2, 96, 96, 3)
     """
     if not 0 < test_fraction < 1:
         raise InputError(f"test_fraction must lie between 0 and 1, got {test_fraction}; 0.2 is usual.")
     check_seed(seed)
-    options = Options(None if class_names is None else tuple(class_names), test_fraction, seed)
+    options = ReadOptions(None if class_names is None else tuple(class_names), test_fraction, seed)
     dataset = _read(source, options, data_dir)
     return dataset if limit_per_class is None else dataset.limited(limit_per_class, seed)
 
 
-def _read(source: str | Path, options: Options, data_dir: str | Path | None) -> Dataset:
+def _read(source: str | Path, options: ReadOptions, data_dir: str | Path | None) -> Dataset:
     if str(source) == EMBEDDED_SAMPLE:
-        return _read_stored(read_npz_file)(Path(__file__).with_name(f"{EMBEDDED_SAMPLE}.npz"), options)
+        return _stored_reader(read_npz_file)(Path(__file__).with_name(f"{EMBEDDED_SAMPLE}.npz"), options)
     path = Path(source).expanduser()
-    for kind in KINDS:
-        if kind.fits(path):
-            return kind.read(path, options)
+    for file_format in FORMATS:
+        if file_format.matches(path):
+            return file_format.read(path, options)
     if not path.exists() and str(source) in PAPER_SETS:
         return _read_named(str(source), options, data_dir)
     if not path.exists() and str(source).startswith(TFDS_PREFIX):
         return _read_tfds(str(source).removeprefix(TFDS_PREFIX), options, data_dir)
     if path.is_dir() and not any(path.iterdir()):
         raise InputError(f"the folder {path} must hold a dataset, but it is empty; check its path.")
-    named = f"{EMBEDDED_SAMPLE}; {', '.join(PAPER_SETS)}; {TFDS_PREFIX}NAME"
-    forms = "; ".join(kind.form for kind in KINDS)
-    found = "is none of these" if path.exists() else "does not exist"
-    raise InputError(f"a data source must be {named}; {forms}; but {source} {found}; check the path.")
+    names = f"{EMBEDDED_SAMPLE}; {', '.join(PAPER_SETS)}; {TFDS_PREFIX}NAME"
+    descriptions = "; ".join(file_format.description for file_format in FORMATS)
+    problem = "is none of these" if path.exists() else "does not exist"
+    raise InputError(f"a data source must be one of {names}; {descriptions}; but {source} {problem}; check the path.")
 
 
-def _read_named(name: str, options: Options, data_dir: str | Path | None) -> Dataset:
+def _read_named(name: str, options: ReadOptions, data_dir: str | Path | None) -> Dataset:
     dataset = read_paper_set(name, data_dir)
     if options.class_names is None:
         return dataset
@@ -115,7 +128,7 @@ def _read_named(name: str, options: Options, data_dir: str | Path | None) -> Dat
     return replace(dataset, class_names=options.class_names)
 
 
-def _read_tfds(name: str, options: Options, data_dir: str | Path | None) -> Dataset:
+def _read_tfds(name: str, options: ReadOptions, data_dir: str | Path | None) -> Dataset:
     splits, stored_names = read_tfds(name, data_dir=data_dir)
     names = _class_names(f"{TFDS_PREFIX}{name}", np.arange(len(stored_names)), options.class_names or stored_names)
     if len(splits) == 1:
@@ -124,20 +137,20 @@ def _read_tfds(name: str, options: Options, data_dir: str | Path | None) -> Data
     return Dataset(name, names, *splits)
 
 
-def _read_stored(read: Callable[[Path], Stored]) -> Callable[[Path, Options], Dataset]:
-    """Return a reader of files with stored labels, whose classes are numbered in the order of the labels' values."""
+def _stored_reader(read: Callable[[Path], StoredDataset]) -> Callable[[Path, ReadOptions], Dataset]:
+    """Return a reader for files with stored labels, which numbers the classes in the order of the label values."""
 
-    def read_dataset_at(path: Path, options: Options) -> Dataset:
-        parts, stored_names = read(path)
+    def read_dataset_at(path: Path, options: ReadOptions) -> Dataset:
+        splits, stored_names = read(path)
         names = options.class_names or stored_names
         stem = path.stem if is_npz(path) else _folder_name(path if path.is_dir() else path.parent)
-        return _divide(stem, parts[0], names, options) if len(parts) == 1 else _assemble(stem, parts, names)
+        return _divide(stem, splits[0], names, options) if len(splits) == 1 else _assemble(stem, splits, names)
 
     return read_dataset_at
 
 
-def _read_folders(folder: Path, options: Options) -> Dataset:
-    roots = [require(folder / part, Path.is_dir) for part in PARTS]
+def _read_folders(folder: Path, options: ReadOptions) -> Dataset:
+    roots = [require(folder / name, Path.is_dir) for name in SPLIT_NAMES]
     train, test = (class_folders(root) for root in roots)
     _check_same_classes(folder, train, test)
     names = options.class_names or tuple(train)
@@ -149,36 +162,36 @@ def _read_folders(folder: Path, options: Options) -> Dataset:
     return Dataset(_folder_name(folder), names, *(read_folders(root, names) for root in roots))
 
 
-KINDS = (
-    Kind(
+FORMATS = (
+    FileFormat(
         "an .npz file with the arrays images and labels, or train_images, train_labels, test_images and test_labels",
         is_npz,
-        _read_stored(read_npz_file),
+        _stored_reader(read_npz_file),
     ),
-    Kind("a folder with train.npz and test.npz", is_npz_pair, _read_stored(read_npz_pair)),
-    Kind(
+    FileFormat("a folder with train.npz and test.npz", is_npz_pair, _stored_reader(read_npz_pair)),
+    FileFormat(
         "a folder with the four idx files of MNIST or Fashion-MNIST, or one of these files",
         is_idx,
-        _read_stored(read_idx_files),
+        _stored_reader(read_idx_files),
     ),
-    Kind("a folder with images in train/CLASS/ and test/CLASS/", is_divided_folder, _read_folders),
+    FileFormat("a folder with images in train/CLASS/ and test/CLASS/", is_divided_folder, _read_folders),
 )
 
 
-def _assemble(name: str, parts: Sequence[Part], class_names: tuple[str, ...] | None) -> Dataset:
-    labels = [stored_labels(part) for part in parts]
-    values, test_values = (np.unique(stored) for stored in labels)
+def _assemble(name: str, stored: Sequence[StoredSplit], class_names: tuple[str, ...] | None) -> Dataset:
+    train_labels, test_labels = (stored_labels(split) for split in stored)
+    values, test_values = np.unique(train_labels), np.unique(test_labels)
     _check_same_classes(name, values.tolist(), test_values.tolist())
     splits = (
-        ArraySplit(part.images, np.searchsorted(values, stored).astype(np.int64), part.where)
-        for part, stored in zip(parts, labels, strict=True)
+        ArraySplit(split.images, np.searchsorted(values, labels).astype(np.int64), split.where)
+        for split, labels in zip(stored, (train_labels, test_labels), strict=True)
     )
     return Dataset(name, _class_names(name, values, class_names), *splits)
 
 
-def _divide(name: str, part: Part, class_names: tuple[str, ...] | None, options: Options) -> Dataset:
-    values, codes = np.unique(stored_labels(part), return_inverse=True)
-    whole = ArraySplit(part.images, codes.astype(np.int64), part.where)
+def _divide(name: str, stored: StoredSplit, class_names: tuple[str, ...] | None, options: ReadOptions) -> Dataset:
+    values, codes = np.unique(stored_labels(stored), return_inverse=True)
+    whole = ArraySplit(stored.images, codes.astype(np.int64), stored.where)
     names = _class_names(name, values, class_names)
     held_out = hold_out(whole.labels, names, options.test_fraction, options.seed)
     return Dataset(name, names, whole.take(~held_out), whole.take(held_out))
@@ -199,8 +212,9 @@ def _check_same_classes(where: str | Path, train: Iterable, test: Iterable) -> N
     only_train, only_test = (", ".join(map(str, sorted(set(a) - set(b)))) for a, b in ((train, test), (test, train)))
     if only_train or only_test:
         raise InputError(
-            f"train and test of {where} must have the same classes, but only train has {only_train or 'no other'} "
-            f"and only test has {only_test or 'no other'}; add images of these classes or leave them out of both."
+            f"train and test of {where} must have the same classes, but they differ (only in train: "
+            f"{only_train or 'none'}; only in test: {only_test or 'none'}); add images of these classes or remove "
+            "them from both."
         )
 
 

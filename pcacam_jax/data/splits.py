@@ -1,4 +1,4 @@
-"""The training or the test part of a dataset behind one protocol: arrays, or files decoded only when asked for."""
+"""The protocol ``Split`` of a training or test split, with images in memory or in files that are decoded on demand."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ Indices = Sequence[int] | slice | np.ndarray
 
 
 class Split(Protocol):
-    """The training or the test part of a dataset."""
+    """Protocol of the training split or the test split of a dataset."""
 
     def __len__(self) -> int:
         """Return N, the number of images."""
@@ -25,50 +25,64 @@ class Split(Protocol):
 
     @property
     def labels(self) -> NDArray[np.int64]:
-        """The class of every image, (N,) in 0..C-1."""
+        """The class of every image, ``(N,)`` int64 in 0..C-1."""
         ...
 
     def images(self, indices: Indices, size: int) -> NDArray[np.uint8]:
-        """Return the chosen images, (n, size, size, 3) RGB.
+        """Return the selected images, ``(n, size, size, 3)`` RGB.
+
+        Args:
+            indices: integers, a slice or a Boolean mask, as for a NumPy array of length N.
+            size: the side in pixels to which the images are resized, at least 32.
 
         Raises:
-            InputError: ``size`` is under 32, or an image cannot be decoded.
+            InputError: if ``size`` is under 32 or an image cannot be decoded.
         """
         ...
 
     def take(self, indices: Indices) -> "Split":
-        """Return the split that holds only the chosen images, in the order of ``indices``."""
+        """Return a split of the selected images, in the order of ``indices``."""
         ...
 
     def fingerprint(self) -> str:
-        """Return a digest of the images in their order, for the key of a cache; labels do not enter."""
+        """Return a digest of the images and their order, without the labels; it is part of cache keys."""
         ...
 
     def check(self) -> None:
-        """Decode every image once; nothing is done where images are plain arrays.
+        """Decode every image once, so that damaged files are reported early; arrays need no check.
 
         Raises:
-            InputError: some cannot be decoded; the sentence names the first and says how many there are.
+            InputError: if images cannot be decoded; the message names the first of them and says how many there are.
         """
         ...
 
     @property
     def shortest_side(self) -> int:
-        """A side in pixels that every image has at least; what is smaller is not of the split's kind."""
+        """A lower bound in pixels of the images' sides.
+
+        A fitted run explains image files whose sides are at least this bound or at least 32 pixels.
+        """
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class ArraySplit:
-    """Images held in memory.
+    """Images in memory.
 
     Attributes:
-        pixels: (N, H, W), (N, H, W, 1) or (N, H, W, 3) uint8.
-        labels: (N,) int64 in 0..C-1.
-        where: what the sentences of errors call this split, for instance its file.
+        pixels: the images, ``(N, H, W)``, ``(N, H, W, 1)`` or ``(N, H, W, 3)`` uint8.
+        labels: the class of every image, ``(N,)`` int64 in 0..C-1.
+        where: the name of this split in error messages, for instance its file.
 
     Raises:
-        InputError: a wrong dtype, number of dimensions or length.
+        InputError: if an array has the wrong dtype or number of dimensions, or the lengths differ.
+
+    Example:
+        >>> import numpy as np
+        >>> from pcacam_jax.data import ArraySplit
+        >>> split = ArraySplit(np.zeros((3, 28, 28), np.uint8), np.array([0, 1, 1]))
+        >>> split.images([2, 0], size=32).shape, split.take([2, 0]).labels.tolist()
+        ((2, 32, 32, 3), [1, 0])
     """
 
     pixels: NDArray[np.uint8]
@@ -93,37 +107,37 @@ class ArraySplit:
         return len(self.pixels)
 
     def images(self, indices: Indices, size: int) -> NDArray[np.uint8]:
-        """Return the chosen images, (n, size, size, 3) RGB; see ``Split.images``."""
+        """Return the selected images, ``(n, size, size, 3)`` RGB; see ``Split.images``."""
         return batch_of(lambda i: pixels_to_rgb(self.pixels[i], size), len(self), indices, size)
 
     @property
     def shortest_side(self) -> int:
-        """The shorter side in pixels."""
+        """The shorter side of the images in pixels."""
         return min(self.pixels.shape[1:3])
 
     def fingerprint(self) -> str:
-        """Return the digest of the pixels and their shape."""
+        """Return a digest of the pixels and their shape."""
         return digest({"images": self.pixels})
 
     def take(self, indices: Indices) -> "ArraySplit":
-        """Return the split that holds only the chosen images."""
+        """Return a split of the selected images."""
         return ArraySplit(self.pixels[indices], self.labels[indices], self.where)
 
     def check(self) -> None:
-        """Do nothing: there is nothing to decode."""
+        """Do nothing, because arrays need no decoding."""
 
 
 @dataclass(frozen=True, eq=False)
 class FolderSplit:
-    """Images in files under one folder, decoded each time they are asked for.
+    """Image files under one folder, decoded on every access.
 
     Attributes:
-        root: the folder that names in the fingerprint are relative to.
+        root: the folder; the fingerprint holds file names relative to it.
         paths: N files under ``root``.
-        labels: (N,) int64 in 0..C-1.
+        labels: the class of every image, ``(N,)`` int64 in 0..C-1.
 
     Raises:
-        InputError: labels of a wrong dtype or length.
+        InputError: if the labels have the wrong dtype or length.
     """
 
     root: Path
@@ -137,16 +151,16 @@ class FolderSplit:
         return len(self.paths)
 
     def images(self, indices: Indices, size: int) -> NDArray[np.uint8]:
-        """Return the chosen images, (n, size, size, 3) RGB; see ``Split.images``."""
+        """Return the selected images, ``(n, size, size, 3)`` RGB; see ``Split.images``."""
         return batch_of(lambda i: load_image(self.paths[i], size), len(self), indices, size)
 
     @property
     def shortest_side(self) -> int:
-        """The side under which an image file is refused."""
+        """The smallest side in pixels that an image file may have."""
         return SMALLEST_SIZE
 
     def fingerprint(self) -> str:
-        """Return the digest of every file's name relative to ``root``, its size and its bytes."""
+        """Return a digest of every file's name relative to ``root``, its size and its bytes."""
         total = hashlib.sha256()
         for path in self.paths:
             try:
@@ -158,7 +172,7 @@ class FolderSplit:
         return total.hexdigest()
 
     def take(self, indices: Indices) -> "FolderSplit":
-        """Return the split that holds only the chosen files."""
+        """Return a split of the selected files."""
         rows = np.arange(len(self))[indices]
         return FolderSplit(self.root, tuple(self.paths[row] for row in rows), self.labels[rows])
 
@@ -168,15 +182,15 @@ class FolderSplit:
 
 
 def batch_of(load: Callable[[int], np.ndarray], count: int, indices: Indices, size: int) -> NDArray[np.uint8]:
-    """Return the chosen of ``count`` images, (n, size, size, 3), each by ``load(index)``.
+    """Return the selected of ``count`` images, ``(n, size, size, 3)``, each loaded by ``load(index)``.
 
     Raises:
-        InputError: ``size`` is under 32.
+        InputError: if ``size`` is under 32.
     """
     check_size(size)
-    chosen = np.arange(count)[indices]
-    batch = np.empty((len(chosen), size, size, 3), np.uint8)
-    for row, index in enumerate(chosen):
+    selected = np.arange(count)[indices]
+    batch = np.empty((len(selected), size, size, 3), np.uint8)
+    for row, index in enumerate(selected):
         batch[row] = load(index)
     return batch
 
@@ -185,26 +199,23 @@ def check_every(load: Callable[[int], np.ndarray], count: int, where: str) -> No
     """Load every image once.
 
     Raises:
-        InputError: some cannot be loaded: the first one's own sentence, and how many there are.
+        InputError: if an image cannot be loaded; the message is the first image's error and the number of errors.
     """
-    refusals = []
+    messages = []
     for index in range(count):
         try:
             load(index)
         except InputError as error:
-            refusals.append(str(error))
-    if refusals:
-        # One sentence to act on: what is wrong with the first, then that it is not alone
-        first = refusals[0].rstrip(".")
-        raise InputError(f"{first}; {len(refusals)} of the {count} images of {where} cannot be used, this one first.")
+            messages.append(str(error))
+    if messages:
+        first = messages[0].rstrip(".")
+        raise InputError(
+            f"{first}; {len(messages)} of the {count} images of {where} cannot be used, and this is the first of them."
+        )
 
 
 def check_labels(where: str, labels: np.ndarray, count: int) -> None:
-    """Refuse labels that are not (count,) int64.
-
-    Raises:
-        InputError: they are not.
-    """
+    """Raise an ``InputError`` if the labels are not ``(count,)`` int64."""
     if labels.dtype != np.int64 or labels.ndim != 1:
         raise InputError(
             f"the labels of {where} must be (N,) int64, but they are {labels.shape} {labels.dtype}; "

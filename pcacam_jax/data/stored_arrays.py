@@ -1,4 +1,4 @@
-"""Images and labels as they were stored, before classes are numbered: what npz and idx files give."""
+"""Images and labels exactly as npz and idx files store them, before the classes are numbered."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -11,116 +11,121 @@ from pcacam_jax.core.checks import InputError
 from pcacam_jax.data.idx import IMAGES, LABELS, find_idx, read_idx
 from pcacam_jax.data.npz import CLASS_NAMES, read_npz
 
-PARTS = ("train", "test")
-ONE_PART = ("images", "labels")
-BOTH_PARTS = tuple(f"{part}_{array}" for part in PARTS for array in ONE_PART)
+SPLIT_NAMES = ("train", "test")
+UNDIVIDED_ARRAYS = ("images", "labels")
+DIVIDED_ARRAYS = tuple(f"{name}_{array}" for name in SPLIT_NAMES for array in UNDIVIDED_ARRAYS)
 
 _IDX_NAMES = {*IMAGES.values(), *LABELS.values()}
 
 
-class NotThereError(InputError):
-    """A dataset that a door knows, but that lies nowhere and cannot be got."""
+class DatasetUnavailableError(InputError):
+    """A source knows the dataset, but its files are neither stored nor can be downloaded."""
 
 
 @dataclass(frozen=True)
-class Part:
-    """Images and labels as they were stored, and where."""
+class StoredSplit:
+    """Images and labels as a file stores them; error messages call the split ``where``."""
 
     where: str
     images: np.ndarray
     labels: np.ndarray
 
 
-Stored = tuple[list[Part], tuple[str, ...] | None]
-"""One undivided part, or train and test; and the class names where the file has any."""
+StoredDataset = tuple[list[StoredSplit], tuple[str, ...] | None]
+"""Either train and test or one undivided split, and the class names if the file has any."""
 
 
 def is_npz(path: Path) -> bool:
-    """Say whether the path is an npz file."""
+    """Return whether the path is an npz file."""
     return path.suffix == ".npz" and path.is_file()
 
 
-def read_npz_file(path: Path) -> Stored:
-    """Return what one npz file holds: an undivided part, or train and test."""
-    arrays = read_npz(path, ONE_PART, BOTH_PARTS)
+def read_npz_file(path: Path) -> StoredDataset:
+    """Return the content of one npz file: train and test, or one undivided split."""
+    arrays = read_npz(path, UNDIVIDED_ARRAYS, DIVIDED_ARRAYS)
     if "images" in arrays:
-        parts = [Part(str(path), arrays["images"], arrays["labels"])]
+        splits = [StoredSplit(str(path), arrays["images"], arrays["labels"])]
     else:
-        parts = [
-            Part(f"the {part} part of {path}", arrays[f"{part}_images"], arrays[f"{part}_labels"]) for part in PARTS
+        splits = [
+            StoredSplit(f"the {name} split of {path}", arrays[f"{name}_images"], arrays[f"{name}_labels"])
+            for name in SPLIT_NAMES
         ]
-    return parts, _stored_names(path, arrays)
+    return splits, _stored_names(path, arrays)
 
 
 def is_npz_pair(path: Path) -> bool:
-    """Say whether the path is a folder with train.npz or test.npz."""
-    return any((path / f"{part}.npz").is_file() for part in PARTS)
+    """Return whether the path is a folder with train.npz or test.npz."""
+    return any((path / f"{name}.npz").is_file() for name in SPLIT_NAMES)
 
 
-def read_npz_pair(folder: Path) -> Stored:
-    """Return what train.npz and test.npz in a folder hold."""
-    paths = [require(folder / f"{part}.npz", Path.is_file) for part in PARTS]
-    train, test = (read_npz(path, ONE_PART) for path in paths)
-    parts = [Part(str(path), held["images"], held["labels"]) for path, held in zip(paths, (train, test), strict=True)]
-    names, others = (_stored_names(path, held) for path, held in zip(paths, (train, test), strict=True))
-    if None not in (names, others) and names != others:
+def read_npz_pair(folder: Path) -> StoredDataset:
+    """Return the content of train.npz and test.npz in a folder."""
+    paths = [require(folder / f"{name}.npz", Path.is_file) for name in SPLIT_NAMES]
+    contents = [read_npz(path, UNDIVIDED_ARRAYS) for path in paths]
+    splits = [
+        StoredSplit(str(path), arrays["images"], arrays["labels"]) for path, arrays in zip(paths, contents, strict=True)
+    ]
+    train_names, test_names = (_stored_names(path, arrays) for path, arrays in zip(paths, contents, strict=True))
+    if None not in (train_names, test_names) and train_names != test_names:
         raise InputError(
             f"{paths[0]} and {paths[1].name} must name the same classes in the same order, but they have "
-            f"{', '.join(names or ())} and {', '.join(others or ())}; renumber one of them."
+            f"{', '.join(train_names or ())} and {', '.join(test_names or ())}; renumber one of them."
         )
-    return parts, names or others
+    return splits, train_names or test_names
 
 
 def is_idx(path: Path) -> bool:
-    """Say whether the path is an idx file of MNIST's names, or a folder with one."""
+    """Return whether the path is an idx file with one of MNIST's file names, or a folder with such a file."""
     files = path.iterdir() if path.is_dir() else (path,)
     return any(file.name.removesuffix(".gz") in _IDX_NAMES for file in files if file.is_file())
 
 
-def read_idx_files(path: Path) -> Stored:
-    """Return what the four idx files in a folder hold, or those beside one of them."""
+def read_idx_files(path: Path) -> StoredDataset:
+    """Return the content of the four idx files in a folder; the path is the folder or one of the files."""
     folder = path if path.is_dir() else path.parent
-    images, labels = ([find_idx(folder, names[part]) for part in PARTS] for names in (IMAGES, LABELS))
-    return [Part(str(i), read_idx(i, 3), read_idx(j, 1)) for i, j in zip(images, labels, strict=True)], None
+    images, labels = ([find_idx(folder, files[name]) for name in SPLIT_NAMES] for files in (IMAGES, LABELS))
+    return [StoredSplit(str(i), read_idx(i, 3), read_idx(j, 1)) for i, j in zip(images, labels, strict=True)], None
 
 
 def is_divided_folder(path: Path) -> bool:
-    """Say whether the path is a folder with a folder train or test."""
-    return any((path / part).is_dir() for part in PARTS)
+    """Return whether the path is a folder with a folder train or test."""
+    return any((path / name).is_dir() for name in SPLIT_NAMES)
 
 
-def require(path: Path, present: Callable[[Path], bool]) -> Path:
-    """Return the path of a part of a dataset.
+def require(path: Path, exists: Callable[[Path], bool]) -> Path:
+    """Return ``path``, the file or folder of one split.
 
     Raises:
-        InputError: it is not there.
+        InputError: if ``exists(path)`` is false.
     """
-    if not present(path):
+    if not exists(path):
         raise InputError(f"{path.parent} must hold both train and test, but {path.name} is missing; add it.")
     return path
 
 
-def stored_labels(part: Part) -> np.ndarray:
-    """Return the labels of a part, (N,) integers or strings.
+def stored_labels(split: StoredSplit) -> np.ndarray:
+    """Return the labels of a stored split, ``(N,)`` integers or strings.
 
     Raises:
-        InputError: they are of another type or shape.
+        InputError: if they have another type or shape.
     """
-    # MedMNIST stores one column
-    labels = part.labels[:, 0] if part.labels.ndim == 2 and part.labels.shape[1] == 1 else part.labels
+    # MedMNIST stores the labels as one column
+    labels = split.labels[:, 0] if split.labels.ndim == 2 and split.labels.shape[1] == 1 else split.labels
     if labels.ndim != 1 or labels.dtype.kind not in "biuU":
         raise InputError(
-            f"the labels of {part.where} must be (N,) integers or strings, one class for each image, but they are "
-            f"{part.labels.shape} {part.labels.dtype}; convert them."
+            f"the labels of {split.where} must be (N,) integers or strings, one class for each image, but they are "
+            f"{split.labels.shape} {split.labels.dtype}; convert them."
         )
     return labels
 
 
 def hold_out(labels: NDArray[np.int64], names: Iterable[str], fraction: float, seed: int) -> NDArray[np.bool_]:
-    """Return a mask of the test images, (N,): of every class the same share, but at least one and not all.
+    """Return the mask ``(N,)`` of a stratified random test split: ``fraction`` of every class.
+
+    Of every class, at least one image is in the test split and at least one is not.
 
     Raises:
-        InputError: a class has fewer than two images.
+        InputError: if a class has fewer than two images.
     """
     generator = np.random.default_rng(seed)
     mask = np.zeros(len(labels), bool)
@@ -129,7 +134,7 @@ def hold_out(labels: NDArray[np.int64], names: Iterable[str], fraction: float, s
         if len(rows) < 2:
             raise InputError(
                 f"every class must have at least 2 images to be divided into train and test, but {name} has "
-                f"{len(rows)}; add images or leave the class out."
+                f"{len(rows)}; add images or remove the class."
             )
         mask[rows[: min(max(round(fraction * len(rows)), 1), len(rows) - 1)]] = True
     return mask

@@ -1,8 +1,8 @@
-"""Image classification sets of TensorFlow Datasets, read without TensorFlow through its random-access records.
+"""Image classification datasets of TensorFlow Datasets (TFDS), read without TensorFlow.
 
-TFDS needs TensorFlow to prepare a set (to unpack, decode and encode) but not to read one that was prepared in the
-array_record format. So this door only reads: it never downloads, and a set that is not there is refused at once with
-the command that prepares it.
+TFDS needs TensorFlow to prepare a dataset (to unpack, decode and encode it), but not to read one that was prepared in
+the array_record format. This module therefore only reads. It never downloads; if a dataset is not prepared, the error
+message gives the command that prepares it.
 """
 
 import hashlib
@@ -18,26 +18,26 @@ from numpy.typing import NDArray
 from pcacam_jax.core.checks import SMALLEST_SIZE, InputError
 from pcacam_jax.data.images import check_size, decode_image
 from pcacam_jax.data.splits import Indices, check_every, check_labels
-from pcacam_jax.data.stored_arrays import NotThereError
+from pcacam_jax.data.stored_arrays import DatasetUnavailableError
 
 TFDS_INFO = "dataset_info.json"
-"""What every prepared dataset has."""
+"""A file in the folder of every prepared dataset."""
 
 _BATCH = 256
 
 
 @dataclass(frozen=True, eq=False)
 class RecordSplit:
-    """Encoded images in records, read and decoded each time they are asked for.
+    """Encoded images in records of TFDS, read and decoded on every access.
 
     Attributes:
-        records: random access to examples; under ``key`` each has the bytes of an image file.
+        records: random access to examples; each example holds the bytes of an image file under ``key``.
         key: the name of the image in an example.
-        rows: (N,) int64, the places of this split's images among the records.
-        labels: (N,) int64 in 0..C-1.
-        digests: (N, 32) uint8, the SHA-256 of each image's bytes.
-        where: what the sentences of errors call this split.
-        shortest_side: a side in pixels that every image has at least, where the set says so; else 32.
+        rows: the indices of this split's images among the records, ``(N,)`` int64.
+        labels: the class of every image, ``(N,)`` int64 in 0..C-1.
+        digests: the SHA-256 of every image's bytes, ``(N, 32)`` uint8.
+        where: the name of this split in error messages.
+        shortest_side: a lower bound in pixels of the images' sides if the dataset has a fixed image shape, else 32.
     """
 
     records: Sequence[Mapping[str, Any]]
@@ -55,22 +55,23 @@ class RecordSplit:
         return len(self.rows)
 
     def images(self, indices: Indices, size: int) -> NDArray[np.uint8]:
-        """Return the chosen images, (n, size, size, 3) RGB; see ``Split.images``."""
+        """Return the selected images, ``(n, size, size, 3)`` RGB; see ``Split.images``."""
         check_size(size)
         rows = self.rows[indices]
         batch = np.empty((len(rows), size, size, 3), np.uint8)
         for start in range(0, len(rows), _BATCH):
-            chosen = rows[start : start + _BATCH].tolist()
-            for place, (row, example) in enumerate(zip(chosen, _fetch(self.records, chosen), strict=True), start):
-                batch[place] = self._decode(row, example[self.key], size)
+            batch_rows = rows[start : start + _BATCH].tolist()
+            examples = zip(batch_rows, _fetch(self.records, batch_rows), strict=True)
+            for index, (row, example) in enumerate(examples, start):
+                batch[index] = self._decode(row, example[self.key], size)
         return batch
 
     def fingerprint(self) -> str:
-        """Return the digest of the images' encoded bytes, in their order."""
+        """Return a digest of the images' encoded bytes and their order."""
         return hashlib.sha256(self.digests.tobytes()).hexdigest()
 
     def take(self, indices: Indices) -> "RecordSplit":
-        """Return the split that holds only the chosen images; the records are shared."""
+        """Return a split of the selected images, which shares the records."""
         return replace(self, rows=self.rows[indices], labels=self.labels[indices], digests=self.digests[indices])
 
     def check(self) -> None:
@@ -78,42 +79,44 @@ class RecordSplit:
         check_every(lambda i: self.images([i], SMALLEST_SIZE)[0], len(self), self.where)
 
     def _decode(self, row: int, content: bytes, size: int) -> NDArray[np.uint8]:
-        # Whatever a published set holds is of its kind, MNIST's 28 pixels as well
+        # The smallest side of 32 pixels is for user files; a published dataset may have smaller images, as MNIST has
         return decode_image(io.BytesIO(content), f"{row} of {self.where}", size, smallest=1)
 
 
 def read_tfds(
     name: str, splits: tuple[str, ...] | None = None, data_dir: str | Path | None = None
 ) -> tuple[list[RecordSplit], tuple[str, ...]]:
-    """Return the parts of a prepared TFDS dataset, and its class names.
+    """Return the splits of a prepared TFDS dataset and its class names.
 
     Args:
-        name: as TFDS writes it: NAME, NAME/CONFIG or NAME:VERSION.
-        splits: the parts in TFDS's notation, such as ``"train[:80%]"``. Without it: train and test, or train and
-            validation where there is no test, or train alone.
-        data_dir: the folder of prepared datasets; without it ``TFDS_DATA_DIR`` or ``~/tensorflow_datasets``.
+        name: the name in TFDS's notation: NAME, NAME/CONFIG or NAME:VERSION.
+        splits: the splits in TFDS's notation, such as ``"train[:80%]"``. By default train and test, or train and
+            validation if there is no test, or train alone.
+        data_dir: the folder of prepared datasets, by default ``TFDS_DATA_DIR`` or ``~/tensorflow_datasets``.
+
+    Returns:
+        One ``RecordSplit`` per entry of ``splits``, and the C class names in label order.
 
     Raises:
-        NotThereError: it lies nowhere prepared; the sentence has the command to prepare it.
-        InputError: TFDS knows no such dataset, it holds no images with one class each, it was prepared in a format
-            that only TensorFlow reads, or its files are damaged.
+        DatasetUnavailableError: if the dataset is not prepared; the message gives the command that prepares it.
+        InputError: if TFDS has no such dataset, its examples are not images with one class each, it was prepared in a
+            format that only TensorFlow reads, or its files are damaged.
     """
     data_dir = None if data_dir is None else Path(data_dir).expanduser()
     builder = _builder(name, data_dir)
     if not Path(builder.data_dir, TFDS_INFO).is_file():
         root = data_dir or builder.data_dir_root
-        raise NotThereError(
-            f"the TFDS dataset {name} must lie prepared in {builder.data_dir}, but it does not; run `tfds build {name} "
-            f"--file_format=array_record --data_dir={root}` where there are a network and TensorFlow (reading needs "
-            "neither), and put what it makes there."
+        raise DatasetUnavailableError(
+            f"the TFDS dataset {name} must be prepared in {builder.data_dir}, but it is not; run `tfds build {name} "
+            f"--file_format=array_record --data_dir={root}` on a computer with a network connection and TensorFlow "
+            "(reading needs neither), and copy the result to this folder."
         )
     image, label = _keys(name, builder.info)
     feature = builder.info.features[image]
     sides = [side or SMALLEST_SIZE for side in feature.shape[:2]]
-    parts = [
-        _open(builder, split, image, label, min(sides)) for split in splits or _usual_splits(name, builder.info.splits)
-    ]
-    return parts, tuple(builder.info.features[label].names)
+    split_names = splits or _default_splits(name, builder.info.splits)
+    record_splits = [_open(builder, split, image, label, min(sides)) for split in split_names]
+    return record_splits, tuple(builder.info.features[label].names)
 
 
 def _builder(name: str, data_dir: Path | None) -> Any:
@@ -121,7 +124,7 @@ def _builder(name: str, data_dir: Path | None) -> Any:
 
     try:
         return tfds.builder(name, data_dir=None if data_dir is None else str(data_dir))
-    # Foreign code raises what it likes here: ValueError, AssertionError, ImportError, protobuf's own errors
+    # TFDS raises many exceptions here: ValueError, AssertionError, ImportError, those of protobuf
     except Exception as error:
         raise InputError(
             f"TFDS cannot open the dataset {name!r} ({_first_line(error)}); check its name and its folder."
@@ -129,35 +132,35 @@ def _builder(name: str, data_dir: Path | None) -> Any:
 
 
 def _keys(name: str, info: Any) -> tuple[str, str]:
-    """Return the names of the image and of the class in an example."""
+    """Return the names of the image and of the class label in an example."""
     import tensorflow_datasets as tfds
 
-    found = []
+    candidates = []
     for kind in (tfds.features.Image, tfds.features.ClassLabel):
         keys = [key for key, feature in info.features.items() if isinstance(feature, kind)]
         supervised = [key for key in keys if key in (info.supervised_keys or ())]
-        found.append(supervised if len(supervised) == 1 else keys)
-    images, labels = found
+        candidates.append(supervised if len(supervised) == 1 else keys)
+    images, labels = candidates
     if len(images) != 1 or len(labels) != 1 or info.features[images[0]].np_dtype != np.uint8:
-        held = sorted(f"{key} ({type(feature).__name__})" for key, feature in info.features.items())
+        features = sorted(f"{key} ({type(feature).__name__})" for key, feature in info.features.items())
         raise InputError(
             f"the TFDS dataset {name} must have one 8-bit image and one class in each example, but an example holds "
-            f"{', '.join(held)}; choose an image classification set."
+            f"{', '.join(features)}; choose an image classification dataset."
         )
     return images[0], labels[0]
 
 
-def _usual_splits(name: str, available: Mapping[str, Any]) -> tuple[str, ...]:
+def _default_splits(name: str, available: Mapping[str, Any]) -> tuple[str, ...]:
     if "train" not in available:
         raise InputError(
             f"the TFDS dataset {name} must have a split train, but it has {', '.join(available) or 'none'}; choose "
-            "another set."
+            "another dataset."
         )
     return ("train", *[other for other in ("test", "validation") if other in available][:1])
 
 
 def _open(builder: Any, split: str, image: str, label: str, side: int) -> RecordSplit:
-    """Return one part, whose records are all read once for their labels and digests; no image is decoded."""
+    """Return one split; this reads all records once for their labels and digests, but decodes no image."""
     import tensorflow_datasets as tfds
 
     where = f"{split} of {builder.data_dir}"
@@ -166,8 +169,8 @@ def _open(builder: Any, split: str, image: str, label: str, side: int) -> Record
         count = len(records)
         labels, digests = np.empty(count, np.int64), np.empty((count, 32), np.uint8)
         for start in range(0, count, _BATCH):
-            chosen = list(range(start, min(start + _BATCH, count)))
-            for row, example in zip(chosen, _fetch(records, chosen), strict=True):
+            rows = list(range(start, min(start + _BATCH, count)))
+            for row, example in zip(rows, _fetch(records, rows), strict=True):
                 labels[row] = example[label]
                 digests[row] = np.frombuffer(hashlib.sha256(example[image]).digest(), np.uint8)
     except NotImplementedError as error:

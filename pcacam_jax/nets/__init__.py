@@ -1,1 +1,1 @@
-"""The door to Flax: the frozen VGG16 base, its published weights, and the trainable dense head."""
+"""Flax networks: the frozen VGG16 base, its published weights, and the trainable dense head."""

@@ -1,4 +1,4 @@
-"""The trainable head: maps (h, w, K), flattened, through dense layers to class scores (C,)."""
+"""The trainable dense head: flattened feature maps ``(h, w, K)`` to class scores ``(C,)``."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,16 +9,27 @@ from jaxtyping import Array, Float
 from pcacam_jax.core.checks import InputError, check_choice
 from pcacam_jax.stages.activation import ACTIVATIONS
 
-# Activations near the identity at 0 keep variance under Glorot's scale; the others let about half of it through.
+# Glorot's scale preserves the variance for activations that are close to linear at 0. The other activations pass about
+# half of it, which He's scale compensates.
 _GLOROT = ("identity", "sigmoid", "tanh")
 
 
 class DenseHead(nn.Module):
-    """Maps (*B, h, w, K) to scores (*B, C) by layers dense1 ... denseN, the last without activation.
+    """Dense layers from maps ``(h, w, K)`` to class scores ``(C,)``, with or without a batch axis in front.
+
+    The layers are named dense1, ..., denseN. The last layer has no activation.
 
     Attributes:
-        sizes: the layers' widths, the number of classes last, for example ``(40, 30, 20, 10)``.
-        activation: a name in ``pcacam_jax.stages.activation.ACTIVATIONS``.
+        sizes: the widths of the layers; the last one is the number of classes, for example ``(40, 30, 20, 10)``.
+        activation: the activation of all other layers, a name in ``pcacam_jax.stages.activation.ACTIVATIONS``.
+
+    Example:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> from pcacam_jax.nets.dense_head import DenseHead, layers
+        >>> variables = DenseHead(sizes=(8, 3)).init(jax.random.key(0), jnp.zeros((2, 2, 4)))
+        >>> [kernel.shape for kernel, bias in layers(variables["params"])]
+        [(16, 8), (8, 3)]
     """
 
     sizes: Sequence[int]
@@ -26,10 +37,10 @@ class DenseHead(nn.Module):
 
     @nn.compact
     def __call__(self, maps: Float[Array, "*B h w K"]) -> Float[Array, "*B C"]:
-        """Return the scores before any softmax.
+        """Return the class scores (logits).
 
         Raises:
-            InputError: no layers, an unknown activation, or an input without the axes (h, w, K).
+            InputError: if there are no layers, the activation is unknown, or the maps lack an axis of ``(h, w, K)``.
         """
         self._check(maps)
         activation = ACTIVATIONS[self.activation].function
@@ -40,7 +51,7 @@ class DenseHead(nn.Module):
             x = nn.Dense(
                 size,
                 kernel_init=nn.initializers.glorot_uniform() if last else hidden_init,
-                # The head is compared with its closed form, whose products keep all bits of float32.
+                # The closed form of the head multiplies in full float32, and the two are compared.
                 precision=jax.lax.Precision.HIGHEST,
                 name=f"dense{number}",
             )(x)
@@ -50,16 +61,22 @@ class DenseHead(nn.Module):
     def _check(self, maps) -> None:
         check_choice("activation", self.activation, ACTIVATIONS)
         if not self.sizes or min(self.sizes) < 1:
-            raise InputError(f"sizes must list at least one positive width; got {tuple(self.sizes)}.")
+            raise InputError(f"sizes must hold positive widths, at least one; got {tuple(self.sizes)}.")
         if maps.ndim not in (3, 4):
-            raise InputError(f"the dense head reads maps of shape (h, w, K) or (B, h, w, K); got {maps.shape}.")
+            raise InputError(f"maps must have shape (h, w, K) or (B, h, w, K) for the dense head; got {maps.shape}.")
 
 
 def layers(params: Mapping[str, Mapping[str, jax.Array]]) -> list[tuple[jax.Array, jax.Array]]:
-    """Return [(kernel, bias), ...] of a :class:`DenseHead`, first to last, as ``hybrid_head`` takes them.
+    """Return the layers of a ``DenseHead`` as pairs ``(kernel, bias)``, in the form that ``hybrid_head`` accepts.
+
+    Args:
+        params: the parameters of the head, ``{"dense1": {"kernel": (in, out), "bias": (out,)}, ...}``.
+
+    Returns:
+        One pair per layer, from the first layer to the last.
 
     Raises:
-        InputError: the keys are not dense1 ... denseN.
+        InputError: if the keys are not dense1, ..., denseN.
     """
     names = [f"dense{number}" for number in range(1, len(params) + 1)]
     if not names or set(names) != set(params):

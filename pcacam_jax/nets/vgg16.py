@@ -1,7 +1,7 @@
-"""VGG16's convolutional base: images (B, H, W, 3) to the maps (B, h, w, K) at a tap.
+"""VGG16's convolutional base: images ``(B, H, W, 3)`` to the feature maps ``(B, h, w, K)`` of a layer, the tap.
 
-Thirteen 3x3 convolutions with ReLU in five blocks, a 2x2 maximum after each block; layer names as in Keras.
-An odd size loses its last row or column at a pool, as in Keras.
+The base has thirteen 3x3 convolutions with ReLU in five blocks, and a 2x2 max pooling after each block. The layer names
+are those of Keras. As in Keras, pooling drops the last row or column of an odd size.
 """
 
 from collections.abc import Mapping
@@ -17,11 +17,11 @@ from pcacam_jax.core.checks import SMALLEST_SIZE, InputError, check_choice, chec
 Params = Mapping[str, Mapping[str, jax.Array]]
 
 SCALINGS = ("caffe", "unit")
-# The mean colour of ImageNet in the channel order blue, green, red, as the published weights expect it.
+# The mean colour of ImageNet as the published weights expect it: in the channel order blue, green, red.
 CAFFE_MEAN = (103.939, 116.779, 123.68)
 
 _BLOCKS = {1: (64, 2), 2: (128, 2), 3: (256, 3), 4: (512, 3), 5: (512, 3)}
-# Layer name -> channels, in the order of the forward pass.
+# Number of channels by layer name, in the order of the forward pass.
 _CHANNELS = {
     f"block{block}_{layer}": channels
     for block, (channels, depth) in _BLOCKS.items()
@@ -31,10 +31,10 @@ TAPS = tuple(_CHANNELS)
 
 
 class VGG16(nn.Module):
-    """Preprocessed images (B, H, W, 3) to the maps (B, h, w, K) at ``tap``; no layer after the tap exists.
+    """VGG16's layers up to ``tap``: preprocessed images ``(B, H, W, 3)`` to maps ``(B, h, w, K)``.
 
     Attributes:
-        tap: one of ``TAPS``; a convolution's tap is read after its ReLU.
+        tap: the last layer, one of ``TAPS``; the maps of a convolution are taken after its ReLU.
         dtype: the dtype of the computation.
     """
 
@@ -44,7 +44,7 @@ class VGG16(nn.Module):
     @nn.compact
     def __call__(self, images: Float[Array, "B H W 3"]) -> Float[Array, "B h w K"]:
         """Return the maps at the tap."""
-        # Accelerators round the factors of a float32 product by default; the published features need all bits.
+        # By default, accelerators round the factors of a float32 product, for instance to TF32; features need all bits.
         precision = jax.lax.Precision.HIGHEST if self.dtype == jnp.float32 else None
         maps = images
         for name in _layers_up_to(self.tap):
@@ -64,19 +64,24 @@ def features(
     scaling: str = "caffe",
     dtype=jnp.float32,
 ) -> Float[Array, "B h w K"]:
-    """Return the float32 maps at ``tap`` of RGB or grey images with values in 0..255.
+    """Return VGG16's feature maps at ``tap`` for RGB or grey images with values in 0..255.
 
-    Pure, and ready for ``jit`` with ``static_argnames=("tap", "scaling", "dtype")``.
+    The function is pure. Compile it with ``jax.jit`` and ``static_argnames=("tap", "scaling", "dtype")``.
 
     Args:
         params: ``{"block1_conv1": {"kernel": (3, 3, 3, 64), "bias": (64,)}, ...}``, at least up to the tap.
-        images: (B, H, W), (B, H, W, 1) or (B, H, W, 3), integers or floats.
-        tap: one of ``TAPS``.
-        scaling: see :func:`preprocess`.
-        dtype: float32, or bfloat16 for speed at about three significant digits.
+        images: ``(B, H, W)``, ``(B, H, W, 1)`` or ``(B, H, W, 3)``, integers or floats.
+        tap: the layer whose maps are returned, one of ``TAPS``.
+        scaling: ``"caffe"`` for the published weights or ``"unit"``; see ``preprocess``.
+        dtype: the dtype of the computation: float32, or bfloat16, which is faster and keeps two to three significant
+            digits.
+
+    Returns:
+        The maps, ``(B, h, w, K)`` float32, with the ``(h, w, K)`` of ``maps_shape``.
 
     Raises:
-        InputError: wrong image shape or dtype, a side under 32, parameters of another shape, an unknown option.
+        InputError: if the images have a wrong shape or dtype or a side under 32, a parameter is missing or has a wrong
+            shape, or an option is unknown.
     """
     dtype = jnp.dtype(dtype)
     check_choice("dtype", dtype.name, ("float32", "bfloat16"))
@@ -88,14 +93,26 @@ def features(
 
 
 def preprocess(images: Shaped[Array, "B H W *channels"] | np.ndarray, scaling: str) -> Float[Array, "B H W 3"]:
-    """Return RGB or grey images in 0..255 as the float32 input of :class:`VGG16`.
+    """Return RGB or grey images in 0..255 as the input of ``VGG16``.
 
-    ``caffe``: channels reversed to BGR, minus the mean colour, as the published weights were trained.
-    ``unit``: x / 255 in RGB. Grey is repeated over the three channels first.
-    Floats already in 0..1 must be multiplied by 255 before.
+    Args:
+        images: ``(B, H, W)``, ``(B, H, W, 1)`` or ``(B, H, W, 3)``, integers or floats. Grey images are repeated over
+            the three channels. Floats in 0..1 must be multiplied by 255 first.
+        scaling: ``"caffe"`` reverses the channels to BGR and subtracts the mean colour, as in the training of the
+            published weights; ``"unit"`` divides by 255.
+
+    Returns:
+        The scaled images, ``(B, H, W, 3)`` float32.
 
     Raises:
-        InputError: wrong image shape or dtype, or an unknown scaling.
+        InputError: if the images have a wrong shape or dtype, or the scaling is unknown.
+
+    Example:
+        >>> import numpy as np
+        >>> from pcacam_jax.nets.vgg16 import preprocess
+        >>> pixel = preprocess(np.full((1, 1, 1, 3), 255, np.uint8), "caffe")[0, 0, 0]
+        >>> [round(float(value), 2) for value in pixel]
+        [151.06, 138.22, 131.32]
     """
     check_choice("scaling", scaling, SCALINGS)
     images = jnp.asarray(_checked_images(images)).astype(jnp.float32)
@@ -108,38 +125,43 @@ def preprocess(images: Shaped[Array, "B H W *channels"] | np.ndarray, scaling: s
 
 
 def maps_shape(size: tuple[int, ...], tap: str = "block5_pool") -> tuple[int, int, int]:
-    """Return (h, w, K) at ``tap`` for images of ``size`` (H, W).
+    """Return the shape ``(h, w, K)`` of the maps at ``tap``.
+
+    Args:
+        size: the height and width ``(H, W)`` of the images in pixels.
+        tap: one of ``TAPS``.
 
     Raises:
-        InputError: an unknown tap, or a side under 32, which would leave no map after the fifth pool.
+        InputError: if the tap is unknown or a side is under 32, for which the fifth pooling would leave no position.
+
+    Example:
+        >>> from pcacam_jax.nets.vgg16 import maps_shape
+        >>> maps_shape((224, 224)), maps_shape((96, 96), "block5_conv3")
+        ((7, 7, 512), (6, 6, 512))
     """
-    layers = _layers_up_to(tap)
+    names = _layers_up_to(tap)
     height, width = size
     if min(height, width) < SMALLEST_SIZE:
         raise InputError(
             f"images must be at least {SMALLEST_SIZE} x {SMALLEST_SIZE} pixels for VGG16; got {height} x {width}; "
             "resize them first."
         )
-    pools = sum(name.endswith("pool") for name in layers)
+    pools = sum(name.endswith("pool") for name in names)
     return height >> pools, width >> pools, _CHANNELS[tap]
 
 
 def param_shapes(tap: str = "block5_pool") -> dict[str, dict[str, tuple[int, ...]]]:
-    """Return the shapes of the parameters that the layers up to ``tap`` need, nested as the parameters are."""
-    shapes, before = {}, 3
+    """Return the shapes of the parameters of the layers up to ``tap``, nested like the parameters."""
+    shapes, channels_in = {}, 3
     for name in _layers_up_to(tap):
         if not name.endswith("pool"):
-            shapes[name] = {"kernel": (3, 3, before, _CHANNELS[name]), "bias": (_CHANNELS[name],)}
-            before = _CHANNELS[name]
+            shapes[name] = {"kernel": (3, 3, channels_in, _CHANNELS[name]), "bias": (_CHANNELS[name],)}
+            channels_in = _CHANNELS[name]
     return shapes
 
 
 def check_params(params: Params, tap: str = "block5_pool") -> None:
-    """Refuse parameters that lack a layer up to ``tap`` or have an array of another shape.
-
-    Raises:
-        InputError: naming the layer.
-    """
+    """Raise an ``InputError`` that names the layer if a parameter up to ``tap`` is missing or has a wrong shape."""
     for layer, shapes in param_shapes(tap).items():
         for part, shape in shapes.items():
             if part not in params.get(layer, {}):
@@ -161,7 +183,7 @@ def _checked_images(images) -> jax.Array | np.ndarray:
         raise InputError(f"images must be integers or floats in 0..255; got the dtype {images.dtype}.")
     expected = "images must have the shape (B, H, W), (B, H, W, 1) or (B, H, W, 3)"
     if images.ndim == 3 and images.shape[-1] in (1, 3):
-        raise InputError(f"{expected}; got {images.shape}, which looks like one image: pass images[None].")
+        raise InputError(f"{expected}; got {images.shape}, which looks like one image; pass images[None].")
     if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[-1] not in (1, 3)):
         raise InputError(f"{expected}, channels last; got {images.shape}.")
     return images

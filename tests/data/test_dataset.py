@@ -28,7 +28,7 @@ def folder_split(root):
 
 @pytest.fixture(params=["arrays", "folder"])
 def split(request, tmp_path):
-    """The same five images behind both kinds of split."""
+    """The same five images as an array split and as a folder split."""
     return ArraySplit(draw(5, 40, 50, 3), LABELS) if request.param == "arrays" else folder_split(tmp_path)
 
 
@@ -48,14 +48,14 @@ def test_grey_is_resized_and_repeated(shape):
     np.testing.assert_array_equal(images[0], np.repeat(expected[..., None], 3, axis=2))
 
 
-def test_colour_of_the_wanted_size_is_left_alone():
+def test_colour_of_the_requested_size_is_unchanged():
     pixels = draw(5, 32, 32, 3)
     np.testing.assert_array_equal(ArraySplit(pixels, LABELS).images(slice(None), 32), pixels)
 
 
-@pytest.mark.parametrize("chosen", [[1, 2, 4], slice(1, 3), np.array([3]), LABELS == 1, np.array([], int), [-1]])
-def test_indices_choose_as_in_numpy(split, chosen):
-    np.testing.assert_array_equal(split.images(chosen, 32), split.images(slice(None), 32)[chosen])
+@pytest.mark.parametrize("selection", [[1, 2, 4], slice(1, 3), np.array([3]), LABELS == 1, np.array([], int), [-1]])
+def test_indices_select_as_in_numpy(split, selection):
+    np.testing.assert_array_equal(split.images(selection, 32), split.images(slice(None), 32)[selection])
 
 
 def test_an_index_past_the_end_is_an_index_error(split):
@@ -63,20 +63,20 @@ def test_an_index_past_the_end_is_an_index_error(split):
         split.images([5], 32)
 
 
-def test_too_small_a_size_is_refused(split):
+def test_too_small_a_size_is_rejected(split):
     with pytest.raises(InputError, match="at least 32 pixels, got 31"):
         split.images([0], 31)
 
 
 def test_take_keeps_images_and_labels_together():
     split = ArraySplit(draw(5, 40, 50, 3), LABELS)
-    part = split.take(np.array([4, 0]))
-    assert len(part) == 2
-    np.testing.assert_array_equal(part.labels, [1, 0])
-    np.testing.assert_array_equal(part.images([0], 32), split.images([4], 32))
+    taken = split.take(np.array([4, 0]))
+    assert len(taken) == 2
+    np.testing.assert_array_equal(taken.labels, [1, 0])
+    np.testing.assert_array_equal(taken.images([0], 32), split.images([4], 32))
 
 
-def test_array_fingerprint_is_of_the_pixels_alone():
+def test_array_fingerprint_depends_on_the_pixels_only():
     pixels = draw(5, 28, 28)
     fingerprint = ArraySplit(pixels, LABELS).fingerprint()
     assert ArraySplit(pixels.copy(), 1 - LABELS, "elsewhere").fingerprint() == fingerprint
@@ -85,7 +85,7 @@ def test_array_fingerprint_is_of_the_pixels_alone():
     assert ArraySplit(pixels, LABELS).fingerprint() != fingerprint
 
 
-def test_folder_fingerprint_is_of_names_and_bytes(tmp_path):
+def test_folder_fingerprint_depends_on_names_and_bytes(tmp_path):
     (tmp_path / "here").mkdir()
     (tmp_path / "there").mkdir()
     split = folder_split(tmp_path / "here")
@@ -103,14 +103,14 @@ def test_folder_fingerprint_is_of_names_and_bytes(tmp_path):
     assert changed.fingerprint() != fingerprint
 
 
-def test_fingerprint_of_a_file_that_has_gone_is_refused(tmp_path):
+def test_fingerprint_of_a_deleted_file_raises(tmp_path):
     split = folder_split(tmp_path)
     split.paths[1].unlink()
     with pytest.raises(InputError, match=r"1\.png cannot be read"):
         split.fingerprint()
 
 
-def test_files_are_opened_only_when_asked_for(tmp_path):
+def test_files_are_opened_on_demand(tmp_path):
     split = folder_split(tmp_path)
     split.paths[1].write_bytes(b"no image")
     assert split.images([0, 2], 32).shape == (2, 32, 32, 3)
@@ -136,21 +136,21 @@ def test_a_palette_with_transparency_becomes_rgb_without_a_warning(tmp_path):
 def test_exif_orientation_turns_the_image_upright(tmp_path):
     array = draw(40, 40, 3)
     exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was turned: rotate by 90 degrees clockwise to show
+    exif[0x0112] = 6  # rotate by 90 degrees clockwise for display
     Image.fromarray(array).save(tmp_path / "image.png", exif=exif)
     np.testing.assert_array_equal(load_image(tmp_path / "image.png", 40), np.rot90(array, -1))
 
 
 @pytest.mark.parametrize(("dtype", "mode"), [(np.uint16, "I;16"), (np.int32, "I"), (np.float32, "F")])
-def test_deep_images_are_refused(tmp_path, dtype, mode):
+def test_deep_images_are_rejected(tmp_path, dtype, mode):
     path = tmp_path / "image.tif"
     Image.fromarray(draw(40, 40).astype(dtype)).save(path)
-    with pytest.raises(InputError, match=f"image.tif must have 8 bits a channel, but its mode is {mode}"):
+    with pytest.raises(InputError, match=f"image.tif must have 8 bits per channel, but its mode is {mode}"):
         load_image(path, 32)
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "gif", "bmp", "tif", "webp", "ppm"])
-def test_a_truncated_image_is_refused(tmp_path, suffix):
+def test_a_truncated_image_is_rejected(tmp_path, suffix):
     path = tmp_path / f"broken.{suffix}"
     Image.fromarray(draw(40, 40, 3)).save(path)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
@@ -159,13 +159,13 @@ def test_a_truncated_image_is_refused(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 3)])
-def test_a_file_that_is_no_image_is_refused(tmp_path, content):
+def test_a_file_that_is_not_an_image_is_rejected(tmp_path, content):
     (tmp_path / "broken.png").write_bytes(content)
     with pytest.raises(InputError, match=r"broken\.png cannot be decoded"):
         load_image(tmp_path / "broken.png", 32)
 
 
-def test_an_absent_image_and_a_small_size_are_refused(tmp_path):
+def test_a_missing_image_and_a_small_size_are_rejected(tmp_path):
     with pytest.raises(InputError, match=r"absent\.png must be a file"):
         load_image(tmp_path / "absent.png", 32)
     with pytest.raises(InputError, match="at least 32"):
@@ -188,7 +188,7 @@ def test_an_absent_image_and_a_small_size_are_refused(tmp_path):
         (draw(5, 28, 28), LABELS[:, None], r"must be \(N,\) int64, but they are \(5, 1\)"),
     ],
 )
-def test_wrong_arrays_are_refused(pixels, labels, sentence):
+def test_wrong_arrays_are_rejected(pixels, labels, sentence):
     with pytest.raises(InputError, match=sentence):
         ArraySplit(pixels, labels)
 
@@ -201,24 +201,24 @@ def test_a_folder_split_checks_its_labels(tmp_path):
 @pytest.mark.parametrize(
     ("names", "rows", "sentence"),
     [
-        ((), slice(None), r"at least 2 classes to tell apart, but it has 0 \(none\)"),
-        (("cat",), slice(None), r"at least 2 classes to tell apart, but it has 1 \(cat\)"),
-        (("cat", "cat"), slice(None), "cat comes more than once"),
+        ((), slice(None), r"at least 2 classes, but it has 0 \(none\)"),
+        (("cat",), slice(None), r"at least 2 classes, but it has 1 \(cat\)"),
+        (("cat", "cat"), slice(None), "cat occurs more than once; rename the classes"),
         (("cat", "dog"), slice(0), "test split of pets must hold images"),
         (("cat", ""), slice(None), "class names of pets must be non-empty strings, but one is ''; name every class"),
         ((" ", "dog"), slice(None), "must be non-empty strings, but one is ' '"),
         ((0, 1), slice(None), "class names of pets must be non-empty strings, but one is 0; name every class"),
     ],
 )
-def test_wrong_datasets_are_refused(names, rows, sentence):
+def test_wrong_datasets_are_rejected(names, rows, sentence):
     split = ArraySplit(draw(5, 28, 28), LABELS)
     with pytest.raises(InputError, match=sentence):
         Dataset("pets", names, split, split.take(rows))
 
 
-def test_a_class_without_a_training_image_is_refused_but_may_be_absent_from_the_test():
+def test_every_class_needs_a_training_image_but_no_test_image():
     split = ArraySplit(draw(5, 28, 28), LABELS * 2)
-    sentence = r"train split of pets must hold images of every class, but it has none of dog, fox; add some or leave"
+    sentence = r"train split of pets must hold images of every class, but it has none of dog, fox; add some or remove"
     with pytest.raises(InputError, match=sentence):
         Dataset("pets", ("cat", "dog", "eel", "fox"), split, split)
     whole = ArraySplit(draw(5, 28, 28), np.array([0, 1, 2, 0, 1]))
@@ -229,14 +229,14 @@ def test_a_class_without_a_training_image_is_refused_but_may_be_absent_from_the_
 
 
 @pytest.mark.parametrize("label", [-1, 2])
-def test_labels_without_a_name_are_refused(label):
+def test_labels_without_a_name_are_rejected(label):
     split = ArraySplit(draw(5, 28, 28), LABELS)
     wrong = ArraySplit(draw(5, 28, 28), np.where(LABELS, label, 0))
     with pytest.raises(InputError, match=r"train labels of pets must lie in 0\.\.1"):
         Dataset("pets", ("cat", "dog"), wrong, split)
 
 
-def test_an_image_file_under_32_pixels_is_refused_unless_the_data_are_as_small(tmp_path):
+def test_an_image_file_under_32_pixels_is_rejected_unless_the_dataset_has_small_images(tmp_path):
     path = tmp_path / "small.png"
     Image.fromarray(draw(28, 31, 3)).save(path)
     with pytest.raises(InputError, match=r"small\.png must be at least 32 x 32 pixels; got 31 x 28"):

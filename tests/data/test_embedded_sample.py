@@ -37,35 +37,35 @@ def test_it_is_read_by_name():
     assert dataset.train.images([0], 96).shape == (1, 96, 96, 3)
 
 
-def test_it_is_small_and_carries_its_licence():
+def test_it_is_small_and_its_licence_is_included():
     assert SAMPLE.stat().st_size < 1_000_000
     notice = (PACKAGE / "NOTICE").read_text("utf-8")
     for words in ("MIT License", "2017 Zalando SE", "github.com/zalandoresearch/fashion-mnist", "arXiv:1708.07747"):
         assert words in notice
 
 
-def test_no_image_comes_twice(sample):
+def test_no_image_occurs_twice(sample):
     images = np.concatenate([sample["train_images"], sample["test_images"]])
     assert len(np.unique(images.reshape(1300, -1), axis=0)) == 1300
 
 
 @needs_originals
-@pytest.mark.parametrize("part", ["train", "test"])
-def test_it_equals_the_original(sample, part):
-    rows = sample[f"{part}_rows"]
-    images = read_idx(find_idx(ORIGINALS, IMAGES[part]), 3)[rows]
-    np.testing.assert_array_equal(sample[f"{part}_images"], images)
-    np.testing.assert_array_equal(sample[f"{part}_labels"], read_idx(find_idx(ORIGINALS, LABELS[part]), 1)[rows])
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_it_equals_the_original(sample, split):
+    rows = sample[f"{split}_rows"]
+    images = read_idx(find_idx(ORIGINALS, IMAGES[split]), 3)[rows]
+    np.testing.assert_array_equal(sample[f"{split}_images"], images)
+    np.testing.assert_array_equal(sample[f"{split}_labels"], read_idx(find_idx(ORIGINALS, LABELS[split]), 1)[rows])
 
 
 @needs_originals
-def test_the_script_draws_it_again(sample, tmp_path, monkeypatch):
+def test_the_script_reproduces_it(sample, tmp_path, monkeypatch):
     paths = [tmp_path / "first.npz", tmp_path / "second.npz"]
     for path in paths:
         monkeypatch.setattr(sys, "argv", [str(SCRIPT), "--idx", str(ORIGINALS), "--out", str(path)])
         runpy.run_path(str(SCRIPT), run_name="__main__")
     assert paths[0].read_bytes() == paths[1].read_bytes()
-    # Arrays, not bytes: another zlib may pack them differently
+    # Another version of zlib may compress differently, so the arrays are compared, not the bytes
     with np.load(paths[0]) as drawn:
         assert set(drawn.files) == set(sample)
         for name, array in sample.items():

@@ -17,15 +17,15 @@ def idx_bytes(array):
 
 
 def write_idx(folder, zipped=True):
-    for part, rows in (("train", slice(40)), ("test", slice(40, 60))):
+    for split, rows in (("train", slice(40)), ("test", slice(40, 60))):
         for names, array in ((IMAGES, PIXELS), (LABELS, CODES.astype(np.uint8))):
             content = idx_bytes(array[rows])
-            path = folder / (names[part] + ".gz" * zipped)
+            path = folder / (names[split] + ".gz" * zipped)
             path.write_bytes(gzip.compress(content) if zipped else content)
     return folder
 
 
-def refused(sentence, source, **options):
+def rejects(sentence, source, **options):
     with pytest.raises(InputError, match=sentence):
         read_dataset(source, **options)
 
@@ -42,14 +42,14 @@ def test_idx_files(tmp_path, zipped, file):
     assert read_dataset(tmp_path, class_names=["a", "b", "c"]).class_names == ("a", "b", "c")
 
 
-def test_an_unpacked_idx_file_that_kept_its_suffix_is_read(tmp_path):
+def test_a_decompressed_idx_file_with_the_suffix_gz_is_read(tmp_path):
     write_idx(tmp_path)
     path = tmp_path / f"{IMAGES['train']}.gz"
     path.write_bytes(gzip.decompress(path.read_bytes()))
     assert len(read_dataset(tmp_path).train) == 40
 
 
-def write_over(folder, name, content):
+def write_with(folder, name, content):
     write_idx(folder)
     (folder / f"{name}.gz").write_bytes(content)
     return folder
@@ -70,12 +70,12 @@ def write_over(folder, name, content):
         (IMAGES["train"], idx_bytes(PIXELS[:39]), "39 images and 40 labels"),
     ],
 )
-def test_a_wrong_idx_file_is_refused(tmp_path, name, content, sentence):
-    refused(f"{name}.*{sentence}", write_over(tmp_path, name, content))
+def test_a_wrong_idx_file_is_rejected(tmp_path, name, content, sentence):
+    rejects(f"{name}.*{sentence}", write_with(tmp_path, name, content))
 
 
-@pytest.mark.parametrize("part", ["train", "test"])
-def test_a_missing_idx_file_is_refused(tmp_path, part):
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_missing_idx_file_is_rejected(tmp_path, split):
     write_idx(tmp_path)
-    (tmp_path / f"{IMAGES[part]}.gz").unlink()
-    refused(rf"must hold {IMAGES[part]} or {IMAGES[part]}\.gz, but has neither", tmp_path)
+    (tmp_path / f"{IMAGES[split]}.gz").unlink()
+    rejects(rf"must hold {IMAGES[split]} or {IMAGES[split]}\.gz, but has neither", tmp_path)

@@ -1,4 +1,4 @@
-"""Nothing but the chosen door is imported, and images stream: memory does not grow with their number."""
+"""Only the library of the chosen source is imported, and the memory for images does not grow with their number."""
 
 import subprocess
 import sys
@@ -16,30 +16,30 @@ HEAVY = ("tensorflow", "tensorflow_datasets", "array_record", "medmnist", "torch
 STEPS = """
 import sys
 
-def tell():
+def print_imported():
     print(*[name for name in {heavy} if name in sys.modules])
 
 import pcacam_jax.data
-tell()
+print_imported()
 pcacam_jax.data.read_paper_set("mnist", {folder!r}).train.images([0], 32)
-tell()
+print_imported()
 try:
     pcacam_jax.data.read_dataset("cifar10", data_dir={folder!r})
 except pcacam_jax.data.sources.InputError:
-    tell()
+    print_imported()
 """
 
 
-def test_only_the_chosen_door_is_opened(tmp_path):
+def test_only_the_library_of_the_chosen_source_is_imported(tmp_path):
     (tmp_path / "mnist").mkdir()
-    for part in ("train", "test"):
-        np.savez(tmp_path / "mnist" / f"{part}.npz", images=np.zeros((10, 4, 4), np.uint8), labels=np.arange(10))
+    for split in ("train", "test"):
+        np.savez(tmp_path / "mnist" / f"{split}.npz", images=np.zeros((10, 4, 4), np.uint8), labels=np.arange(10))
     steps = STEPS.format(heavy=HEAVY, folder=str(tmp_path))
-    done = subprocess.run([sys.executable, "-c", steps], capture_output=True, text=True, check=True)
-    imported, files_read, tfds_asked = (set(line.split()) for line in done.stdout.splitlines())
-    assert not imported
-    assert not files_read
-    assert tfds_asked - {"array_record"} == {"tensorflow_datasets"}
+    result = subprocess.run([sys.executable, "-c", steps], capture_output=True, text=True, check=True)
+    at_import, after_files, after_tfds = (set(line.split()) for line in result.stdout.splitlines())
+    assert not at_import
+    assert not after_files
+    assert after_tfds - {"array_record"} == {"tensorflow_datasets"}
 
 
 def folder_split(folder, count):
@@ -60,7 +60,7 @@ def array_split(folder, count):
 
 
 @pytest.mark.parametrize("make", [folder_split, record_split, array_split])
-def test_images_stream_in_batches(tmp_path, make):
+def test_memory_does_not_grow_with_the_number_of_images(tmp_path, make):
     size, batch = 96, 50
 
     def peak(split):
@@ -73,6 +73,6 @@ def test_images_stream_in_batches(tmp_path, make):
             tracemalloc.stop()
 
     few, many = (peak(make(tmp_path, count)) for count in (100, 800))
-    # All the images would be 22 MB; two batches may live at once
+    # All images would be 22 MB; two batches may be in memory at the same time
     assert max(few, many) < 3 * batch * size * size * 3
     assert many < few + 200_000

@@ -1,4 +1,4 @@
-"""Blood-MNIST where the package medmnist keeps it, and the package's own download, played by a stand-in."""
+"""Blood-MNIST in the folder of the package medmnist, and the download by that package, which is mocked."""
 
 import sys
 from pathlib import Path
@@ -11,7 +11,7 @@ from pcacam_jax.data import read_dataset, read_paper_set
 
 LABELS = (np.arange(24) % 8).astype(np.uint8)[:, None]
 
-# As medmnist 3: INFO from a light room, the readers only where torch is there, errors of many lines
+# As in medmnist 3: INFO is always available, the readers only with torch, and error messages have several lines
 PACKAGE = """
 INFO = {"bloodmnist": {"python_class": "BloodMNIST"}}
 print("Please install the required packages first.")
@@ -33,7 +33,7 @@ class BloodMNIST:
 
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):
-    """A home of one's own, and no medmnist."""
+    """Use an empty home folder, without the package medmnist."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setitem(sys.modules, "medmnist", None)
     (tmp_path / "home").mkdir()
@@ -42,7 +42,7 @@ def home(tmp_path, monkeypatch):
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
-    """Return a function that installs a stand-in for the package."""
+    """Return a function that installs a mock of the package medmnist."""
 
     def install(*text):
         (tmp_path / "site").mkdir()
@@ -57,15 +57,15 @@ def package(tmp_path, monkeypatch):
 def write_file(path):
     path.parent.mkdir(exist_ok=True)
     arrays = {}
-    for seed, part in enumerate(("train", "val", "test")):
-        arrays[f"{part}_images"] = np.random.default_rng(seed).integers(0, 256, (24, 28, 28, 3), np.uint8)
-        arrays[f"{part}_labels"] = LABELS
+    for seed, split in enumerate(("train", "val", "test")):
+        arrays[f"{split}_images"] = np.random.default_rng(seed).integers(0, 256, (24, 28, 28, 3), np.uint8)
+        arrays[f"{split}_labels"] = LABELS
     with path.open("wb") as file:
         np.savez_compressed(file, **arrays)
     return arrays
 
 
-def test_the_packages_own_file_is_read(home):
+def test_the_file_in_the_folder_of_the_package_is_read(home):
     arrays = write_file(home / ".medmnist" / "bloodmnist.npz")
     dataset = read_paper_set("blood_mnist")
     assert dataset.class_names[:2] == ("basophil", "eosinophil")
@@ -74,7 +74,7 @@ def test_the_packages_own_file_is_read(home):
     np.testing.assert_array_equal(dataset.test.labels, LABELS[:, 0])
 
 
-def test_an_absent_file_is_got_by_the_package_once(home, package, tmp_path, capsys):
+def test_a_missing_file_is_downloaded_once(home, package, tmp_path, capsys):
     arrays = write_file(tmp_path / "source")
     package(PACKAGE, READER)
     dataset = read_dataset("blood_mnist")
@@ -85,24 +85,22 @@ def test_an_absent_file_is_got_by_the_package_once(home, package, tmp_path, caps
     assert capsys.readouterr().out == ""
 
 
-def test_a_download_that_fails_leaves_nothing_and_is_one_sentence(home, package):
+def test_a_failed_download_leaves_no_file_and_one_line_of_message(home, package):
     package(PACKAGE, READER)
     sentence = (
         r"medmnist cannot download bloodmnist\.npz \(Automatic download failed\); .* into ROOT/blood_mnist; name ROOT"
     )
-    with pytest.raises(InputError, match=sentence) as refusal:
+    with pytest.raises(InputError, match=sentence) as raised:
         read_paper_set("blood_mnist")
-    assert "\n" not in str(refusal.value)
+    assert "\n" not in str(raised.value)
     assert list((home / ".medmnist").iterdir()) == []
 
 
 @pytest.mark.parametrize("installed", [False, True])
-def test_without_the_package_or_without_torch_the_sentence_says_what_to_do(home, package, tmp_path, capsys, installed):
+def test_without_the_package_or_without_torch_the_message_says_what_to_do(home, package, tmp_path, capsys, installed):
     if installed:
         package(PACKAGE)
-    sentence = (
-        rf"must lie in {home}/\.medmnist, .* install \"pcacam_jax\[medmnist\]\" .* into {tmp_path}/blood_mnist\.$"
-    )
+    sentence = rf"must be in {home}/\.medmnist, .* install \"pcacam_jax\[medmnist\]\" .* into {tmp_path}/blood_mnist\.$"
     with pytest.raises(InputError, match=sentence):
         read_paper_set("blood_mnist", tmp_path)
     assert capsys.readouterr().out == ""

@@ -1,4 +1,4 @@
-"""Views of splits, checks of every image, and deterministic subsets."""
+"""Subsets of splits, checks of every image, and deterministic limits."""
 
 import io
 
@@ -40,44 +40,44 @@ def as_records(folder, labels):
 
 @pytest.fixture(params=[as_arrays, as_files, as_records])
 def split(request, tmp_path):
-    """The same thirty images behind every kind of split."""
+    """The same thirty images as every class of split."""
     return request.param(tmp_path, LABELS)
 
 
-@pytest.mark.parametrize("chosen", [[4, 0, 4], slice(3, 20, 5), np.array([7]), LABELS == 1, [-1]])
-def test_a_view_holds_the_chosen_images_and_their_labels(split, chosen):
-    view = split.take(chosen)
-    np.testing.assert_array_equal(view.labels, LABELS[chosen])
-    assert len(view) == len(LABELS[chosen])
-    np.testing.assert_array_equal(view.images(slice(None), 32), split.images(chosen, 32))
-    assert view.shortest_side == split.shortest_side
+@pytest.mark.parametrize("selection", [[4, 0, 4], slice(3, 20, 5), np.array([7]), LABELS == 1, [-1]])
+def test_a_subset_holds_the_selected_images_and_their_labels(split, selection):
+    subset = split.take(selection)
+    np.testing.assert_array_equal(subset.labels, LABELS[selection])
+    assert len(subset) == len(LABELS[selection])
+    np.testing.assert_array_equal(subset.images(slice(None), 32), split.images(selection, 32))
+    assert subset.shortest_side == split.shortest_side
 
 
-def test_a_view_of_a_view_chooses_among_its_images(split):
-    view = split.take([5, 9, 2, 7]).take([2, 0])
-    np.testing.assert_array_equal(view.labels, LABELS[[2, 5]])
-    np.testing.assert_array_equal(view.images([0, 1], 32), split.images([2, 5], 32))
+def test_a_subset_of_a_subset_selects_among_its_images(split):
+    subset = split.take([5, 9, 2, 7]).take([2, 0])
+    np.testing.assert_array_equal(subset.labels, LABELS[[2, 5]])
+    np.testing.assert_array_equal(subset.images([0, 1], 32), split.images([2, 5], 32))
 
 
-def test_the_fingerprint_of_a_view_is_of_its_images_in_their_order(split):
+def test_the_fingerprint_of_a_subset_depends_on_its_images_and_their_order(split):
     assert split.take(slice(None)).fingerprint() == split.fingerprint()
     assert split.take([1, 2, 3]).fingerprint() == split.take([0, 1, 2, 3]).take([1, 2, 3]).fingerprint()
     different = [split, split.take([1, 2, 3]), split.take([1, 3, 2]), split.take([1, 2]), split.take([1, 2, 4])]
-    assert len({view.fingerprint() for view in different}) == len(different)
+    assert len({subset.fingerprint() for subset in different}) == len(different)
 
 
-def test_all_kinds_of_split_give_the_same_images(tmp_path):
-    kinds = [make(tmp_path, LABELS) for make in (as_arrays, as_files, as_records)]
-    first, *others = (kind.images([3, 8], 45) for kind in kinds)
+def test_all_classes_of_split_give_the_same_images(tmp_path):
+    splits = [make(tmp_path, LABELS) for make in (as_arrays, as_files, as_records)]
+    first, *others = (split.images([3, 8], 45) for split in splits)
     for other in others:
         np.testing.assert_array_equal(other, first)
 
 
-def test_a_whole_split_passes_its_check(split):
+def test_an_undamaged_split_passes_its_check(split):
     assert split.check() is None
 
 
-def test_an_unreadable_image_amid_3000_is_named_with_the_number_of_them(tmp_path):
+def test_the_check_names_the_first_damaged_image_and_counts_them(tmp_path):
     content = encoded(PIXELS[0, :32, :32])
     paths = tuple(tmp_path / f"{i:04}.png" for i in range(3000))
     for path in paths:
@@ -85,22 +85,22 @@ def test_an_unreadable_image_amid_3000_is_named_with_the_number_of_them(tmp_path
     for damaged in (1500, 1777, 2999):
         paths[damaged].write_bytes(content[:-60])
     split = FolderSplit(tmp_path, paths, np.zeros(3000, np.int64))
-    sentence = rf"the image .*1500\.png cannot be decoded .*; 3 of the 3000 images of {tmp_path} cannot be used"
+    sentence = rf"the image .*1500\.png cannot be decoded .*; 3 of the 3000 images of {tmp_path} cannot be used, and"
     with pytest.raises(InputError, match=sentence):
         split.check()
     assert split.take(slice(0, 1500)).check() is None
 
 
-def test_an_unreadable_record_is_named_by_its_place(tmp_path):
+def test_a_damaged_record_is_named_by_its_index(tmp_path):
     split = as_records(tmp_path, LABELS)
     split.records[21]["picture"] = split.records[21]["picture"][:50]
-    view = split.take([3, 21, 5])
+    subset = split.take([3, 21, 5])
     with pytest.raises(
         InputError, match=r"the image 21 of train of the records cannot be decoded .*; 1 of the 3 images"
     ):
-        view.check()
+        subset.check()
     with pytest.raises(InputError, match="the image 21 of train of the records cannot be decoded"):
-        view.images(slice(None), 32)
+        subset.images(slice(None), 32)
 
 
 def many(seed, count=200):
@@ -112,55 +112,56 @@ def many(seed, count=200):
 DATASET = Dataset("many", ("a", "b", "c"), many(0), many(1))
 
 
-def test_a_limited_dataset_has_at_most_so_many_images_of_every_class_in_both_parts():
+def test_a_limit_applies_to_every_class_in_both_splits():
     limited = DATASET.limited(20, 3)
-    for part in ("train", "test"):
-        whole, own = (np.bincount(getattr(source, part).labels, minlength=3) for source in (DATASET, limited))
-        assert own.tolist() == np.minimum(whole, 20).tolist()
+    for name in ("train", "test"):
+        all_counts, counts = (np.bincount(getattr(source, name).labels, minlength=3) for source in (DATASET, limited))
+        assert counts.tolist() == np.minimum(all_counts, 20).tolist()
     assert min(np.bincount(DATASET.train.labels)) < 20
     assert (limited.name, limited.class_names) == (DATASET.name, DATASET.class_names)
 
 
-def places(limited, part="train"):
-    whole = [image.tobytes() for image in getattr(DATASET, part).pixels]
-    return [whole.index(image.tobytes()) for image in getattr(limited, part).pixels]
+def original_rows(limited, split="train"):
+    originals = [image.tobytes() for image in getattr(DATASET, split).pixels]
+    return [originals.index(image.tobytes()) for image in getattr(limited, split).pixels]
 
 
-def test_the_limit_keeps_images_with_their_labels_and_in_their_order():
-    for part in ("train", "test"):
-        rows = places(DATASET.limited(7, 1), part)
+def test_limited_images_keep_their_labels_and_their_order():
+    for split in ("train", "test"):
+        limited = DATASET.limited(7, 1)
+        rows = original_rows(limited, split)
         assert rows == sorted(set(rows))
-        np.testing.assert_array_equal(getattr(DATASET, part).labels[rows], getattr(DATASET.limited(7, 1), part).labels)
+        np.testing.assert_array_equal(getattr(DATASET, split).labels[rows], getattr(limited, split).labels)
 
 
-def test_the_limit_depends_on_the_seed_alone_and_the_parts_are_drawn_apart():
-    assert places(DATASET.limited(7, 1)) == places(DATASET.limited(7, 1))
-    assert places(DATASET.limited(7, 1)) != places(DATASET.limited(7, 2))
+def test_the_draw_depends_on_the_seed_only_and_differs_between_the_splits():
+    assert original_rows(DATASET.limited(7, 1)) == original_rows(DATASET.limited(7, 1))
+    assert original_rows(DATASET.limited(7, 1)) != original_rows(DATASET.limited(7, 2))
     twins = Dataset("twins", ("a", "b", "c"), DATASET.train, DATASET.train).limited(7, 1)
     assert twins.train.fingerprint() != twins.test.fingerprint()
 
 
-def test_a_smaller_limit_draws_from_what_a_larger_one_draws():
-    assert set(places(DATASET.limited(4, 1))) < set(places(DATASET.limited(9, 1)))
+def test_a_smaller_limit_draws_a_subset_of_a_larger_limit():
+    assert set(original_rows(DATASET.limited(4, 1))) < set(original_rows(DATASET.limited(9, 1)))
 
 
 @pytest.mark.parametrize("limit", [0, -3, 2.5, True, "2"])
-def test_a_limit_that_is_no_count_is_refused(limit):
-    with pytest.raises(InputError, match=f"limit .* must be a whole number from 1, got {limit!r}; choose"):
+def test_an_invalid_limit_is_rejected(limit):
+    with pytest.raises(InputError, match=f"limit .* must be an integer of at least 1, got {limit!r}; choose"):
         DATASET.limited(limit, 0)
 
 
 @pytest.mark.parametrize("seed", [-1, 0.5, None])
-def test_a_seed_that_is_none_is_refused(seed):
-    with pytest.raises(InputError, match=f"the seed must be a whole number from 0, got {seed!r}; choose"):
+def test_an_invalid_seed_is_rejected(seed):
+    with pytest.raises(InputError, match=f"the seed must be an integer of at least 0, got {seed!r}; choose"):
         DATASET.limited(2, seed)
 
 
-def test_whole_numbers_of_numpy_are_taken():
-    assert places(DATASET.limited(np.int64(4), np.uint8(1))) == places(DATASET.limited(4, 1))
+def test_integers_of_numpy_are_accepted():
+    assert original_rows(DATASET.limited(np.int64(4), np.uint8(1))) == original_rows(DATASET.limited(4, 1))
 
 
-def test_reading_takes_a_limit(tmp_path):
+def test_read_dataset_applies_a_limit(tmp_path):
     np.savez(tmp_path / "shapes.npz", images=PIXELS, labels=LABELS)
     limited = read_dataset(tmp_path / "shapes.npz", limit_per_class=2, seed=5)
     assert np.bincount(limited.train.labels).tolist() == np.bincount(limited.test.labels).tolist() == [2, 2, 2]

@@ -1,4 +1,4 @@
-"""TFDS without TensorFlow: sets prepared here as array_record files, and tfds.testing's stand-in for a set."""
+"""TFDS without TensorFlow: datasets prepared here as array_record files, and mocks by tfds.testing."""
 
 import io
 import itertools
@@ -38,12 +38,12 @@ def digits():
 
 
 def prepare(root, name, splits, *, features, version="1.0.0"):
-    """Prepare a dataset as its publisher would: a builder of that name, whose images are given as encoded bytes."""
+    """Prepare a dataset like its publisher: with a builder of that name, which yields images as encoded bytes."""
     supervised = ("image", "label") if "image" in features else None
 
     def info(self):
-        own = tfds.features.FeaturesDict(features)
-        return tfds.core.DatasetInfo(builder=self, features=own, supervised_keys=supervised)
+        dictionary = tfds.features.FeaturesDict(features)
+        return tfds.core.DatasetInfo(builder=self, features=dictionary, supervised_keys=supervised)
 
     def value(feature, i, pixels):
         if isinstance(feature, tfds.features.Image):
@@ -54,15 +54,15 @@ def prepare(root, name, splits, *, features, version="1.0.0"):
         for i, pixels in enumerate(pictures(count)):
             yield i, {key: value(feature, i, pixels) for key, feature in features.items()}
 
-    parts = {
+    body = {
         "name": name,
         "VERSION": tfds.core.Version(version),
         "_info": info,
-        "_split_generators": lambda self, manager: {part: examples(count) for part, count in splits.items()},
+        "_split_generators": lambda self, manager: {split: examples(count) for split, count in splits.items()},
         "_generate_examples": examples,
     }
     with tfds.core.registered.skip_registration():
-        builder = type("Prepared", (tfds.core.GeneratorBasedBuilder,), parts)(data_dir=root, file_format="array_record")
+        builder = type("Prepared", (tfds.core.GeneratorBasedBuilder,), body)(data_dir=root, file_format="array_record")
         builder.download_and_prepare()
     return root
 
@@ -84,10 +84,10 @@ def root(prepared, tmp_path):
     return shutil.copytree(prepared, tmp_path / "root")
 
 
-def refused(sentence, source, **options):
-    with pytest.raises(InputError, match=sentence) as refusal:
+def rejects(sentence, source, **options):
+    with pytest.raises(InputError, match=sentence) as raised:
         read_dataset(source, **options)
-    assert "\n" not in str(refusal.value)
+    assert "\n" not in str(raised.value)
 
 
 def resized(pixels, size):
@@ -96,7 +96,7 @@ def resized(pixels, size):
 
 
 def by_pixels(split):
-    """The label of every image, found by its pixels: TFDS shuffles what it writes."""
+    """Map the pixels of every image to its label, because TFDS shuffles the records."""
     return {
         image.tobytes(): int(label) for image, label in zip(split.images(slice(None), 32), split.labels, strict=True)
     }
@@ -105,7 +105,7 @@ def by_pixels(split):
 @pytest.mark.parametrize(
     "read", [lambda root: read_paper_set("mnist", root), lambda root: read_dataset("tfds:mnist", data_dir=root)]
 )
-def test_a_prepared_set_is_read_without_tensorflow(prepared, read):
+def test_a_prepared_dataset_is_read_without_tensorflow(prepared, read):
     dataset = read(prepared)
     assert dataset.class_names == tuple("0123456789")
     for split, count in ((dataset.train, TRAIN), (dataset.test, TEST)):
@@ -116,18 +116,18 @@ def test_a_prepared_set_is_read_without_tensorflow(prepared, read):
     assert "tensorflow" not in sys.modules
 
 
-def test_views_and_limits_share_the_records(prepared):
+def test_subsets_and_limits_share_the_records(prepared):
     dataset = read_paper_set("mnist", prepared, limit_per_class=3)
     assert np.bincount(dataset.train.labels).tolist() == [3] * 10
     whole = read_paper_set("mnist", prepared)
     assert set(by_pixels(dataset.train).items()) < set(by_pixels(whole.train).items())
-    view = whole.train.take([300, 2])
-    np.testing.assert_array_equal(view.images([1, 0], 40), whole.train.images([2, 300], 40))
-    assert view.fingerprint() != whole.train.take([2, 300]).fingerprint()
+    subset = whole.train.take([300, 2])
+    np.testing.assert_array_equal(subset.images([1, 0], 40), whole.train.images([2, 300], 40))
+    assert subset.fingerprint() != whole.train.take([2, 300]).fingerprint()
     assert whole.train.fingerprint() == read_paper_set("mnist", prepared).train.fingerprint()
 
 
-def test_the_fingerprint_is_of_the_images_bytes(prepared):
+def test_the_fingerprint_depends_on_the_bytes_of_the_images(prepared):
     import hashlib
 
     train = read_paper_set("mnist", prepared).train
@@ -136,7 +136,7 @@ def test_the_fingerprint_is_of_the_images_bytes(prepared):
     assert train.take(slice(5)).fingerprint() == total.hexdigest()
 
 
-def test_dog_and_cat_are_divided_as_the_paper_did(prepared):
+def test_dog_and_cat_are_divided_as_in_the_paper(prepared):
     dataset = read_paper_set("dog_cat", prepared)
     assert dataset.class_names == ("cat", "dog")
     assert (len(dataset.train), len(dataset.test)) == (480, 120)
@@ -145,71 +145,71 @@ def test_dog_and_cat_are_divided_as_the_paper_did(prepared):
     assert {**train, **test} == {resized(pixels, 32).tobytes(): i % 2 for i, pixels in enumerate(pictures(TRAIN))}
 
 
-def test_of_23262_images_the_papers_counts_are_the_first_and_the_last_part(root):
+def test_the_splits_of_dog_and_cat_have_the_papers_sizes(root):
     paper = PAPER_SETS["dog_cat"]
     path = root / "cats_vs_dogs" / "4.0.1" / "dataset_info.json"
-    said = json.loads(path.read_text())
-    said["splits"][0]["shardLengths"] = ["23262"]
-    path.write_text(json.dumps(said))
+    info = json.loads(path.read_text())
+    info["splits"][0]["shardLengths"] = ["23262"]
+    path.write_text(json.dumps(info))
     splits = tfds.builder("cats_vs_dogs", data_dir=root).info.splits
-    assert [splits[part].num_examples for part in paper.splits] == [paper.train, paper.test] == [18_610, 4_652]
+    assert [splits[split].num_examples for split in paper.splits] == [paper.train, paper.test] == [18_610, 4_652]
 
 
-def test_an_undivided_set_is_divided_by_class(prepared):
+def test_an_undivided_dataset_is_divided_by_class(prepared):
     dataset = read_dataset("tfds:cats_vs_dogs", data_dir=prepared, test_fraction=0.3, class_names=["Katze", "Hund"])
     assert dataset.class_names == ("Katze", "Hund")
     assert np.bincount(dataset.train.labels).tolist() == [210, 210]
     assert np.bincount(dataset.test.labels).tolist() == [90, 90]
     other = read_dataset("tfds:cats_vs_dogs", data_dir=prepared, test_fraction=0.3, seed=1)
     assert other.test.fingerprint() != dataset.test.fingerprint()
-    refused("must be as many as its label values", "tfds:cats_vs_dogs", data_dir=prepared, class_names=["a"])
+    rejects("must be as many as its label values", "tfds:cats_vs_dogs", data_dir=prepared, class_names=["a"])
 
 
-def test_files_of_the_paper_set_are_found_before_tfds(root):
+def test_files_of_a_paper_set_take_precedence_over_tfds(root):
     np.savez(root / "mnist.npz", images=pictures(20), labels=np.arange(20) % 10)
     assert isinstance(read_paper_set("mnist", root).train, RecordSplit)
     shutil.rmtree(root / "mnist")
     (root / "mnist").mkdir()
-    for part in ("train", "test"):
-        np.savez(root / "mnist" / f"{part}.npz", images=pictures(20), labels=np.arange(20) % 10)
+    for split in ("train", "test"):
+        np.savez(root / "mnist" / f"{split}.npz", images=pictures(20), labels=np.arange(20) % 10)
     assert not isinstance(read_paper_set("mnist", root).train, RecordSplit)
 
 
-def test_prepared_records_count_among_the_sets_in_a_folder(prepared):
+def test_prepared_records_are_listed_among_the_datasets_in_a_folder(prepared):
     assert sets_in(prepared) == ("mnist", "dog_cat")
 
 
-def test_a_set_whose_classes_are_not_in_the_papers_order_is_refused(tmp_path):
+def test_a_dataset_with_classes_in_another_order_is_rejected(tmp_path):
     features = {**digits(), "label": tfds.features.ClassLabel(names=list("1023456789"))}
     prepare(tmp_path, "mnist", {"train": 20, "test": 20}, features=features, version="3.0.1")
-    refused("mnist must have the classes of MNIST, 0, 1, .* order, but it has 1, 0, 2", "mnist", data_dir=tmp_path)
+    rejects("mnist must have the classes of MNIST, 0, 1, .* order, but it has 1, 0, 2", "mnist", data_dir=tmp_path)
 
 
-def test_a_set_that_is_not_prepared_is_refused_at_once_with_the_command(tmp_path, monkeypatch):
-    def closed(*arguments, **options):
-        raise AssertionError("the network was asked")
+def test_an_unprepared_dataset_is_rejected_quickly_with_the_command_to_prepare_it(tmp_path, monkeypatch):
+    def no_network(*arguments, **options):
+        raise AssertionError("the network was used")
 
-    monkeypatch.setattr("socket.create_connection", closed)
-    monkeypatch.setattr("socket.getaddrinfo", closed)
+    monkeypatch.setattr("socket.create_connection", no_network)
+    monkeypatch.setattr("socket.getaddrinfo", no_network)
     command = rf"tfds build mnist --file_format=array_record --data_dir={tmp_path}"
     start = time.monotonic()
-    refused(rf"must lie prepared in {tmp_path}/mnist/[\d.]+, .* run `{command}`", "tfds:mnist", data_dir=tmp_path)
+    rejects(rf"must be prepared in {tmp_path}/mnist/[\d.]+, .* run `{command}`", "tfds:mnist", data_dir=tmp_path)
     assert time.monotonic() - start < 20
     assert list(tmp_path.iterdir()) == []
     sentence = rf"tfds build cifar10 .*; or put train\.npz and test\.npz .* into {tmp_path}/cifar10\.$"
-    refused(sentence, "cifar10", data_dir=tmp_path)
+    rejects(sentence, "cifar10", data_dir=tmp_path)
 
 
-def test_a_half_prepared_folder_is_not_taken_for_good(root):
+def test_an_incompletely_prepared_folder_is_not_accepted(root):
     (root / "mnist" / "3.0.1").rename(root / "mnist" / "incomplete.ABCDEF_3.0.1")
-    refused("must lie prepared in", "tfds:mnist", data_dir=root)
+    rejects("must be prepared in", "tfds:mnist", data_dir=root)
 
 
 def records_of(root):
     return next((root / "mnist" / "3.0.1").glob("*train*"))
 
 
-def spoil(content):
+def corrupted(content):
     middle = len(content) // 4
     return content[:middle] + bytes(255 - byte for byte in content[middle : middle + 40]) + content[middle + 40 :]
 
@@ -219,37 +219,37 @@ def spoil(content):
     [
         (lambda root: records_of(root).unlink(), r"records of train of .*3\.0\.1 cannot be read .*; remove the folder"),
         (lambda root: records_of(root).write_bytes(records_of(root).read_bytes()[:30_000]), "cannot be read"),
-        (lambda root: records_of(root).write_bytes(spoil(records_of(root).read_bytes())), "cannot be read"),
+        (lambda root: records_of(root).write_bytes(corrupted(records_of(root).read_bytes())), "cannot be read"),
         (lambda root: (root / "mnist" / "3.0.1" / "dataset_info.json").write_text("{"), "cannot open the dataset"),
     ],
 )
-def test_damaged_files_are_refused(root, damage, sentence):
+def test_damaged_files_are_rejected(root, damage, sentence):
     damage(root)
-    refused(sentence, "tfds:mnist", data_dir=root)
+    rejects(sentence, "tfds:mnist", data_dir=root)
 
 
-def test_a_set_prepared_for_tensorflow_alone_is_refused(root):
+def test_a_dataset_in_a_format_of_tensorflow_is_rejected(root):
     path = root / "mnist" / "3.0.1" / "dataset_info.json"
     path.write_text(path.read_text().replace("array_record", "tfrecord"))
-    refused("must be prepared in the format array_record, but it is in .*tfrecord", "tfds:mnist", data_dir=root)
+    rejects("must be prepared in the format array_record, but it is in .*tfrecord", "tfds:mnist", data_dir=root)
 
 
 @pytest.mark.parametrize("name", ["", "no such set", "nosuchset", "mnist:9.9.9"])
-def test_an_unknown_set_is_refused(name, tmp_path):
-    refused(f"TFDS cannot open the dataset '{name}'", f"tfds:{name}", data_dir=tmp_path)
+def test_an_unknown_dataset_is_rejected(name, tmp_path):
+    rejects(f"TFDS cannot open the dataset '{name}'", f"tfds:{name}", data_dir=tmp_path)
 
 
-def test_sets_that_are_no_image_classification_are_refused(tmp_path):
+def test_datasets_without_one_image_and_one_class_are_rejected(tmp_path):
     features = {"review": tfds.features.Text(), "label": tfds.features.ClassLabel(num_classes=2)}
     prepare(tmp_path, "reviews", {"train": 4}, features=features)
-    refused(
+    rejects(
         r"one 8-bit image and one class .* label \(ClassLabel\), review \(Text\)", "tfds:reviews", data_dir=tmp_path
     )
     prepare(tmp_path, "unsplit", {"everything": 4}, features=digits())
-    refused("unsplit must have a split train, but it has everything;", "tfds:unsplit", data_dir=tmp_path)
+    rejects("unsplit must have a split train, but it has everything;", "tfds:unsplit", data_dir=tmp_path)
 
 
-def test_of_two_images_the_supervised_one_is_taken_and_validation_stands_in_for_test(tmp_path):
+def test_the_supervised_image_is_used_and_validation_replaces_a_missing_test_split(tmp_path):
     features = {**digits(), "mask": tfds.features.Image(shape=(SIDE, SIDE, 1))}
     dataset = read_dataset(
         "tfds:masks", data_dir=prepare(tmp_path, "masks", {"train": 40, "validation": 20}, features=features)
@@ -262,7 +262,7 @@ def example(label, content):
     return {"image": content, "label": label}
 
 
-def test_the_stand_in_of_tfds_testing_is_read_as_a_set(prepared):
+def test_a_mock_of_tfds_testing_is_read(prepared):
     contents = [encoded(pixels) for pixels in pictures(40)]
 
     def source(builder, split, decoders=None, **options):
@@ -276,7 +276,7 @@ def test_the_stand_in_of_tfds_testing_is_read_as_a_set(prepared):
     assert "tensorflow" not in sys.modules
 
 
-def test_a_label_out_of_range_an_absent_class_and_an_unreadable_image_are_refused(prepared):
+def test_a_label_out_of_range_a_missing_class_and_a_damaged_image_are_rejected(prepared):
     contents = [encoded(pixels) for pixels in pictures(3000)]
     contents[1500] = contents[1500][:200]
     labels = itertools.cycle([*range(9), -1])
@@ -285,9 +285,9 @@ def test_a_label_out_of_range_an_absent_class_and_an_unreadable_image_are_refuse
         return [example(next(labels), content) for content in contents]
 
     with tfds.testing.mock_data(as_data_source_fn=source, data_dir=str(prepared)):
-        refused(r"train labels of mnist must lie in 0\.\.9, .* from -1 to 8", "tfds:mnist", data_dir=prepared)
+        rejects(r"train labels of mnist must lie in 0\.\.9, .* from -1 to 8", "tfds:mnist", data_dir=prepared)
         labels = itertools.cycle(range(9))
-        refused("train split of mnist must hold .* but it has none of 9; add", "tfds:mnist", data_dir=prepared)
+        rejects("train split of mnist must hold .* but it has none of 9; add", "tfds:mnist", data_dir=prepared)
         labels = itertools.cycle(range(10))
         train = read_dataset("tfds:mnist", data_dir=prepared).train
     sentence = r"the image 1500 of train of .*3\.0\.1 cannot be decoded .*; 1 of the 3000 images"

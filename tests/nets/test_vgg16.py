@@ -57,12 +57,12 @@ def assert_close(actual, expected, relative):
     assert np.abs(difference).max() <= relative * np.abs(expected).max()
 
 
-def test_every_tap_is_the_plain_computation_and_needs_no_later_layer(random_params):
+def test_every_tap_equals_a_numpy_computation_and_needs_no_later_layer(random_params):
     image = random_images(33, 47, 3)
     expected = plain_taps(random_params, caffe(image))
     for tap in vgg16.TAPS:
-        needed = {layer: random_params[layer] for layer in vgg16.param_shapes(tap)}
-        maps = vgg16.features(needed, image[None], tap=tap)
+        layers = {layer: random_params[layer] for layer in vgg16.param_shapes(tap)}
+        maps = vgg16.features(layers, image[None], tap=tap)
         assert maps.dtype == jnp.float32
         assert maps.shape[1:] == vgg16.maps_shape((33, 47), tap)
         assert_close(maps[0], expected[tap], 1e-5)
@@ -91,7 +91,7 @@ def test_unit_scaling_agrees_with_onnx_runtime(params, onnx_taps):
     assert_close(vgg16.features(params, images, scaling="unit"), onnx_taps(images / 255)["block5_pool"], 1e-4)
 
 
-def test_nothing_after_the_tap_is_traced(random_params):
+def test_no_layer_after_the_tap_is_traced(random_params):
     for tap, convolutions in (("block1_conv1", 1), ("block3_pool", 7), ("block5_conv3", 13)):
         jaxpr = jax.make_jaxpr(lambda images, tap=tap: vgg16.features(random_params, images, tap=tap))(
             jnp.zeros((1, 32, 32, 3))
@@ -164,12 +164,12 @@ def test_jit_and_vmap(random_params):
         ((1, 32, 32, 3), {"dtype": jnp.float16}, "dtype must be one of float32, bfloat16"),
     ],
 )
-def test_bad_input_is_refused(random_params, shape, options, sentence):
+def test_bad_input_is_rejected(random_params, shape, options, sentence):
     with pytest.raises(InputError, match=sentence):
         vgg16.features(random_params, np.zeros(shape, np.uint8), **options)
 
 
-def test_images_that_are_not_numbers_are_refused(random_params):
+def test_images_that_are_not_numbers_are_rejected(random_params):
     with pytest.raises(InputError, match=r"integers or floats in 0\.\.255; got the dtype bool"):
         vgg16.features(random_params, np.zeros((1, 32, 32, 3), bool))
 

