@@ -140,6 +140,7 @@ def verify(
     """
     if isinstance(stage, type) or not isinstance(stage, Stage):
         raise TypeError(f"expected a stage or a head to verify; got {stage!r}.")
+    dtypes, witnesses = tuple(dtypes), tuple(witnesses)
     for argument, values, choices in (("dtypes", dtypes, DTYPES), ("witnesses", witnesses, REFERENCE_METHODS)):
         for value in values:
             check_choice(f"each of {argument}", value, choices)
@@ -149,7 +150,7 @@ def verify(
         stage, x = jax.tree.map(lambda leaf: jnp.asarray(leaf, "float32"), (stage, jnp.asarray(x)))
         if isinstance(stage, HybridHead):
             x = without_ties(stage, x)
-        return Certificate(tuple(_compare(stage, x, name, tuple(dtypes), tuple(witnesses))))
+        return Certificate(tuple(_compare(stage, x, name, dtypes, witnesses)))
 
 
 def without_ties(head: HybridHead, maps: Array) -> Array:
@@ -190,6 +191,7 @@ def certify(
         True
     """
     rows: list[Comparison] = []
+    dtypes = tuple(dtypes)
     for name, stage, x in cases if cases is not None else default_cases():
         progress(name)
         rows.extend(verify(stage, x, name=name, dtypes=dtypes).comparisons)

@@ -199,3 +199,11 @@ def test_a_wrong_gradient_of_a_constant_fails_against_differences(monkeypatch):
     constant = KernelExpansion(np.zeros((1, 2)), np.ones((1, 1)), np.full(1, 3.0), {"gamma": np.float64(1)}, "rbf")
     rows = verify(constant, np.array([100.0, 0.0])).comparisons
     assert [row.witness for row in rows if row.passed] == []
+
+
+def test_dtypes_and_reference_methods_may_come_from_generators():
+    stage, x = case("PCA", "float32")
+    both = verify(stage, x, dtypes=(name for name in ("float32", "float64")), witnesses=(w for w in ("reverse",)))
+    assert [(row.dtype, row.witness) for row in both.comparisons] == [("float32", "reverse"), ("float64", "reverse")]
+    several = certify([("first", stage, x), ("second", stage, x)], dtypes=(name for name in ("float32",)))
+    assert {row.name for row in several.comparisons} == {"first", "second"}
