@@ -1,4 +1,4 @@
-"""The scikit-learn door: what users have fitted becomes stages and heads."""
+"""Conversion of fitted scikit-learn estimators to stages and heads."""
 
 from pcacam_jax.scikit.agreement import pair_values, parity
 from pcacam_jax.scikit.class_scores import scores_from_sklearn, svm_classifier

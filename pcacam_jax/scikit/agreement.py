@@ -1,4 +1,4 @@
-"""How closely a stage follows the estimator it was made from."""
+"""Comparison of a stage with the estimator that it was converted from."""
 
 import copy
 import functools
@@ -21,52 +21,79 @@ METHODS = {
     "transform": "transform",
     "predict": "predict",
 }
-"""Score spaces and the methods of scikit-learn that they equal."""
+"""The scikit-learn method that each output equals."""
 
 
 def parity(estimator: Estimator, stage: Stage, examples: np.ndarray, *, output: str | None = None) -> float:
-    """Return max |stage(x) - scikit-learn's own output| / max |output| over ``examples`` (N, d).
+    """Return the largest difference between a stage and scikit-learn, relative to scikit-learn's largest value.
+
+    For scikit-learn's output ``y`` of all examples the result is ``max |stage(x) - y| / max |y|``. An
+    :class:`~pcacam_jax.SVMClassifier` is compared by its pair values, and its predictions must equal those of the
+    estimator at every example where no pair value is close to zero.
 
     Args:
-        estimator: fitted.
-        stage: what ``from_sklearn`` or ``svm_classifier`` made of it. An :class:`SVMClassifier` is compared through its
-            pair values, and a prediction that differs where they decide counts as infinite.
-        examples: what to compare at. Where scikit-learn's output is 0 for all of them, the difference is not divided.
-        output: the output that any other stage was made for; by default the estimator's first.
+        estimator: a fitted estimator or pipeline.
+        stage: the result of :func:`from_sklearn` or :func:`svm_classifier` for this estimator.
+        examples: the points at which both are compared, ``(N, d)``.
+        output: the output that ``stage`` computes; by default the estimator's first output. It is ignored for an
+            :class:`~pcacam_jax.SVMClassifier`.
+
+    Returns:
+        The relative difference. It is absolute if scikit-learn's values are all zero, and infinite if the shapes or
+        the predictions differ.
 
     Raises:
-        InputError: the estimator has no method that gives this output.
+        InputError: if the estimator has no method for ``output``.
+
+    Example:
+        >>> import numpy as np
+        >>> from pcacam_jax.scikit import from_sklearn, parity
+        >>> from sklearn.preprocessing import StandardScaler
+        >>> x = np.array([[0.0, 1.0], [2.0, 5.0], [4.0, 3.0]])
+        >>> scaler = StandardScaler().fit(x)
+        >>> parity(scaler, from_sklearn(scaler), x) < 1e-5
+        True
     """
     if isinstance(stage, SVMClassifier):
         *steps, svc = steps_of(estimator)
-        read = functools.reduce(lambda x, step: step.transform(x), steps, examples)
-        own = _mapped(stage.pairs, examples)
-        expected = pair_values(svc, read)
-        predicted = svc.classes_[_mapped(stage.predict, examples)]
-        decided = np.abs(expected).min(axis=1) > 1e-3 * np.abs(expected).max()
-        if (predicted != svc.predict(read))[decided].any():
+        features = functools.reduce(lambda x, step: step.transform(x), steps, examples)
+        values = _map_examples(stage.pairs, examples)
+        expected = pair_values(svc, features)
+        predicted = svc.classes_[_map_examples(stage.predict, examples)]
+        # Pair values within rounding of zero may vote for either class.
+        clear = np.abs(expected).min(axis=1) > 1e-3 * np.abs(expected).max()
+        if (predicted != svc.predict(features))[clear].any():
             return float("inf")
     else:
-        own = _mapped(stage, examples)
-        expected = _own_values(estimator, output or outputs_of(estimator)[0], examples)
-        if own.shape != expected.shape:
+        values = _map_examples(stage, examples)
+        expected = _sklearn_values(estimator, output or outputs_of(estimator)[0], examples)
+        if values.shape != expected.shape:
             return float("inf")
-    return float(np.abs(own - expected).max() / (np.abs(expected).max() or 1))
+    return float(np.abs(values - expected).max() / (np.abs(expected).max() or 1))
 
 
-def _own_values(estimator: Estimator, output: str, examples: np.ndarray) -> np.ndarray:
+def _sklearn_values(estimator: Estimator, output: str, examples: np.ndarray) -> np.ndarray:
     method = getattr(estimator, METHODS.get(output, ""), None)
     if method is None:
         raise InputError(f"{type(estimator).__name__} has no method that gives {output!r}; compare another output.")
     return as_dense(method(examples)).reshape(len(examples), -1)
 
 
-def _mapped(function: Callable, examples: np.ndarray) -> np.ndarray:
-    """Apply a function of one example to all, a few at a time, so that many support vectors fit into memory."""
+def _map_examples(function: Callable, examples: np.ndarray) -> np.ndarray:
+    """Apply a function of one example to all, in small batches: many support vectors would not fit into memory."""
     return np.asarray(jax.jit(lambda x: jax.lax.map(function, x, batch_size=16))(jnp.asarray(examples)))
 
 
 def pair_values(svc: Estimator, examples: np.ndarray) -> np.ndarray:
-    """The value of every machine, by scikit-learn: an "ovo" copy that shares the fitted attributes."""
-    of_pairs = copy.copy(svc).set_params(decision_function_shape="ovo")
-    return of_pairs.decision_function(examples).reshape(len(examples), -1)
+    """Return scikit-learn's decision value of every pair of classes.
+
+    Args:
+        svc: a fitted SVC or NuSVC with any ``decision_function_shape``. It is not changed.
+        examples: the points, ``(N, d)``.
+
+    Returns:
+        ``(N, C (C - 1) / 2)`` values, positive for class i of the pair i < j. For two classes it is one value per
+        example, positive for ``classes_[1]``.
+    """
+    ovo = copy.copy(svc).set_params(decision_function_shape="ovo")
+    return ovo.decision_function(examples).reshape(len(examples), -1)

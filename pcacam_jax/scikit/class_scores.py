@@ -1,4 +1,4 @@
-"""Stages that answer as the estimator does: class scores together with its own prediction."""
+"""Class scores with the class that the estimator predicts."""
 
 from typing import Any
 
@@ -8,36 +8,50 @@ from sklearn.svm import SVC, NuSVC
 
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.core.types import Stage
-from pcacam_jax.scikit.composition import in_a_row
+from pcacam_jax.scikit.composition import chain_of_steps
 from pcacam_jax.scikit.conversion import from_sklearn, outputs_of
-from pcacam_jax.scikit.multiclass import rest_logarithms
+from pcacam_jax.scikit.multiclass import rest_log_probabilities
 from pcacam_jax.scikit.registry import Estimator, as_dtype, build, last_step, out_size, steps_of
 from pcacam_jax.stages.classifier import Classifier
 from pcacam_jax.stages.svm import SVMClassifier
 
 CLASS_SCORES = ("decision", "log_proba", "proba")
-"""Score spaces with a score a class. An SVC predicts by votes in all of them, others by the first that they have."""
+"""Outputs with one score per class. An SVC predicts by votes; other estimators by the first of these that they have."""
 
 
 def scores_from_sklearn(
     estimator: Estimator, *, output: str | None = None, dtype: Any = None
 ) -> Classifier | SVMClassifier | Stage:
-    """Return class scores (C,) with the class that the estimator predicts; what has no class scores gives its stage.
+    """Return the class scores of a classifier, as a stage whose ``predict`` gives the estimator's predicted class.
 
     Args:
-        estimator: fitted, or a fitted pipeline.
-        output: the score space; by default the margins of an SVC or NuSVC, and what :func:`outputs_of` names first
-            for any other estimator. Two classes' decision g becomes the scores (-g, g).
-        dtype: dtype of the parameters; by default the widest that JAX is set to.
+        estimator: a fitted estimator or pipeline.
+        output: the output to compute, as in :func:`from_sklearn`; by default ``"margin"`` for an SVC or NuSVC and the
+            first of :func:`outputs_of` for any other estimator. With two classes the decision ``g`` becomes the scores
+            ``(-g, g)``.
+        dtype: the floating dtype of the parameters; by default the widest that JAX is set to.
+
+    Returns:
+        A stage ``(d,) -> (C,)`` with a method ``predict`` that returns the index of the predicted class. If the
+        estimator is not a classifier, or ``output`` is not one score per class, it is the stage of
+        :func:`from_sklearn`, without ``predict``.
 
     Raises:
-        InputError: not fitted, not supported, or an output that the estimator does not have.
+        InputError: if the estimator is not fitted, is not supported or does not have the output.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from pcacam_jax.scikit import scores_from_sklearn
+        >>> from sklearn.svm import LinearSVC
+        >>> svm = LinearSVC().fit([[-1.0], [1.0]], ["healthy", "ill"])
+        >>> str(svm.classes_[scores_from_sklearn(svm).predict(jnp.array([0.5]))])
+        'ill'
     """
-    known, last = outputs_of(estimator), last_step(estimator)
-    machine = isinstance(last, SVC | NuSVC)
+    available, last = outputs_of(estimator), last_step(estimator)
+    is_svc = isinstance(last, SVC | NuSVC)
     if output is None:
-        output = "margin" if machine else known[0]
-    if machine and output == "margin":
+        output = "margin" if is_svc else available[0]
+    if is_svc and output == "margin":
         return svm_classifier(estimator, dtype=dtype)
     stage = from_sklearn(estimator, output=output, dtype=dtype)
     if not is_classifier(last) or output not in CLASS_SCORES or (output == "decision" and _decides_by_pairs(last)):
@@ -46,30 +60,50 @@ def scores_from_sklearn(
 
 
 def _voter(estimator: Estimator, output: str, dtype: Any) -> Stage | None:
-    """Return what predicts as the estimator does, None where its scores ``output`` do."""
-    known, last = outputs_of(estimator), last_step(estimator)
+    """Return a stage whose ``predict`` follows the estimator, or None if the largest score of ``output`` does."""
+    available, last = outputs_of(estimator), last_step(estimator)
     if isinstance(last, SVC | NuSVC):
         return svm_classifier(estimator, dtype=dtype)
-    decisive = next(name for name in CLASS_SCORES if name in known)
+    decisive = next(name for name in CLASS_SCORES if name in available)
     if isinstance(last, OneVsRestClassifier) and decisive != "decision" and len(last.classes_) > 2:
-        # It compares the p_c of its machines before they are divided by their sum.
+        # It compares the p_c of the binary classifiers before they are divided by their sum.
         before = [build(step, "transform") for step in steps_of(estimator)[:-1]]
-        logarithms = in_a_row(*before, rest_logarithms(last))
-        return Classifier(as_dtype("the fitted numbers of OneVsRestClassifier", logarithms, dtype), "rounded")
-    # One against the rest predicts by decisions even where its machines' probabilities are in another order.
+        log_probabilities = chain_of_steps(*before, rest_log_probabilities(last))
+        log_probabilities = as_dtype("the fitted parameters of OneVsRestClassifier", log_probabilities, dtype)
+        return Classifier(log_probabilities, "rounded")
+    # OneVsRestClassifier predicts by decisions, even where the probabilities of its classifiers have another order.
     return None if output == decisive else scores_from_sklearn(estimator, output=decisive, dtype=dtype)
 
 
 def _decides_by_pairs(classifier: Estimator) -> bool:
-    """Whether the decision has a value a pair of classes rather than a value a class."""
+    """Whether the decision has one value per pair of classes instead of one per class."""
     return getattr(classifier, "decision_function_shape", "ovr") == "ovo" and len(classifier.classes_) > 2
 
 
 def svm_classifier(estimator: Estimator, *, dtype: Any = None) -> SVMClassifier:
-    """Return class margins with the estimator's own prediction, from an SVC, a NuSVC or a Pipeline that ends in one.
+    """Return the class margins of an SVM, as a stage whose ``predict`` gives the estimator's predicted class.
+
+    The margin of class c is the sum of the decision values (Eq. 6) of all pairs that contain c, each with the sign
+    that favours c. ``predict`` returns the class with the most votes of pairs, as scikit-learn does; its margin is not
+    always the largest.
+
+    Args:
+        estimator: a fitted SVC or NuSVC, or a Pipeline that ends in one.
+        dtype: the floating dtype of the parameters; by default the widest that JAX is set to.
+
+    Returns:
+        A stage ``(d,) -> (C,)``.
 
     Raises:
-        InputError: another estimator, not fitted, or not supported; or what :func:`from_sklearn` refuses.
+        InputError: if the estimator is not an SVC or NuSVC, or if :func:`from_sklearn` rejects it.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from pcacam_jax.scikit import svm_classifier
+        >>> from sklearn.svm import SVC
+        >>> svm = SVC(kernel="linear").fit([[-1.0], [1.0]], ["healthy", "ill"])
+        >>> [round(float(margin), 3) for margin in svm_classifier(svm)(jnp.array([0.5]))]
+        [-0.5, 0.5]
     """
     svc = last_step(estimator)
     if not isinstance(svc, SVC | NuSVC):

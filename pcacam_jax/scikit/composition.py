@@ -1,4 +1,4 @@
-"""Pipelines, frozen estimators, unions and column transformers: stages in a row and side by side."""
+"""Pipelines, frozen estimators, unions and column transformers."""
 
 import itertools
 from typing import Any
@@ -28,38 +28,42 @@ from pcacam_jax.stages.parallel import Parallel
 from pcacam_jax.stages.take import Take
 
 
-def in_a_row(*stages: Stage) -> Chain:
-    """Return the chain of stages, each of which must read as many values as the one before it gives."""
+def chain_of_steps(*stages: Stage) -> Chain:
+    """Return the chain of the stages of a Pipeline's steps.
+
+    Raises:
+        InputError: if the output size of a step differs from the input size of the next step.
+    """
     for n, (before, after) in enumerate(itertools.pairwise(stages), start=1):
-        if (given := out_size(before)) != after.in_shape[0]:
+        if (size := out_size(before)) != after.in_shape[0]:
             raise InputError(
-                f"step {n + 1} of the Pipeline was fitted on {after.in_shape[0]} features, but step {n} gives {given}; "
+                f"step {n + 1} of the Pipeline was fitted on {after.in_shape[0]} features, but step {n} gives {size}; "
                 f"fit the Pipeline as a whole."
             )
     return Chain(stages)
 
 
 def _pipeline(estimator: Pipeline) -> Outputs:
-    """The outputs of the last step, each after the transforms of those before it."""
+    """Return the outputs of the last step, each applied to the transformed features of the earlier steps."""
     if is_identity(estimator):
-        return {"transform": lambda: _nothing(estimator)}
+        return {"transform": lambda: _identity(estimator)}
     *before, last = [step for _, step in estimator.steps if not is_identity(step)]
-    known = outputs(last)
+    last_outputs = outputs(last)
     if is_identity(estimator.steps[-1][1]):
-        known = {"transform": lambda: build(last, "transform")}
+        last_outputs = {"transform": lambda: build(last, "transform")}
 
-    def whole(output: str) -> Stage:
-        return in_a_row(*(build(step, "transform") for step in before), known[output]())
+    def build_chain(output: str) -> Stage:
+        return chain_of_steps(*(build(step, "transform") for step in before), last_outputs[output]())
 
-    return {output: (lambda output=output: whole(output)) for output in known}
+    return {output: (lambda output=output: build_chain(output)) for output in last_outputs}
 
 
-def _nothing(estimator: Pipeline) -> Elementwise:
+def _identity(estimator: Pipeline) -> Elementwise:
     sizes = [step.n_features_in_ for _, step in estimator.steps if hasattr(step, "n_features_in_")]
     if not sizes:
         raise InputError(
-            "a Pipeline must have at least one step that is not 'passthrough', since it does not keep how many "
-            "features it was fitted on; put a StandardScaler(with_mean=False, with_std=False) first."
+            "a Pipeline must have at least one step that is not 'passthrough', since its number of features is not "
+            "stored otherwise; add StandardScaler(with_mean=False, with_std=False) as the first step."
         )
     return Elementwise("identity", sizes[0])
 
@@ -72,7 +76,10 @@ def _weighted(stage: Stage, weight: float | None) -> Stage:
 
 def _side_by_side(estimator: Estimator, parts: list[Stage]) -> Parallel:
     if not parts:
-        raise InputError(f"a {type(estimator).__name__} must keep at least one transformer; every one is dropped.")
+        raise InputError(
+            f"a {type(estimator).__name__} must have at least one transformer that is not dropped; "
+            f"got none, so add one."
+        )
     return Parallel(tuple(parts))
 
 
@@ -80,7 +87,7 @@ def _feature_union(estimator: FeatureUnion) -> Stage:
     weights = estimator.transformer_weights or {}
     kept = [(name, part) for name, part in estimator.transformer_list if not _dropped(part)]
     built = [None if is_identity(part) else build(part, "transform") for _, part in kept]
-    # The union's own n_features_in_ is its first transformer's, even if that is dropped.
+    # FeatureUnion.n_features_in_ reads the first transformer, even if that one is dropped.
     sizes = [part.n_features_in_ for _, part in kept if hasattr(part, "n_features_in_")]
     sizes += [stage.in_shape[0] for stage in built if stage]
     if kept and not sizes:
@@ -97,8 +104,8 @@ def _column_transformer(estimator: Estimator) -> Stage:
     for name, part, columns in estimator.transformers_:
         indices = () if _dropped(part) else _indices(estimator, columns)
         if indices:
-            own = Elementwise("identity", len(indices)) if is_identity(part) else build(part, "transform")
-            parts.append(_weighted(Chain((Take(indices, size), own)), weights.get(name)))
+            stage = Elementwise("identity", len(indices)) if is_identity(part) else build(part, "transform")
+            parts.append(_weighted(Chain((Take(indices, size), stage)), weights.get(name)))
     return _side_by_side(estimator, parts)
 
 
@@ -107,11 +114,11 @@ def _dropped(part: Any) -> bool:
 
 
 def _indices(estimator: Estimator, columns: Any) -> tuple[int, ...]:
-    """Return the positions of columns: one, a slice or a list of them, by integers, names or a list of booleans."""
+    """Return the positions of ``columns``, which are an integer or a name, a slice or list of them, or booleans."""
     if isinstance(columns, slice):
         start, stop = columns.start, columns.stop
         if isinstance(start, str) or isinstance(stop, str):
-            # As in a table, a slice of names holds its last one too.
+            # As in pandas, a slice of names includes its end.
             stop = None if stop is None else _position(estimator, stop) + 1
             columns = slice(None if start is None else _position(estimator, start), stop)
     else:
@@ -126,20 +133,20 @@ def _indices(estimator: Estimator, columns: Any) -> tuple[int, ...]:
 def _position(estimator: Estimator, name: str) -> int:
     names = list(getattr(estimator, "feature_names_in_", ()))
     if name not in names:
-        known = f"the columns {', '.join(map(str, names))}" if names else "columns without names"
-        raise InputError(f"a ColumnTransformer selects the column '{name}', but has {known}; fit it again.")
+        fitted = f"the columns {', '.join(map(str, names))}" if names else "columns without names"
+        raise InputError(f"the ColumnTransformer selects column '{name}', but was fitted on {fitted}; fit it again.")
     return names.index(name)
 
 
-register(Entry(Pipeline, "composition", "s_n(... s_1(x))", "", _pipeline, ("those of its last step",)))
+register(Entry(Pipeline, "composition", "s_n(... s_1(x))", "", _pipeline, ("outputs of the last step",)))
 register(
     Entry(
         FrozenEstimator,
         "composition",
-        "its estimator's",
+        "formula of the frozen estimator",
         "",
         lambda frozen: outputs(frozen.estimator),
-        ("those of its estimator",),
+        ("outputs of the frozen estimator",),
     )
 )
 register_transformer(FeatureUnion, "composition", "(s_1(x), ..., s_n(x))", "", _feature_union)

@@ -1,4 +1,4 @@
-"""Gaussian classifiers: the logarithm of a Gaussian density a class is quadratic in the features."""
+"""Gaussian classifiers, whose log density of every class is quadratic in the features."""
 
 from typing import Any
 
@@ -17,14 +17,14 @@ from pcacam_jax.stages.quadratic import DiagonalQuadratic, Quadratic
 def _log_priors(priors: Any, labels: Any) -> Any:
     if not (priors > 0).all():
         raise InputError(
-            f"the prior of class {labels[int(np.argmin(priors))]} is 0, whose logarithm is infinite; "
+            f"the prior of class {labels[int(np.argmin(priors))]} is 0, so its logarithm is infinite; "
             f"fit without that class, or give it a positive prior."
         )
     return np.log(priors)
 
 
 def _log_posteriors(estimator: Estimator) -> Quadratic:
-    """(C,) log prior_c - (sum_r log s_cr + ||diag(s_c)^(-1/2) R_c^T (x - mean_c)||^2) / 2."""
+    """Return x -> log prior_c - (sum_r log s_cr + ||diag(s_c)^(-1/2) R_c^T (x - mean_c)||^2) / 2, (C,)."""
     scalings = estimator.scalings_
     rank, size = max(map(len, scalings)), estimator.means_.shape[1]
     factors: Any = np.zeros((len(scalings), rank, size))
@@ -35,8 +35,8 @@ def _log_posteriors(estimator: Estimator) -> Quadratic:
     return Quadratic(factors, estimator.means_, offset)
 
 
-def _joint_logarithms(estimator: Estimator) -> DiagonalQuadratic:
-    """(C,) log prior_c - sum_j (log(2 pi var_cj) + (x_j - theta_cj)^2 / var_cj) / 2."""
+def _joint_log_likelihoods(estimator: Estimator) -> DiagonalQuadratic:
+    """Return x -> log prior_c - sum_j (log(2 pi var_cj) + (x_j - theta_cj)^2 / var_cj) / 2, (C,)."""
     log_determinants = np.log(2 * np.pi * estimator.var_).sum(axis=1)
     offset = _log_priors(estimator.class_prior_, estimator.classes_) - log_determinants / 2
     return DiagonalQuadratic(1 / estimator.var_, estimator.theta_, offset)
@@ -49,14 +49,14 @@ def _qda_outputs(estimator: Estimator) -> Outputs:
 
 
 def _naive_bayes_outputs(estimator: Estimator) -> Outputs:
-    return softmaxes(_joint_logarithms(estimator), size=len(estimator.classes_))
+    return softmaxes(_joint_log_likelihoods(estimator), size=len(estimator.classes_))
 
 
 register(
     Entry(
         QuadraticDiscriminantAnalysis,
         "quadratic",
-        "log prior_c - (log det S_c + (x - mean_c)^T S_c^-1 (x - mean_c)) / 2; two classes: their difference",
+        "log prior_c - (log det S_c + (x - mean_c)^T S_c^-1 (x - mean_c)) / 2; with two classes their difference",
         "positive priors",
         _qda_outputs,
         ("decision", "log_proba", "proba"),
@@ -67,7 +67,7 @@ register(
         GaussianNB,
         "quadratic",
         "log-softmax of log prior_c - sum_j (log(2 pi var_cj) + (x_j - theta_cj)^2 / var_cj) / 2",
-        "positive priors; it has no decision_function",
+        "positive priors; no decision_function",
         _naive_bayes_outputs,
         ("log_proba", "proba"),
     )

@@ -1,4 +1,4 @@
-"""The head of a user's own dense layers, reducer and classifiers."""
+"""Construction of a head from dense layers and fitted scikit-learn estimators."""
 
 import itertools
 import operator
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pcacam_jax.core.checks import InputError, check_choice, check_finite
-from pcacam_jax.core.text import plain
+from pcacam_jax.core.text import one_line
 from pcacam_jax.core.types import Stage
 from pcacam_jax.head.hybrid import POOLS, HybridHead, dense_stages, spatial_chain
 from pcacam_jax.scikit.class_scores import scores_from_sklearn
@@ -35,30 +35,47 @@ def hybrid_head(
     class_names: Sequence[str] | None = None,
     output: str | Mapping[str, str] | None = None,
 ) -> HybridHead:
-    """Return the head that explains a user's own dense layers, PCA and SVMs.
+    """Build a head from the dense layers of a network and from a PCA and SVMs fitted on its features (Eq. 3, 5, 6).
+
+    The head computes in the dtype of the first kernel, but at least in float32, and without dense layers in the widest
+    dtype that JAX is set to.
 
     Args:
-        dense: [(kernel (in, out), bias (out,)), ...] first to last, the last layer without activation; the first
-            reads the maps flattened row by row, channels last (their averages where ``pool`` is "average"). With none,
-            ``pca`` and ``svms`` read that vector themselves, and there is no output "cnn".
-        maps_shape: (h, w, K) of the maps at the tap.
-        pca: fitted PCA on x_m, the output of layer ``at``; or any other transformer, or a Pipeline of them.
-        svms: name -> fitted classifier, regressor or outlier detector, or a Pipeline that ends in one, on PCA features
-            (on x_m when ``pca`` is None).
-        at: the paper's m, 1 .. number of layers.
-        activation: of every layer but the last, a name in :data:`pcacam_jax.stages.ACTIVATIONS`.
-        pool: what lies between the tap and x_0: False, nothing; True, a 2 x 2 max-pool; "average", the mean over all
-            positions (global average pooling).
-        class_names: names of the CNN's classes in order, used for classifiers too whose classes are those integers;
-            without dense layers, of those classifiers alone.
-        output: the score space of every one of ``svms``, or a dictionary name -> space, as in :func:`from_sklearn`. By
-            default margins for an SVC, ``decision_function`` for other classifiers that have one, else log-probability,
-            and ``predict`` for regressors.
+        dense: dense layers ``[(kernel, bias), ...]`` of shapes ``(in, out)`` and ``(out,)``, from first to last. The
+            last one has no activation. The first one reads the maps flattened row by row, channels last, or their
+            means if ``pool`` is ``"average"``. With ``[]`` the PCA and the SVMs read this vector, and there is no
+            output ``"cnn"``.
+        maps_shape: ``(h, w, K)``, the shape of the feature maps of one image.
+        pca: a PCA, another transformer or a Pipeline of transformers, fitted on ``x_m``, the output of layer ``at``.
+        svms: name -> classifier, regressor or outlier detector, or a Pipeline that ends in one, fitted on the output
+            of ``pca``, or on ``x_m`` without ``pca``.
+        at: the paper's m, the number of the dense layer whose output is ``x_m``, from 1.
+        activation: the activation of all dense layers but the last, a name in
+            :data:`pcacam_jax.stages.ACTIVATIONS`.
+        pool: the pooling between the maps and the first dense layer: False for none, True for a 2 x 2 max-pool,
+            ``"average"`` for the mean over all positions (global average pooling).
+        class_names: the names of the network's classes, in order. They are also used for classifiers whose classes are
+            integers in the range of these names.
+        output: the output of all ``svms``, or a dictionary name -> output, as in :func:`from_sklearn`. The default is
+            ``"margin"`` for an SVC or NuSVC, and the first of :func:`outputs_of` for other estimators.
 
-    The head computes in the dtype of the first kernel; without one, in the widest dtype that JAX is set to.
+    Returns:
+        The head, with the outputs ``"cnn"``, ``"pca"`` and one per name in ``svms``.
 
     Raises:
-        InputError: shapes that do not fit together, unfitted or unsupported estimators, numbers that are not finite.
+        InputError: if shapes do not fit together, if an estimator is not fitted or not supported, or if numbers are
+            not finite.
+        TypeError: if ``svms`` is not a dictionary.
+
+    Example:
+        >>> import numpy as np
+        >>> from pcacam_jax import hybrid_head
+        >>> from sklearn.decomposition import PCA
+        >>> dense = [(np.ones((8, 3)), np.zeros(3)), (np.ones((3, 2)), np.zeros(2))]
+        >>> pca = PCA(2).fit(np.random.default_rng(0).normal(size=(20, 3)))
+        >>> head = hybrid_head(dense, maps_shape=(2, 2, 2), pca=pca, at=1, class_names=["cat", "dog"])
+        >>> head.outputs
+        {'cnn': ('cat', 'dog'), 'pca': ('0', '1')}
     """
     maps_shape = _checked_maps_shape(maps_shape, pool)
     layers = _checked_layers(dense, maps_shape, pool)
@@ -67,22 +84,23 @@ def hybrid_head(
         raise TypeError(f"svms must be a dictionary name -> estimator; got {type(svms).__name__}.")
     trunk = _trunk(layers, at, activation, _vector_size(maps_shape, pool))
     names = _class_names(class_names, layers[-1][0].shape[1] if layers else None)
-    width, read, pca_stage = trunk.width, trunk.read, None
+    width, source, pca_stage = trunk.width, trunk.source, None
     if pca is not None:
         pca_stage = from_sklearn(pca, output="transform", dtype=trunk.dtype)
-        _check_features("pca", pca_stage, width, read)
-        width, read = out_size(pca_stage), "the PCA's output"
+        _check_features("pca", pca_stage, width, source)
+        width, source = out_size(pca_stage), "the output of pca"
         if not width:
-            raise InputError("pca must give at least one component; got none, so fit it with some, or leave it out.")
+            raise InputError("pca must have at least one component; got none, so fit it with more or leave it out.")
     if not layers and pca is None and not svms:
         raise InputError("dense, pca and svms are all empty, so there is nothing to explain; give at least one.")
     scores = {
-        name: _scores(name, svm, width, read, trunk.dtype, _output_of(name, output, svms)) for name, svm in svms.items()
+        name: _scores(name, svm, width, source, trunk.dtype, _output_of(name, output, svms))
+        for name, svm in svms.items()
     }
     if names and not layers and not any(_share_classes(svm, names) for svm in svms.values()):
         raise InputError(
-            f"class_names are {len(names)} names, but without dense layers they name nothing: none of svms is a "
-            f"classifier whose classes are integers from 0 to {len(names) - 1}; leave class_names out."
+            f"class_names has {len(names)} names, but there are no dense layers and none of svms is a classifier whose "
+            f"classes are integers from 0 to {len(names) - 1}; leave class_names out."
         )
     return HybridHead(
         spatial=spatial_chain(maps_shape, pool=pool),
@@ -103,12 +121,14 @@ class _Trunk(NamedTuple):
     dense: Chain
     cnn: Stage | None
     width: int
-    read: str
+    """The size of x_m."""
+    source: str
+    """What x_m is, in words for error messages."""
     dtype: Any
 
 
 def _trunk(layers: Layers, at: int, activation: str, size: int) -> _Trunk:
-    """Return the dense layers divided at layer ``at``, and what x_m is."""
+    """Split the dense layers after layer ``at``."""
     if not layers:
         return _Trunk(Chain(()), None, size, "the maps as one vector", None)
     at = _checked_layer(at, len(layers))
@@ -124,29 +144,31 @@ def _checked_layer(at: Any, layers: int) -> int:
     except TypeError:
         number = 0
     if not 1 <= number <= layers:
-        raise InputError(f"at must be a dense layer, 1 to {layers}; got {at}.")
+        raise InputError(f"at must be the number of a dense layer, 1 to {layers}; got {at}.")
     return number
 
 
 def _output_of(name: str, output: Any, svms: Mapping[str, Estimator]) -> str | None:
     if not isinstance(output, Mapping):
         return output
-    for other in output:
-        check_choice("a name in output", other, svms)
+    for key in output:
+        check_choice("a name in output", key, svms)
     return output.get(name)
 
 
-def _scores(name: str, svm: Estimator, width: int, read: str, dtype: Any, output: str | None) -> tuple[Stage, str]:
+def _scores(name: str, svm: Estimator, width: int, source: str, dtype: Any, output: str | None) -> tuple[Stage, str]:
     """Return the stage of one of ``svms`` and the space of its scores."""
     if not isinstance(name, str) or name in ("cnn", "pca") or ":" in name or not name:
-        raise InputError(f"an SVM needs a name of its own without a colon, not 'cnn' or 'pca'; got {name!r}.")
+        raise InputError(
+            f"the name of an SVM must be a string without a colon, not empty, 'cnn' or 'pca'; got {name!r}."
+        )
     stage = scores_from_sklearn(svm, output=output, dtype=dtype)
-    _check_features(name, stage, width, read)
+    _check_features(name, stage, width, source)
     return stage, "margin" if isinstance(stage, SVMClassifier) else output or outputs_of(svm)[0]
 
 
 def _entries(estimator: Estimator, stage: Stage, space: str, names: tuple[str, ...]) -> tuple[str, ...]:
-    """The names of a stage's values: classes, pairs of classes, or numbers."""
+    """Return the names of a stage's values: class names, pairs of class names, or indices."""
     size = out_size(stage)
     if hasattr(stage, "predict"):
         return _label_names(estimator, names)
@@ -155,10 +177,12 @@ def _entries(estimator: Estimator, stage: Stage, space: str, names: tuple[str, .
     return tuple(map(str, range(size)))
 
 
-def _check_features(name: str, stage: Stage, expected: int, reads: str) -> None:
-    (own,) = stage.in_shape
-    if own != expected:
-        raise InputError(f"{name} was fitted on {own} features, but {reads} has {expected}; fit it on those.")
+def _check_features(name: str, stage: Stage, expected: int, source: str) -> None:
+    (size,) = stage.in_shape
+    if size != expected:
+        raise InputError(
+            f"{name} was fitted on {size} features, but {source} has {expected}; fit it on these {expected} features."
+        )
 
 
 def _checked_maps_shape(maps_shape: Sequence[int], pool: bool | str) -> tuple[int, int, int]:
@@ -175,7 +199,7 @@ def _checked_maps_shape(maps_shape: Sequence[int], pool: bool | str) -> tuple[in
 
 
 def _vector_size(maps_shape: tuple[int, int, int], pool: bool | str) -> int:
-    """The size of x_0."""
+    """Return the size of x_0."""
     height, width, channels = maps_shape
     if pool == "average":
         return channels
@@ -183,35 +207,37 @@ def _vector_size(maps_shape: tuple[int, int, int], pool: bool | str) -> int:
 
 
 def _checked_layers(dense: Sequence, maps_shape: tuple[int, int, int], pool: bool | str) -> Layers:
-    between = {False: "", True: " after a 2 x 2 max-pool", "average": " averaged over their positions"}[pool]
-    layers, reads, size = [], f"maps of shape {maps_shape}{between}", _vector_size(maps_shape, pool)
+    pooling = {False: "", True: " after a 2 x 2 max-pool", "average": " averaged over their positions"}[pool]
+    layers, source, size = [], f"maps of shape {maps_shape}{pooling}", _vector_size(maps_shape, pool)
     if not isinstance(dense, Iterable):
-        raise InputError(f"dense must be a list of pairs (kernel, bias); got {type(dense).__name__}; give [] for none.")
+        raise InputError(
+            f"dense must be a list of pairs (kernel, bias); got {type(dense).__name__}, so pass [] for no layers."
+        )
     for n, layer in enumerate(dense, start=1):
         if not isinstance(layer, tuple | list) or len(layer) != 2 or layer[1] is None:
-            raise InputError(f"dense layer {n} must be a pair (kernel, bias); a layer without bias takes zeros.")
+            raise InputError(f"dense layer {n} must be a pair (kernel, bias); pass zeros for a layer without bias.")
         kernel = _numbers(f"the kernel of dense layer {n}", layer[0])
         bias = _numbers(f"the bias of dense layer {n}", layer[1])
-        dtype = layers[0][0].dtype if layers else _floating(kernel)
+        dtype = layers[0][0].dtype if layers else _floating_dtype(kernel)
         kernel, bias = as_dtype(f"the numbers of dense layer {n}", (kernel, bias), dtype)
         if kernel.ndim != 2 or kernel.shape[0] != size or bias.shape != kernel.shape[1:]:
             raise InputError(
-                f"dense layer {n} reads {reads}, so its kernel must have shape ({size}, out) and its bias (out,); "
+                f"dense layer {n} reads {source}, so its kernel must have shape ({size}, out) and its bias (out,); "
                 f"got {kernel.shape} and {bias.shape}."
             )
         layers.append((kernel, bias))
-        size, reads = kernel.shape[1], f"the {kernel.shape[1]} outputs of layer {n}"
+        size, source = kernel.shape[1], f"the {kernel.shape[1]} outputs of layer {n}"
     return layers
 
 
 def _numbers(name: str, values: Any) -> Any:
-    """Return an array as it came, or what NumPy reads as one, of finite real numbers."""
+    """Return JAX arrays as they are and other values as NumPy arrays, checked for finite real numbers."""
     try:
         array = values if isinstance(values, jax.Array) else np.asarray(values)
         real = jnp.issubdtype(array.dtype, jnp.number) and not jnp.issubdtype(array.dtype, jnp.complexfloating)
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(
-            f"{name} cannot be read as an array ({plain(error)}); give an array of real numbers."
+            f"{name} cannot be read as an array ({one_line(error)}); give an array of real numbers."
         ) from error
     if not real:
         raise InputError(f"{name} must be an array of real numbers; got {type(values).__name__} of {array.dtype}.")
@@ -219,16 +245,16 @@ def _numbers(name: str, values: Any) -> Any:
     return array
 
 
-def _floating(values: Any) -> jnp.dtype:
+def _floating_dtype(values: Any) -> jnp.dtype:
     dtype = jnp.asarray(values).dtype
     if not jnp.issubdtype(dtype, jnp.floating):
         return jax.dtypes.canonicalize_dtype(float)
-    # Half precision is for networks: a PCA or an SVM in it loses one digit in ten.
+    # Half precision may suffice for a network, but a PCA or an SVM loses too many digits in it.
     return jnp.promote_types(dtype, jnp.float32)
 
 
 def _class_names(names: Sequence[str] | None, classes: int | None) -> tuple[str, ...]:
-    """The names of the last layer's classes, as many as are given where there is no layer."""
+    """Return the class names, checked against the number of classes; None allows any number of names."""
     if names is None:
         return tuple(map(str, range(classes or 0)))
     if isinstance(names, str) or not isinstance(names, Iterable):
@@ -236,18 +262,19 @@ def _class_names(names: Sequence[str] | None, classes: int | None) -> tuple[str,
     names = tuple(map(str, names))
     classes = len(names) if classes is None else classes
     if len(names) != classes or len(set(names)) != classes:
-        raise InputError(f"class_names must be {classes} different names, one a class; got {names}.")
+        raise InputError(f"class_names must be {classes} different names, one per class; got {names}.")
     return names
 
 
 def _label_names(estimator: Estimator, names: tuple[str, ...]) -> tuple[str, ...]:
-    """The names of an SVM's classes: the CNN's where its labels are integers in their range, else the labels."""
+    """Return the class names of a classifier: entries of ``names`` if its labels index them, else its labels."""
     if _share_classes(estimator, names):
         return tuple(names[label] for label in estimator.classes_)
     return tuple(map(str, estimator.classes_))
 
 
 def _share_classes(estimator: Estimator, names: tuple[str, ...]) -> bool:
+    """Whether the labels of an estimator are integers that index ``names``."""
     labels = np.asarray(getattr(estimator, "classes_", ()))
-    whole = np.issubdtype(labels.dtype, np.integer)
-    return bool(whole and labels.min() >= 0 and labels.max() < len(names))
+    integers = np.issubdtype(labels.dtype, np.integer)
+    return bool(integers and labels.min() >= 0 and labels.max() < len(names))

@@ -1,4 +1,4 @@
-"""Kernel expansions from fitted arrays: which kernels are taken, and how their parameters are read."""
+"""Construction of kernel expansions from fitted arrays."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -18,20 +18,21 @@ def expansion(
     *,
     collapse: bool = True,
 ) -> KernelExpansion:
-    """Return v -> sum_i c_pi k(s_i, v) + b_p, taking from ``values`` the parameters that the kernel has.
+    """Return the stage v -> sum_i c_pi k(s_i, v) + b_p, (D,) -> (P,), with arrays in NumPy's float64.
 
     Args:
-        support: s, (n, D); none at all is a constant.
+        support: s, (n, D). Without support vectors (n = 0) the stage is the constant b.
         coefficients: c, (P, n).
         intercept: b, (P,).
         kernel: a name in :data:`pcacam_jax.stages.KERNELS`.
-        values: numbers by the name of the parameter.
-        collapse: whether a linear kernel keeps one vector a machine, w_p = sum_i c_pi s_i, instead of every s_i.
+        values: parameters by name; those that the kernel does not have are ignored.
+        collapse: whether to replace the support vectors of a linear kernel by w_p = sum_i c_pi s_i, one vector for
+            each of the P outputs.
     """
     if not len(support):
         support, coefficients = np.zeros((1, support.shape[1])), np.zeros((len(coefficients), 1))
     if kernel == "linear" and collapse:
-        # The sum cancels most of its digits: it is taken once, here, in float64 (Eq. 25).
+        # Most digits of this sum cancel, so it is computed once, here, in float64 (Eq. 25).
         support, coefficients = coefficients @ support, np.eye(len(coefficients))
     parameters: Any = {name: np.float64(values[name]) for name in KERNELS[kernel].parameters}
     return KernelExpansion(
@@ -43,22 +44,22 @@ def expansion(
     )
 
 
-def check_kernel(estimator: Any, known: Iterable[str]) -> str:
-    """Return the name of the kernel that an estimator was fitted with, if it is one of those ``known``.
+def check_kernel(estimator: Any, supported: Iterable[str]) -> str:
+    """Return the name of an estimator's kernel.
 
     Raises:
-        InputError: a callable, a precomputed or another kernel.
+        InputError: if the kernel is not one of ``supported``, such as a callable or a precomputed kernel.
     """
     kernel = estimator.kernel
-    if isinstance(kernel, str) and kernel in known:
+    if isinstance(kernel, str) and kernel in supported:
         return kernel
     if callable(kernel):
-        reason = "a Python function has no closed-form derivative here"
+        reason = "a Python function whose derivative is not known"
     elif kernel == "precomputed":
-        reason = "a Gram matrix does not say how it depends on the features"
+        reason = "whose Gram matrix does not show how it depends on the features"
     else:
-        reason = "it has no closed-form derivative here"
+        reason = "whose derivative is not implemented"
     raise InputError(
-        f"the kernel of {type(estimator).__name__} must be one of {', '.join(known)}; got {kernel!r}: {reason}, "
-        f"so fit with one of those, or write the stage by hand."
+        f"the kernel of {type(estimator).__name__} must be one of {', '.join(supported)}; got {kernel!r}, {reason}, "
+        f"so fit with one of these kernels or write the stage by hand."
     )

@@ -1,4 +1,4 @@
-"""Linear decisions and regressions: x -> W x + b, and the probabilities that follow from them."""
+"""Linear classifiers and regressors x -> W x + b, and the probabilities that follow from W x + b."""
 
 import numpy as np
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
@@ -28,12 +28,12 @@ from pcacam_jax.stages.softmax import Softmax
 
 
 def linear(estimator: Estimator) -> Affine:
-    """Return x -> W x + b; two classes have the one row of ``classes_[1]``."""
+    """Return x -> W x + b; with two classes W has one row, for ``classes_[1]``."""
     return affine(estimator.coef_, offset=estimator.intercept_)
 
 
 def softmax_of_scores(scores: Affine) -> Outputs:
-    """Return probabilities as softmax of the scores; of two classes the first has score 0, as in a sigmoid."""
+    """Return the outputs log_proba and proba as softmax of the scores, of (0, g) for a single score g."""
     if len(scores.matrix) == 1:
         matrix = np.vstack([np.zeros_like(scores.matrix), scores.matrix])
         scores = affine(matrix, center=scores.center, offset=np.append(0.0, scores.offset))
@@ -41,7 +41,7 @@ def softmax_of_scores(scores: Affine) -> Outputs:
 
 
 def softmaxes(*stages: Stage, size: int) -> Outputs:
-    """Return the outputs log_proba and proba of stages that give ``size`` class scores."""
+    """Return the outputs log_proba and proba as softmax of the ``size`` class scores that the chain of stages gives."""
     return {
         "log_proba": lambda: Chain((*stages, Softmax(size, log=True))),
         "proba": lambda: Chain((*stages, Softmax(size))),
@@ -49,7 +49,7 @@ def softmaxes(*stages: Stage, size: int) -> Outputs:
 
 
 def _probabilities(scores: Affine, *, one_vs_rest: bool) -> Outputs:
-    """Softmax, or sigmoids divided by their sum, which is the softmax of log-sigmoids."""
+    """Return the softmax, or for one-vs-rest the sigmoids divided by their sum, which is a softmax of log-sigmoids."""
     size = len(scores.matrix)
     if one_vs_rest and size > 1:
         return softmaxes(scores, Elementwise("log_sigmoid", size), size=size)
@@ -70,11 +70,11 @@ def _prediction(estimator: Estimator) -> Outputs:
 
 
 def _logistic_regression(estimator: Estimator) -> Outputs:
-    # Versions before 1.8 have other ways than softmax, by an option that later ones do not know.
-    way = getattr(estimator, "multi_class", "auto")
-    if way == "multinomial" and len(estimator.classes_) == 2:
+    # Versions before 1.8 have the option multi_class, with which the probabilities may differ from the softmax.
+    multi_class = getattr(estimator, "multi_class", "auto")
+    if multi_class == "multinomial" and len(estimator.classes_) == 2:
         return _decision(estimator)
-    one_vs_rest = way == "ovr" or estimator.solver == "liblinear"
+    one_vs_rest = multi_class == "ovr" or estimator.solver == "liblinear"
     return _decision(estimator) | _probabilities(linear(estimator), one_vs_rest=one_vs_rest)
 
 
@@ -103,7 +103,7 @@ PROBABILITIES = ("decision", "log_proba", "proba")
 for _kind in (LinearSVC, Perceptron):
     register(Entry(_kind, "affine", "W x + b", "", _decision, ("decision",)))
 for _kind in (RidgeClassifier, RidgeClassifierCV):
-    register(Entry(_kind, "affine", "W x + b", "one label an example", _ridge_classifier, ("decision",)))
+    register(Entry(_kind, "affine", "W x + b", "single-label classification only", _ridge_classifier, ("decision",)))
 for _kind in (LinearSVR, LinearRegression, Ridge, RidgeCV, Lasso, ElasticNet, SGDRegressor):
     register(Entry(_kind, "affine", "W x + b", "", _prediction, ("predict",)))
 for _kind in (LogisticRegression, LogisticRegressionCV):
@@ -111,7 +111,7 @@ for _kind in (LogisticRegression, LogisticRegressionCV):
         Entry(
             _kind,
             "affine",
-            "W x + b; proba softmax(W x + b), with two classes sigmoid",
+            "W x + b; proba softmax(W x + b), with two classes sigmoid(W x + b)",
             "",
             _logistic_regression,
             PROBABILITIES,
@@ -121,8 +121,8 @@ register(
     Entry(
         SGDClassifier,
         "affine",
-        "W x + b; proba sigmoid(W x + b) divided by its sum",
-        'probabilities of `loss="log_loss"` only',
+        "W x + b; proba sigmoid(W x + b) divided by the sum over classes",
+        'probabilities only with `loss="log_loss"`',
         _sgd_classifier,
         PROBABILITIES,
     )
@@ -131,8 +131,9 @@ register(
     Entry(
         LinearDiscriminantAnalysis,
         "affine",
-        "W x + b; proba softmax(W x + b), with two classes sigmoid; transform S^T (x - mean)",
-        'no transform of `solver="lsqr"`; inside a pipeline it transforms, at the end it decides',
+        "W x + b; proba softmax(W x + b), with two classes sigmoid(W x + b); transform S^T (x - mean)",
+        'no transform with `solver="lsqr"`; before the last step of a pipeline it transforms, and as the last step its '
+        "default output is decision",
         _discriminant,
         (*PROBABILITIES, "transform"),
     )

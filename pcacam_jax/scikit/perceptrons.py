@@ -1,4 +1,4 @@
-"""Multi-layer perceptrons: dense layers in a row, with softmax at the end of a classifier."""
+"""Multi-layer perceptrons: chains of dense layers, with a softmax at the end of a classifier."""
 
 import numpy as np
 from sklearn.neural_network import MLPClassifier, MLPRegressor
@@ -9,11 +9,11 @@ from pcacam_jax.stages.chain import Chain
 from pcacam_jax.stages.dense import Dense
 
 ACTIVATIONS = {"identity": "identity", "logistic": "sigmoid", "tanh": "tanh", "relu": "relu", "exp": "exp"}
-"""scikit-learn's names of activations -> ours."""
+"""Names of activations in scikit-learn -> names in :data:`pcacam_jax.stages.ACTIVATIONS`."""
 
 
 def _layers(estimator: Estimator, last: str = "identity") -> list[Dense]:
-    """Return every dense layer, the last with the activation ``last``."""
+    """Return the dense layers; ``last`` is the activation of the last layer."""
     kernels, biases = list(map(as_dense, estimator.coefs_)), list(map(as_dense, estimator.intercepts_))
     names = [estimator.activation] * (len(kernels) - 1) + [last]
     return [Dense(kernel, bias, ACTIVATIONS[name]) for kernel, bias, name in zip(kernels, biases, names, strict=True)]
@@ -23,7 +23,7 @@ def _classifier(estimator: Estimator) -> Outputs:
     check_one_label(estimator)
     *layers, last = _layers(estimator)
     if estimator.out_activation_ == "logistic":
-        # sigmoid(u) and 1 - sigmoid(u) are the softmax of (0, u).
+        # 1 - sigmoid(u) and sigmoid(u) are the softmax of (0, u).
         last = Dense(last.kernel * np.array([0.0, 1.0]), last.bias * np.array([0.0, 1.0]))
     return softmaxes(*layers, last, size=len(last.bias))
 
@@ -37,7 +37,7 @@ register(
         MLPClassifier,
         "dense chain",
         "softmax(W_n f(... f(W_1 x + b_1)) + b_n), with two classes sigmoid",
-        "one label an example",
+        "single-label classification only",
         _classifier,
         ("log_proba", "proba"),
     )

@@ -1,4 +1,4 @@
-"""Calibrated probabilities: Platt's sigmoid of a machine, and classifiers calibrated by cross-validation."""
+"""Calibrated probabilities: Platt's sigmoid of an SVM, and classifiers calibrated by cross-validation."""
 
 import warnings
 from collections.abc import Callable
@@ -19,18 +19,18 @@ METHODS = ("sigmoid", "temperature")
 
 
 def platt_outputs(svc: Estimator, decision: Callable[[], Stage]) -> Outputs:
-    """Return the probabilities (p_0, p_1) of a machine of two classes fitted with ``probability=True``, if it has any.
+    """Return the outputs log_proba and proba of an SVC with two classes and ``probability=True``, else no outputs.
 
-    p_0 = sigmoid(A g - B) and p_1 = sigmoid(B - A g), g > 0 for class 1. scikit-learn passes p on to a coupling of
-    several classes that stops before it has converged, so its values lie up to 0.005 away, and none at all changes
-    near 1/2; the sigmoid is what that coupling converges to.
+    p_0 = sigmoid(A g - B) and p_1 = sigmoid(B - A g), where g > 0 for class 1. scikit-learn post-processes p with an
+    iterative pairwise coupling that stops early: its predict_proba differs from the sigmoid by up to 0.005 and is
+    constant near p = 1/2. The sigmoid is the limit of that iteration.
     """
     if not hasattr(svc, "predict_proba") or len(svc.classes_) != 2:
         return {}
 
     def platt(name: str) -> Chain:
         with warnings.catch_warnings():
-            # Deprecated together with probability=True, and still the only public place of A and B.
+            # probA_ and probB_ are deprecated with probability=True, but no other public attribute holds A and B.
             warnings.simplefilter("ignore", FutureWarning)
             (slope,), (shift,) = svc.probA_, svc.probB_
         logits = affine([[slope], [-slope]], offset=[-shift, shift])
@@ -40,25 +40,29 @@ def platt_outputs(svc: Estimator, decision: Callable[[], Stage]) -> Outputs:
 
 
 def check_probabilities(estimator: Estimator, output: str | None) -> None:
-    """Refuse the probabilities of a machine of more than two classes, which ``probability=True`` promises.
+    """Reject the probabilities of an SVC or NuSVC with more than two classes.
 
     Raises:
-        InputError: why they have no closed form, and what to fit instead.
+        InputError: if such a probability is requested; the message says what to fit instead.
     """
-    machine = last_step(estimator)
-    if output not in ("log_proba", "proba") or not isinstance(machine, SVC | NuSVC):
+    svc = last_step(estimator)
+    if output not in ("log_proba", "proba") or not isinstance(svc, SVC | NuSVC):
         return
-    check_fitted(machine)
-    if len(machine.classes_) > 2:
+    check_fitted(svc)
+    if len(svc.classes_) > 2:
+        kind = type(svc).__name__
         raise InputError(
-            f"{output} of {type(machine).__name__} takes two classes; got {len(machine.classes_)}, whose probabilities "
-            f"scikit-learn couples pair by pair in an iteration that has no closed form, so fit "
-            f'CalibratedClassifierCV({type(machine).__name__}(...), method="sigmoid") instead.'
+            f"{output} of {kind} is supported with two classes only; got {len(svc.classes_)} classes, whose "
+            f"probabilities scikit-learn computes by an iteration without a closed form, so fit "
+            f'CalibratedClassifierCV({kind}(...), method="sigmoid") instead.'
         )
 
 
 def _response(estimator: Estimator) -> tuple[Stage, bool]:
-    """Return what is calibrated, and whether it is a decision; else it is probabilities, of two classes the second."""
+    """Return the stage that is calibrated, and whether it is a decision.
+
+    Otherwise it gives probabilities: of the second class if there are two, of all classes if there are more.
+    """
     if hasattr(estimator, "decision_function"):
         return build(estimator, "decision"), True
     proba = build(estimator, "proba")
@@ -69,7 +73,7 @@ def _calibrated_outputs(estimator: Estimator) -> Outputs:
     if estimator.method not in METHODS:
         raise InputError(
             f"the method of CalibratedClassifierCV must be one of {', '.join(METHODS)}; got {estimator.method!r}, "
-            f"which is piecewise constant and has no derivative to speak of, so fit with one of those."
+            f"which is piecewise constant, so its derivative is zero; fit with one of these methods."
         )
     return {
         "log_proba": lambda: _mean_of_folds(estimator, log=True),
@@ -88,9 +92,10 @@ def _mean_of_folds(estimator: Estimator, *, log: bool) -> Stage:
 
 
 def _log_means(folds: int, classes: int) -> Parallel:
-    """Return log mean_f p_fc of every class from all log p_fc: log p_1c - log(p_1c / sum_f p_fc) - log F.
+    """Return the stage from log p_fc of all folds f and classes c to log mean_f p_fc, (F C,) -> (C,).
 
-    Nothing is exponentiated but differences, so that it is right where every p_fc is too small for a number.
+    It is computed as log p_1c - log(p_1c / sum_f p_fc) - log F. Only differences of logarithms are exponentiated, so
+    the result is right even where every p_fc underflows.
     """
     unchanged, shares = Elementwise("identity", folds), Softmax(folds, log=True)
     first = np.eye(1, folds)
@@ -108,8 +113,8 @@ def _calibrated(fold: Estimator, classes: int, *, log: bool) -> Chain:
     base = fold.estimator
     if len(base.classes_) != classes:
         raise InputError(
-            f"a fold of CalibratedClassifierCV saw {len(base.classes_)} of {classes} classes; "
-            f"fit it with stratified folds, so that every fold sees all."
+            f"a fold of CalibratedClassifierCV was fitted on {len(base.classes_)} of {classes} classes; "
+            f"use stratified folds, so that every fold contains all classes."
         )
     scores, is_decision = _response(base)
     if fold.method == "sigmoid":
@@ -118,9 +123,9 @@ def _calibrated(fold: Estimator, classes: int, *, log: bool) -> Chain:
 
 
 def _with_sigmoids(scores: Stage, fold: Estimator, *, log: bool) -> Chain:
-    """p_c = sigmoid(-(a_c s_c + b_c)), one a class, divided by their sum; with two classes (1 - p, p).
+    """Return p_c = sigmoid(-(a_c s_c + b_c)) of every class, divided by their sum; with two classes (1 - p, p).
 
-    The quotient is the softmax of log-sigmoids, which is right where every p_c is too small to be divided by.
+    The quotient is computed as softmax of log-sigmoids, which is right even where every p_c underflows.
     """
     slopes = np.array([calibrator.a_ for calibrator in fold.calibrators])
     shifts = np.array([calibrator.b_ for calibrator in fold.calibrators])
@@ -128,25 +133,26 @@ def _with_sigmoids(scores: Stage, fold: Estimator, *, log: bool) -> Chain:
         logits = affine([slopes, -slopes], offset=[shifts, -shifts])
         return Chain((scores, logits, Elementwise("log_sigmoid" if log else "sigmoid", 2)))
     size = len(slopes)
-    # Of a decision of more pairs than classes scikit-learn calibrates the first ones, one a class.
+    # If the decision has more pairs than there are classes, scikit-learn calibrates the first C of them.
     logits = affine(np.eye(size, out_size(scores)) * -slopes[:, None], offset=-shifts)
     return Chain((scores, logits, Elementwise("log_sigmoid", size), Softmax(size, log)))
 
 
 def _with_temperature(scores: Stage, is_decision: bool, fold: Estimator, *, log: bool) -> Chain:
-    """Softmax of beta z; z is the decision, (-s, s) with two classes, or log(p + 1e-12) of probabilities."""
+    """Return softmax(beta z), where z is the decision, with two classes (-s, s), or log(p + 1e-12) of probabilities."""
     classes = len(fold.classes)
     if out_size(scores) > classes:
         raise InputError(
-            f"temperature of CalibratedClassifierCV takes a score a class, but the decision has {out_size(scores)} for "
-            f'{classes} classes, at which scikit-learn fails too; fit with decision_function_shape="ovr".'
+            f'CalibratedClassifierCV(method="temperature") needs one score per class, but the decision has '
+            f"{out_size(scores)} values for {classes} classes, for which scikit-learn fails too; "
+            f'fit with decision_function_shape="ovr".'
         )
     beta, softmax = float(fold.calibrators[0].beta_), Softmax(classes, log)
     if is_decision:
         return Chain((scores, affine(beta * (np.array([[-1.0], [1.0]]) if classes == 2 else np.eye(classes))), softmax))
-    both = (affine([[-1], [1]], offset=[1, 0]),) if classes == 2 else ()
-    floored = (affine(np.eye(classes), offset=1e-12), Elementwise("log", classes))
-    return Chain((scores, *both, *floored, affine(beta * np.eye(classes)), softmax))
+    both_classes = (affine([[-1], [1]], offset=[1, 0]),) if classes == 2 else ()
+    logarithms = (affine(np.eye(classes), offset=1e-12), Elementwise("log", classes))
+    return Chain((scores, *both_classes, *logarithms, affine(beta * np.eye(classes)), softmax))
 
 
 register(
@@ -154,10 +160,10 @@ register(
         CalibratedClassifierCV,
         "elementwise",
         "mean over folds of sigmoid(-(a_c s_c + b_c)), divided by the sum over classes; "
-        "temperature: softmax(beta s), or of log(p + 1e-12)",
-        "method sigmoid or temperature, on any supported classifier; isotonic regression is piecewise constant; "
-        "log_proba is the logarithm of predict_proba, which scikit-learn has no method for; where all sigmoids of a "
-        "fold round to 0 it gives that fold equal probabilities, the stage their ratios",
+        "temperature: softmax(beta s) of decisions s, softmax(beta log(p + 1e-12)) of probabilities p",
+        "method sigmoid or temperature, with any supported classifier; not isotonic, which is piecewise constant; "
+        "log_proba is the logarithm of predict_proba, since scikit-learn has no method for it; where all sigmoids of a "
+        "fold round to 0, scikit-learn uses equal probabilities for that fold and the stage uses their ratios",
         _calibrated_outputs,
         ("log_proba", "proba"),
     )

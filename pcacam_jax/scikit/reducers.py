@@ -1,4 +1,4 @@
-"""Scalers, projections and reducers: x -> A (x - center) + offset."""
+"""Scalers, projections and other reducers: x -> A (x - center) + offset."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,35 +11,35 @@ from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, Stan
 from sklearn.random_projection import GaussianRandomProjection
 
 from pcacam_jax.core.types import Stage
-from pcacam_jax.scikit.registry import Entry, Estimator, Outputs, as_dense, own_values, register
+from pcacam_jax.scikit.registry import Entry, Estimator, Outputs, as_dense, method_values, register
 from pcacam_jax.stages.activation import Elementwise
 from pcacam_jax.stages.affine import Affine, Scaling
 from pcacam_jax.stages.chain import Chain
 
 FAR = 2.0**100
-"""So far from the data that a center is nothing beside it."""
+"""A coordinate beside which the center of the data is negligible."""
 
 
 def affine(matrix: Any, *, center: Any = None, offset: Any = 0.0) -> Affine:
-    """Return x -> A (x - center) + offset for A (out, d) or (d,), dense or sparse."""
+    """Return x -> A (x - center) + offset, where A is a dense or sparse matrix (out, d), or (d,) for one output."""
     matrix = np.atleast_2d(as_dense(matrix))
     center = np.zeros(matrix.shape[1]) if center is None else as_dense(center)
     return Affine(matrix, center, as_dense(np.broadcast_to(np.ravel(offset), len(matrix))))
 
 
 def scaling(size: int, *, scale: Any = 1.0, divisor: Any = None, center: Any = None) -> Scaling:
-    """Return x -> scale (x - center) / divisor entry by entry, without divisor or center where it is None."""
+    """Return the elementwise stage x -> scale (x - center) / divisor; None stands for divisor 1 and center 0."""
     scale = as_dense(scale) / as_dense(np.ones(size) if divisor is None else divisor)
     return Scaling(scale, as_dense(np.zeros(size) if center is None else center))
 
 
 def _clipped(scaled: Scaling, low: float, high: float) -> Chain:
-    """Return y = the scaled x clipped to [low, high]: high - relu(high - low - relu(y - low))."""
+    """Return the scaled value y clipped to [low, high], as high - relu(high - low - relu(y - low))."""
     size = len(scaled.scale)
     above_low = scaling(size, scale=scaled.scale, center=scaled.center + low / scaled.scale)
-    turned = [scaling(size, scale=-1.0, center=np.full(size, end)) for end in (high - low, high)]
+    range_minus, high_minus = (scaling(size, scale=-1.0, center=np.full(size, end)) for end in (high - low, high))
     relu = Elementwise("relu", size)
-    return Chain((above_low, relu, turned[0], relu, turned[1]))
+    return Chain((above_low, relu, range_minus, relu, high_minus))
 
 
 def _standard_scaler(estimator: Estimator) -> Stage:
@@ -65,7 +65,7 @@ def _robust_scaler(estimator: Estimator) -> Stage:
 def _pca(estimator: Estimator) -> Stage:
     matrix = as_dense(estimator.components_)
     if estimator.whiten:
-        # scikit-learn's own floor: a component without variance is not divided by zero.
+        # As in scikit-learn, a component without variance is divided by eps instead of zero.
         deviation = np.sqrt(estimator.explained_variance_)
         matrix = matrix / np.maximum(deviation, np.finfo(deviation.dtype).eps)[:, None]
     return affine(matrix, center=estimator.mean_)
@@ -86,18 +86,18 @@ def _factor_analysis(estimator: Estimator) -> Stage:
 
 
 def _probed_matrix(estimator: Estimator) -> np.ndarray:
-    """A of an affine ``transform`` whose center and scale are private: its values far out on every axis."""
-    return own_values(estimator.transform, FAR * np.eye(estimator.n_features_in_)).T / FAR
+    """Return the matrix A of an affine ``transform`` with private center and scale, from far points on the axes."""
+    return method_values(estimator.transform, FAR * np.eye(estimator.n_features_in_)).T / FAR
 
 
 def _pls_svd(estimator: Estimator) -> Stage:
-    offset = own_values(estimator.transform, np.zeros((1, estimator.n_features_in_)))
+    offset = method_values(estimator.transform, np.zeros((1, estimator.n_features_in_)))
     return affine(_probed_matrix(estimator), offset=offset)
 
 
 def _pls_regression(estimator: Estimator) -> Outputs:
     def center() -> np.ndarray:
-        return own_values(estimator.inverse_transform, np.zeros((1, estimator.x_rotations_.shape[1])))[0]
+        return method_values(estimator.inverse_transform, np.zeros((1, estimator.x_rotations_.shape[1])))[0]
 
     return {
         "predict": lambda: affine(estimator.coef_, center=center(), offset=estimator.intercept_),
@@ -108,33 +108,39 @@ def _pls_regression(estimator: Estimator) -> Outputs:
 def register_transformer(
     kind: type, stage: str, formula: str, limits: str, transform: Callable[[Estimator], Stage]
 ) -> None:
-    """Enter an estimator whose one output is its ``transform``."""
-    register(Entry(kind, stage, formula, limits, lambda own: {"transform": lambda: transform(own)}, ("transform",)))
+    """Register an estimator with the single output ``transform``."""
+
+    def outputs(estimator: Estimator) -> Outputs:
+        return {"transform": lambda: transform(estimator)}
+
+    register(Entry(kind, stage, formula, limits, outputs, ("transform",)))
 
 
-SCALERS: tuple[tuple[type, str, str, Callable[[Estimator], Stage]], ...] = (
+PCA_FORMULA = "P^T (x - mean), with whiten=True divided by the standard deviations"
+
+TRANSFORMERS: tuple[tuple[type, str, str, Callable[[Estimator], Stage]], ...] = (
     (StandardScaler, "(x - mean) / scale", "", _standard_scaler),
-    (MinMaxScaler, "scale x + min, clipped on demand", "", _min_max_scaler),
-    (MaxAbsScaler, "x / scale, clipped on demand", "", _max_abs_scaler),
+    (MinMaxScaler, "scale x + min, clipped to feature_range with clip=True", "", _min_max_scaler),
+    (MaxAbsScaler, "x / scale, clipped to [-1, 1] with clip=True", "", _max_abs_scaler),
     (RobustScaler, "(x - median) / range", "", _robust_scaler),
-    (PCA, "P^T (x - mean), divided by the deviations on demand (whiten)", "", _pca),
-    (IncrementalPCA, "P^T (x - mean), divided by the deviations on demand (whiten)", "", _pca),
+    (PCA, PCA_FORMULA, "", _pca),
+    (IncrementalPCA, PCA_FORMULA, "", _pca),
     (TruncatedSVD, "V^T x", "", _projection),
     (NeighborhoodComponentsAnalysis, "A x", "", _projection),
     (FastICA, "W (x - mean)", "", _fast_ica),
-    (FactorAnalysis, "(I + L N^-1 L^T)^-1 L N^-1 (x - mean), loadings L, noise N", "", _factor_analysis),
-    (PLSSVD, "W^T ((x - mean) / scale)", "the side of x only; read from values of `transform`", _pls_svd),
+    (FactorAnalysis, "(I + L N^-1 L^T)^-1 L N^-1 (x - mean), loadings L, noise variances N", "", _factor_analysis),
+    (PLSSVD, "W^T ((x - mean) / scale)", "transforms x only; parameters computed from values of `transform`", _pls_svd),
     (GaussianRandomProjection, "R x", "", _projection),
 )
 
-for _kind, _formula, _limits, _transform in SCALERS:
+for _kind, _formula, _limits, _transform in TRANSFORMERS:
     register_transformer(_kind, "affine", _formula, _limits, _transform)
 register(
     Entry(
         PLSRegression,
         "affine",
         "B (x - mean) + intercept; transform R^T ((x - mean) / scale)",
-        "the side of x only; center and scale read from values of `transform` and `inverse_transform`",
+        "transforms x only; mean and scale are computed from values of `transform` and `inverse_transform`",
         _pls_regression,
         ("predict", "transform"),
     )

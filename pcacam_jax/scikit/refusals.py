@@ -1,50 +1,63 @@
-"""Estimators without a stage: why there is no closed form, and what to use instead."""
+"""Messages for unsupported estimators: why there is no closed form, and what to use instead."""
 
 from typing import NamedTuple
 
 
-class Refusal(NamedTuple):
-    """Why an estimator has no stage, and what has one."""
+class Unsupported(NamedTuple):
+    """Why an estimator is not supported, and what to do instead; both are clauses of one sentence."""
 
-    why: str
-    instead: str
+    reason: str
+    alternative: str
 
 
-BY_HAND = "write its stage by hand: any object with the methods of pcacam_jax.Stage will do"
-STEPS = Refusal("its output is a step function of the features, whose derivative is zero or not there", "scale instead")
-NO_TREES = "fit an SVC, a LogisticRegression or an MLPClassifier (SVR, Ridge or MLPRegressor for values)"
-TREES = Refusal(
-    "a tree's output is constant between its thresholds, so its derivative is zero wherever there is one",
-    NO_TREES,
+WRITE_STAGE = "write its stage yourself, as a class with the methods of pcacam_jax.Stage"
+NOT_IMPLEMENTED = "no stage is implemented for it"
+FIT_SMOOTH = "fit an SVC, LogisticRegression or MLPClassifier, or for regression an SVR, Ridge or MLPRegressor"
+
+STEPS = Unsupported(
+    "its output is a step function of the features, whose derivative is zero or undefined", "use a scaler instead"
 )
-NEIGHBOURS = Refusal(
-    "it looks for the nearest training examples, which change in jumps",
-    "fit an SVC or SVR with an RBF kernel, which weighs all its support vectors smoothly",
+TREES = Unsupported(
+    "the output of a tree is constant between thresholds, so its derivative is zero or undefined", FIT_SMOOTH
 )
-SOLVES = Refusal("it solves an optimization problem for every example, which has no closed form", "use PCA or FastICA")
-NO_MAP = Refusal("it places the training examples only, or new ones by their neighbours", "use PCA or KernelPCA")
-SEARCH = Refusal("it is a search for an estimator", "convert the one that it found, its best_estimator_")
-NO_VECTOR = Refusal("it does not read feature vectors of numbers", "give it to no head")
-UNWRITTEN = "no stage is written for it"
-FORESTS = Refusal("it is made of trees, whose output is constant between thresholds, with derivative zero", NO_TREES)
-COMBINES = Refusal(
-    "it combines the answers of several estimators, for which no stage is written",
-    "convert those that it holds, its estimators_, one by one",
+FORESTS = Unsupported(
+    "it consists of trees, whose output is constant between thresholds, so its derivative is zero or undefined",
+    FIT_SMOOTH,
 )
-THRESHOLD = Refusal("it moves the threshold of a classifier", "convert that classifier, its estimator_")
-SPARSE = Refusal("no stage is written for its ridge regression", "use PCA or FactorAnalysis")
-SEVERAL = Refusal("it is a collection of estimators", "convert those that it holds, one by one")
+NEIGHBOURS = Unsupported(
+    "its output depends on the nearest training examples, which change abruptly",
+    "fit an SVC or SVR with an RBF kernel, whose output is a smooth function of the features",
+)
+OPTIMIZATIONS = Unsupported(
+    "its output is the solution of an optimization problem, which has no closed form", "use PCA or FastICA"
+)
+EMBEDDINGS = Unsupported(
+    "it embeds only the training examples, or places new examples by their neighbours", "use PCA or KernelPCA"
+)
+SEARCHES = Unsupported("it is a search for an estimator", "convert the result of the search, its best_estimator_")
+RAW_DATA = Unsupported(
+    "it extracts features from raw data such as text or images", "convert only the steps of the Pipeline after it"
+)
+ENSEMBLES = Unsupported(
+    "it combines the outputs of several estimators, and no stage is implemented for that",
+    "convert the estimators in its estimators_ one by one",
+)
+THRESHOLDS = Unsupported("it changes the decision threshold of a classifier", "convert that classifier, its estimator_")
+SPARSE_PCA = Unsupported("no stage is implemented for its ridge regression", "use PCA or FactorAnalysis")
+COLLECTIONS = Unsupported("it is a collection of estimators", "convert the estimators that it contains one by one")
 
-KINDS = {
-    "BernoulliRBM": Refusal(UNWRITTEN, "use PCA, or an MLPClassifier's layers by pcacam_jax.Dense"),
-    "FunctionTransformer": Refusal("it calls any Python function, whose derivative nobody knows", BY_HAND),
-    "GaussianProcessClassifier": Refusal(
+BY_NAME = {
+    "BernoulliRBM": Unsupported(NOT_IMPLEMENTED, "use PCA, or the layers of an MLPClassifier as pcacam_jax.Dense"),
+    "FunctionTransformer": Unsupported(
+        "it calls an arbitrary Python function, whose derivative is not known", WRITE_STAGE
+    ),
+    "GaussianProcessClassifier": Unsupported(
         "its probability is an integral without a closed form", "fit an SVC with an RBF kernel"
     ),
     "KBinsDiscretizer": STEPS,
     "Binarizer": STEPS,
-    "QuantileTransformer": Refusal(
-        "it interpolates between quantiles, with a kink at every one", "use PowerTransformer"
+    "QuantileTransformer": Unsupported(
+        "it interpolates between quantiles, so its derivative jumps at every quantile", "use PowerTransformer"
     ),
     **dict.fromkeys(
         (
@@ -61,57 +74,58 @@ KINDS = {
         ),
         FORESTS,
     ),
-    "FeatureAgglomeration": Refusal("it pools groups of features by any Python function", "use PCA"),
-    "KernelDensity": Refusal("it gives a density, for which no stage is written", "fit a OneClassSVM"),
-    "SelfTrainingClassifier": Refusal(
-        "it labels examples by another classifier", "convert that classifier, its estimator_"
+    "FeatureAgglomeration": Unsupported("it pools groups of features with an arbitrary Python function", "use PCA"),
+    "KernelDensity": Unsupported("it estimates a density, and no stage is implemented for that", "fit a OneClassSVM"),
+    "SelfTrainingClassifier": Unsupported(
+        "it uses another classifier to label examples", "convert that classifier, its estimator_"
     ),
-    "SparsePCA": SPARSE,
-    "MiniBatchSparsePCA": SPARSE,
-    "FixedThresholdClassifier": THRESHOLD,
-    "TunedThresholdClassifierCV": THRESHOLD,
-    "TransformedTargetRegressor": Refusal(
-        "it transforms the values of a regressor by any function", "convert that regressor, its regressor_"
+    "SparsePCA": SPARSE_PCA,
+    "MiniBatchSparsePCA": SPARSE_PCA,
+    "FixedThresholdClassifier": THRESHOLDS,
+    "TunedThresholdClassifierCV": THRESHOLDS,
+    "TransformedTargetRegressor": Unsupported(
+        "it transforms the predictions of a regressor with an arbitrary function",
+        "convert that regressor, its regressor_",
     ),
-    "OutputCodeClassifier": Refusal(
-        "it decides by the nearest code word", "fit a OneVsRestClassifier or OneVsOneClassifier"
+    "OutputCodeClassifier": Unsupported(
+        "it predicts the class with the nearest code word", "fit a OneVsRestClassifier or OneVsOneClassifier"
     ),
 }
-"""Single estimators, by name."""
+"""Messages for single estimators, by class name."""
 
-FAMILIES = {
+BY_MODULE = {
     "sklearn.tree": TREES,
-    "sklearn.ensemble": COMBINES,
+    "sklearn.ensemble": ENSEMBLES,
     "sklearn.neighbors": NEIGHBOURS,
-    "sklearn.semi_supervised": Refusal(UNWRITTEN, "fit an SVC on the labels it gives"),
-    "sklearn.cluster": Refusal(
-        "no stage is written for clusters, whose labels jump from one to another",
-        "fit a classifier on the labels it gives",
+    "sklearn.semi_supervised": Unsupported(NOT_IMPLEMENTED, "fit an SVC on the labels that it predicts"),
+    "sklearn.cluster": Unsupported(
+        "no stage is implemented for clusters, whose labels change abruptly",
+        "fit a classifier on the labels that it predicts",
     ),
-    "sklearn.manifold": NO_MAP,
-    "sklearn.decomposition": SOLVES,
-    "sklearn.model_selection": SEARCH,
-    "sklearn.multioutput": SEVERAL,
-    "sklearn.compose": SEVERAL,
-    "sklearn.feature_extraction": NO_VECTOR,
-    "sklearn.dummy": Refusal("its output is the same for all features", "fit another estimator"),
-    "sklearn.impute": Refusal("features of a network are never missing", "leave it out of the Pipeline"),
-    "sklearn.naive_bayes": Refusal("it counts discrete features", "fit a GaussianNB"),
-    "sklearn.linear_model": Refusal(UNWRITTEN, "fit a Ridge, LinearSVR, LogisticRegression or SGDClassifier"),
+    "sklearn.manifold": EMBEDDINGS,
+    "sklearn.decomposition": OPTIMIZATIONS,
+    "sklearn.model_selection": SEARCHES,
+    "sklearn.multioutput": COLLECTIONS,
+    "sklearn.compose": COLLECTIONS,
+    "sklearn.feature_extraction": RAW_DATA,
+    "sklearn.dummy": Unsupported("its output does not depend on the features", "fit another estimator"),
+    "sklearn.impute": Unsupported("features of a network are never missing", "leave it out of the Pipeline"),
+    "sklearn.naive_bayes": Unsupported("it models discrete features", "fit a GaussianNB"),
+    "sklearn.linear_model": Unsupported(NOT_IMPLEMENTED, "fit a Ridge, LinearSVR, LogisticRegression or SGDClassifier"),
 }
-"""Everything else of scikit-learn, by the module that it lies in."""
+"""Messages for all other estimators of scikit-learn, by the module that defines them."""
 
 
-def refusal(kind: type) -> str:
-    """Return the sentence with which an estimator of this kind is refused: why, and what to use instead."""
-    why, instead = _reason(kind)
-    return f"{kind.__name__} is not supported: {why}; {instead}."
+def unsupported_message(kind: type) -> str:
+    """Return the error message for an unsupported class: one sentence with the reason and an alternative."""
+    reason, alternative = _unsupported(kind)
+    return f"{kind.__name__} is not supported because {reason}; {alternative}."
 
 
-def _reason(kind: type) -> Refusal:
+def _unsupported(kind: type) -> Unsupported:
     if not kind.__module__.startswith("sklearn."):
-        return Refusal("it is not one of scikit-learn's own, so its formula is not known here", BY_HAND)
-    if kind.__name__ in KINDS:
-        return KINDS[kind.__name__]
-    family = ".".join(kind.__module__.split(".")[:2])
-    return FAMILIES.get(family, Refusal("no closed form is written for it", BY_HAND))
+        return Unsupported("it is not defined in scikit-learn, so its formula is not known", WRITE_STAGE)
+    if kind.__name__ in BY_NAME:
+        return BY_NAME[kind.__name__]
+    module = ".".join(kind.__module__.split(".")[:2])
+    return BY_MODULE.get(module, Unsupported("no closed form is implemented for it", WRITE_STAGE))

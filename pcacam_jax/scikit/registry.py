@@ -1,4 +1,4 @@
-"""The table of estimators: what each one is as stages, entered by the rooms beside this one."""
+"""Registry of the supported estimators, filled by the other modules of this package."""
 
 import warnings
 from collections.abc import Callable
@@ -17,35 +17,37 @@ from sklearn.utils.validation import check_is_fitted
 
 from pcacam_jax.core.checks import InputError, check_choice, check_finite
 from pcacam_jax.core.types import Stage
-from pcacam_jax.scikit.refusals import refusal
+from pcacam_jax.scikit.refusals import unsupported_message
 
 Estimator = Any
 """A scikit-learn object; its fitted attributes are not part of its static type."""
 
 Outputs = dict[str, Callable[[], Stage]]
-"""What an estimator gives, the default first: the name of a score space, and what builds its stage."""
+"""Output name -> function that builds the stage of this output; the default comes first."""
 
 
 class Entry(NamedTuple):
-    """One line of the table of estimators."""
+    """The entry of one estimator class."""
 
     kind: type
     stage: str
-    """The family of its stage: affine, kernel expansion, quadratic, elementwise, norm, dense chain, ..."""
+    """The family of its stage, one of :data:`pcacam_jax.scikit.table.FAMILIES`."""
     formula: str
+    """The formula of the default output, and of others where they differ; shown in the documentation."""
     limits: str
+    """Options that are not supported and differences from scikit-learn; shown in the documentation."""
     outputs: Callable[[Any], Outputs]
-    """Fitted estimator -> the outputs that this one has, with leaves in NumPy's float64."""
+    """Fitted estimator -> its outputs. The arrays of their stages are NumPy's float64."""
     spaces: tuple[str, ...] = ()
-    """Every output that some estimator of this kind has, the usual default first."""
+    """All outputs that an estimator of this class may have, the usual default first; shown in the documentation."""
 
 
 ENTRIES: dict[type, Entry] = {}
-"""Every supported estimator; complete once :mod:`pcacam_jax.scikit.table` is imported, as the package does."""
+"""Estimator class -> entry. Importing :mod:`pcacam_jax.scikit` registers all supported estimators."""
 
 
 def register(entry: Entry) -> None:
-    """Enter one estimator."""
+    """Add one estimator class to ``ENTRIES``."""
     ENTRIES[entry.kind] = entry
 
 
@@ -53,11 +55,11 @@ def outputs(estimator: Estimator) -> Outputs:
     """Return the outputs of a fitted estimator, the default first.
 
     Raises:
-        InputError: not fitted, or not supported.
+        InputError: if the estimator is not fitted or not supported.
     """
     check_fitted(estimator)
     if type(estimator) not in ENTRIES:
-        raise InputError(refusal(type(estimator)))
+        raise InputError(unsupported_message(type(estimator)))
     return ENTRIES[type(estimator)].outputs(estimator)
 
 
@@ -65,33 +67,33 @@ def build(estimator: Estimator, output: str | None = None) -> Stage:
     """Return the stage of a fitted estimator for one of its outputs, by default the first.
 
     Raises:
-        InputError: not fitted, not supported, an output that this estimator does not have, or numbers that are not
-            finite.
+        InputError: if the estimator is not fitted, is not supported or does not have the output, or if its parameters
+            are not finite.
     """
-    known, name = outputs(estimator), type(estimator).__name__
+    available, name = outputs(estimator), type(estimator).__name__
     if output is None:
-        output = next(iter(known))
-    stage = known[check_choice(f"output of {name}", output, known)]()
+        output = next(iter(available))
+    stage = available[check_choice(f"output of {name}", output, available)]()
     for leaf in jax.tree.leaves(stage):
-        check_finite(f"the fitted numbers of {name}", leaf)
+        check_finite(f"the fitted parameters of {name}", leaf)
     return stage
 
 
 def as_dtype(name: str, numbers: Any, dtype: Any) -> Any:
-    """Return a tree of finite numbers in another dtype.
+    """Return a pytree of finite numbers in another dtype; ``name`` stands for the numbers in the error message.
 
     Raises:
-        InputError: some are too large for it.
+        InputError: if some numbers are too large for the dtype.
     """
 
     def convert(values: Any) -> jax.Array:
         with np.errstate(over="ignore"):
-            # A copy: the owner may change its arrays later, and JAX would take them as they lie in memory.
+            # A copy, since JAX may share the memory of NumPy arrays, which the estimator may change later.
             array = jnp.array(values, dtype)
         if array.dtype != values.dtype and not isinstance(array, Tracer) and not jnp.isfinite(array).all():
             raise InputError(
                 f"{name} overflow in {array.dtype}, whose largest number is {float(jnp.finfo(array.dtype).max):.2g}; "
-                f"take a wider dtype, or fit on features of another scale."
+                f"use a wider dtype, or rescale the features before the fit."
             )
         return array
 
@@ -99,49 +101,49 @@ def as_dtype(name: str, numbers: Any, dtype: Any) -> Any:
 
 
 def out_size(stage: Stage) -> int:
-    """Return how many values a stage gives."""
+    """Return the output size of a stage."""
     dtype = jax.dtypes.canonicalize_dtype(jnp.result_type(float, *jax.tree.leaves(stage)))
     point = jax.ShapeDtypeStruct(stage.in_shape, dtype)
-    return jax.eval_shape(lambda own, x: own(x), stage, point).shape[0]
+    return jax.eval_shape(lambda function, x: function(x), stage, point).shape[0]
 
 
 def check_fitted(estimator: Estimator) -> None:
-    """Refuse an estimator that is not fitted, and what is no estimator."""
+    """Raise an InputError unless the object is a fitted scikit-learn estimator."""
     if not isinstance(estimator, BaseEstimator):
         raise InputError(
-            f"expected a fitted scikit-learn estimator; got {type(estimator).__name__}, which is not derived from its "
-            f"BaseEstimator, so fit one of the README's table, or write a stage by hand."
+            f"expected a fitted scikit-learn estimator; got {type(estimator).__name__}, which is not derived from "
+            f"BaseEstimator, so fit a supported estimator or write the stage by hand."
         )
     try:
         check_is_fitted(estimator)
     except NotFittedError as error:
         raise not_fitted(estimator) from error
-    # scikit-learn takes a Normalizer or a Gaussian process as fitted from the start.
-    answers = hasattr(estimator, "__sklearn_is_fitted__")
-    if not answers and not any(name.endswith("_") for name in vars(estimator)):
+    # check_is_fitted accepts a Normalizer or a Gaussian process that was never fitted.
+    has_check = hasattr(estimator, "__sklearn_is_fitted__")
+    if not has_check and not any(name.endswith("_") for name in vars(estimator)):
         raise not_fitted(estimator)
 
 
 def not_fitted(estimator: Estimator) -> InputError:
-    """Return the refusal of an estimator that is not fitted."""
+    """Return the error for an estimator that is not fitted."""
     return InputError(f"{type(estimator).__name__} is not fitted; call its fit before the conversion.")
 
 
 def check_one_label(estimator: Estimator) -> None:
-    """Refuse a classifier fitted on several labels an example, which predicts a row of labels."""
+    """Raise an InputError for a multi-label classifier, which predicts several labels per example."""
     with warnings.catch_warnings():
-        # Fitted on a table it warns that an array has no column names.
+        # An estimator fitted on a table with column names warns about an array without names.
         warnings.simplefilter("ignore", UserWarning)
         labels = estimator.predict(np.zeros((1, estimator.n_features_in_)))
     if np.ndim(labels) > 1:
         name = type(estimator).__name__
-        raise InputError(f"{name} was fitted on several labels an example; fit one classifier a label.")
+        raise InputError(f"{name} was fitted on several labels per example; fit one classifier per label.")
 
 
 def is_identity(step: Any) -> bool:
-    """Whether a step of a Pipeline, or a part beside others, leaves its features as they are."""
+    """Whether a step of a Pipeline, or a part of a union or column transformer, does not change its features."""
     if isinstance(step, Pipeline):
-        return all(is_identity(own) for _, own in step.steps)
+        return all(is_identity(inner) for _, inner in step.steps)
     if isinstance(step, FrozenEstimator):
         return is_identity(step.estimator)
     if isinstance(step, FunctionTransformer):
@@ -150,27 +152,30 @@ def is_identity(step: Any) -> bool:
 
 
 def steps_of(estimator: Estimator) -> list[Estimator]:
-    """Return the steps of a Pipeline that do something, out of all pipelines and frozen estimators; else itself."""
+    """Return the steps of a Pipeline without identities, with nested pipelines and frozen estimators unpacked.
+
+    For any other estimator it is a list of the estimator alone.
+    """
     if isinstance(estimator, FrozenEstimator):
         return steps_of(estimator.estimator)
     if not isinstance(estimator, Pipeline) or is_identity(estimator):
         return [estimator]
-    return [own for _, step in estimator.steps if not is_identity(step) for own in steps_of(step)]
+    return [inner for _, step in estimator.steps if not is_identity(step) for inner in steps_of(step)]
 
 
 def last_step(estimator: Estimator) -> Estimator:
-    """Return the estimator that ends a Pipeline, however deep in pipelines and frozen estimators; else itself."""
+    """Return the last estimator of a Pipeline, with nested pipelines and frozen estimators unpacked, else itself."""
     return steps_of(estimator)[-1]
 
 
 def as_dense(matrix: Any) -> Any:
-    """Return a dense or sparse matrix as a dense NumPy array of float64, a leaf of a stage before it is JAX's."""
+    """Return a dense or sparse matrix as a dense NumPy array of float64."""
     return np.asarray(matrix.toarray() if hasattr(matrix, "toarray") else matrix, np.float64)
 
 
-def own_values(method: Callable[[np.ndarray], Any], points: np.ndarray) -> np.ndarray:
-    """Return what a public method gives at ``points``, for numbers that no public attribute holds."""
+def method_values(method: Callable[[np.ndarray], Any], points: np.ndarray) -> np.ndarray:
+    """Return the values of a scikit-learn method at ``points``, to compute numbers that no public attribute holds."""
     with warnings.catch_warnings():
-        # Fitted on a table it warns that an array has no column names; of a warning about NaN the caller takes care.
+        # An estimator fitted on a table with column names warns about an array without names.
         warnings.simplefilter("ignore", UserWarning)
         return np.asarray(method(points), np.float64)

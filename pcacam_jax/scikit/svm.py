@@ -1,4 +1,4 @@
-"""Support vector machines: every one is a kernel expansion over its support vectors (Eq. 6, 24)."""
+"""Support vector machines as kernel expansions over their support vectors (Eq. 6, 24)."""
 
 import itertools
 
@@ -13,38 +13,54 @@ from pcacam_jax.stages import KernelExpansion, OvrDecision, PairwiseMargins
 from pcacam_jax.stages.chain import Chain
 
 KERNEL_NAMES = ("linear", "rbf", "poly", "sigmoid")
-"""Every kernel that is taken from a support vector machine."""
+"""The supported kernels of scikit-learn's support vector machines."""
 
-MACHINES = (SVC, NuSVC, SVR, NuSVR, OneClassSVM)
+SVM_CLASSES = (SVC, NuSVC, SVR, NuSVR, OneClassSVM)
 
 
 def expansion_of(estimator: Estimator, *, collapse: bool = True) -> KernelExpansion:
-    """Return the kernel expansion of a support vector machine, or of the one that ends a Pipeline.
+    """Return the kernel expansion of a support vector machine, ``g(v) = sum_i alpha_i t_i k(s_i, v) + b`` (Eq. 6).
+
+    The transforms of earlier Pipeline steps are not included.
 
     Args:
-        estimator: fitted SVC, NuSVC, SVR, NuSVR or OneClassSVM; of several classes, one machine a pair.
-        collapse: False keeps the support vectors of a linear kernel apart, whose sum is taken otherwise; then
-            ``support`` lies in the order of the estimator's ``support_``, the rows of the training data.
+        estimator: a fitted SVC, NuSVC, SVR, NuSVR or OneClassSVM, or a Pipeline that ends in one.
+        collapse: whether to sum the support vectors of a linear kernel into one vector per pair of classes. With False
+            every support vector is kept, in the order of the estimator's ``support_``. Other kernels always keep them.
 
-    Leaves are NumPy's float64. Every number is public but one: gamma is ``_gamma``, with which the machine decides.
-    "scale" is 1 / (d Var X) of training data that nothing else keeps, and the option may be set anew after the fit.
+    Returns:
+        A stage ``(D,) -> (P,)`` with one value per pair of classes, or one value without classes, and arrays in NumPy's
+        float64.
+
+    Raises:
+        InputError: if the estimator is of another class, is not fitted or has an unsupported kernel.
+
+    Example:
+        >>> from pcacam_jax.scikit.svm import expansion_of
+        >>> from sklearn.svm import SVC
+        >>> svm = SVC(kernel="linear").fit([[-1.0], [1.0]], [0, 1])
+        >>> expansion_of(svm, collapse=False).support.tolist()
+        [[-1.0], [1.0]]
     """
-    machine = last_step(estimator)
-    if not isinstance(machine, MACHINES):
-        names = ", ".join(kind.__name__ for kind in MACHINES)
-        raise InputError(f"support vectors are kept by {names}; got {type(machine).__name__}.")
-    check_fitted(machine)
-    kernel = check_kernel(machine, KERNEL_NAMES)
-    values = {"gamma": machine._gamma, "coef0": machine.coef0, "degree": machine.degree}
-    coefficients = _pair_coefficients(as_dense(machine.dual_coef_), machine.n_support_)
-    support = as_dense(machine.support_vectors_)
-    return expansion(support, coefficients, machine.intercept_, kernel, values, collapse=collapse)
+    svm = last_step(estimator)
+    if not isinstance(svm, SVM_CLASSES):
+        names = ", ".join(kind.__name__ for kind in SVM_CLASSES)
+        raise InputError(f"an estimator with support vectors must be one of {names}; got {type(svm).__name__}.")
+    check_fitted(svm)
+    kernel = check_kernel(svm, KERNEL_NAMES)
+    # _gamma is the value that the SVM computes with. The option gamma may have been changed after the fit, and "scale"
+    # stands for 1 / (d Var X) of training data that the estimator does not store.
+    values = {"gamma": svm._gamma, "coef0": svm.coef0, "degree": svm.degree}
+    coefficients = _pair_coefficients(as_dense(svm.dual_coef_), svm.n_support_)
+    support = as_dense(svm.support_vectors_)
+    return expansion(support, coefficients, svm.intercept_, kernel, values, collapse=collapse)
 
 
 def _pair_coefficients(dual: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """(P, n) alpha_i t_i from scikit-learn's (C - 1, n): support vectors lie class by class, ``counts`` of each.
+    """Return alpha_i t_i of every pair of classes, (P, n), from scikit-learn's ``dual_coef_``, (C - 1, n).
 
-    For the pair i < j, those of class i keep theirs in row j - 1 and those of class j in row i.
+    The support vectors are grouped by class, ``counts`` of each class. For the pair i < j, row j - 1 holds the
+    coefficients of the support vectors of class i, and row i those of class j.
     """
     if len(dual) == 1:
         return dual
@@ -80,35 +96,44 @@ def _regressor_outputs(svr: Estimator) -> Outputs:
     return {"predict": lambda: expansion_of(svr)}
 
 
-def _detector_outputs(machine: Estimator) -> Outputs:
-    check_kernel(machine, KERNEL_NAMES)
-    return {"decision": lambda: expansion_of(machine)}
+def _detector_outputs(detector: Estimator) -> Outputs:
+    check_kernel(detector, KERNEL_NAMES)
+    return {"decision": lambda: expansion_of(detector)}
 
 
-_NAMED = "kernels linear, rbf, poly and sigmoid; no callable or precomputed kernel"
+KERNEL_LIMITS = "kernels linear, rbf, poly and sigmoid, not callable or precomputed"
 
 for _kind in (SVC, NuSVC):
     register(
         Entry(
             _kind,
             "kernel expansion",
-            "g = sum_i alpha_i t_i k(s_i, x) + b, a value a pair of classes; margin s_c = sum of signed pairs; "
-            "ovr: votes + s / (3 (|s| + 1)); proba = sigmoid(A g - B), sigmoid(B - A g)",
-            f"{_NAMED}; proba and log_proba with two classes and probability=True only, for more fit a "
-            "CalibratedClassifierCV; they are Platt's sigmoid itself: "
-            "scikit-learn's own values, made of the sigmoid clipped 1e-7 from 0 and 1, stop short of it by up to 0.005",
+            "pairs g = sum_i alpha_i t_i k(s_i, x) + b; margin s_c = sum of the g of the pairs with class c, signed "
+            "toward c; ovr decision votes + s / (3 (|s| + 1)); proba sigmoid(A g - B), sigmoid(B - A g)",
+            f"{KERNEL_LIMITS}; proba and log_proba only with two classes and probability=True (with more classes fit "
+            "a CalibratedClassifierCV); they are Platt's sigmoid, from which predict_proba differs by up to 0.005, "
+            "since scikit-learn clips the sigmoid 1e-7 from 0 and 1 and then runs an iteration that stops early",
             _classifier_outputs,
             ("decision", "pairs", "margin", "log_proba", "proba"),
         )
     )
 for _kind in (SVR, NuSVR):
-    register(Entry(_kind, "kernel expansion", "sum_i alpha_i k(s_i, x) + b", _NAMED, _regressor_outputs, ("predict",)))
+    register(
+        Entry(
+            _kind,
+            "kernel expansion",
+            "sum_i alpha_i k(s_i, x) + b",
+            KERNEL_LIMITS,
+            _regressor_outputs,
+            ("predict",),
+        )
+    )
 register(
     Entry(
         OneClassSVM,
         "kernel expansion",
-        "sum_i alpha_i k(s_i, x) - rho, positive inside",
-        _NAMED,
+        "sum_i alpha_i k(s_i, x) - rho, positive for inliers",
+        KERNEL_LIMITS,
         _detector_outputs,
         ("decision",),
     )

@@ -1,6 +1,6 @@
-"""The table of estimators, complete, since it imports every room that enters some; and as Markdown."""
+"""The complete registry of estimators: this module imports every module that registers some."""
 
-from pcacam_jax.scikit import (  # noqa: F401 (for what they enter)
+from pcacam_jax.scikit import (  # noqa: F401 (imported because they register estimators)
     composition,
     elementwise,
     feature_selection,
@@ -15,14 +15,7 @@ from pcacam_jax.scikit import (  # noqa: F401 (for what they enter)
 )
 from pcacam_jax.scikit.registry import ENTRIES
 
+__all__ = ["ENTRIES", "FAMILIES"]
+
 FAMILIES = ("affine", "kernel expansion", "quadratic", "elementwise", "norm", "dense chain", "selection", "composition")
-"""Every family of stages, in the order of the table."""
-
-
-def as_markdown() -> str:
-    """Return a Markdown table of all estimators, grouped by their family of stages."""
-    lines = ["| estimator | stage | formula | outputs | limits |", "|---|---|---|---|---|"]
-    for entry in sorted(ENTRIES.values(), key=lambda entry: FAMILIES.index(entry.stage)):
-        cells = (f"`{entry.kind.__name__}`", entry.stage, entry.formula, ", ".join(entry.spaces), entry.limits)
-        lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
-    return "\n".join(lines)
+"""Every family of stages, in the order in which a table of estimators lists them."""

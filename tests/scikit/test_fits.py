@@ -1,4 +1,4 @@
-"""Random fits of every estimator: values are scikit-learn's, and closed forms are autodiff's and differences'."""
+"""Random fits of every estimator: values equal scikit-learn, closed forms equal autodiff and central differences."""
 
 import functools
 import importlib
@@ -18,39 +18,39 @@ importlib.import_module("support.fits_kernels")
 EXAMPLES = 3
 SEEDS = range(3)
 drawn = functools.cache(fits.drawn)
-KNOWN = {entry.kind.__name__: entry for entry in ENTRIES.values()}
+ENTRY_OF = {entry.kind.__name__: entry for entry in ENTRIES.values()}
 
 
 @pytest.mark.parametrize("name", fits.FITS)
 @settings(max_examples=EXAMPLES)
 @given(seed=st.integers(0, 2**32 - 1))
-def test_every_output_is_scikit_learns_and_has_its_closed_form(name, seed):
-    # scikit-learn takes the logarithm of a probability that is too small for a number.
+def test_every_output_equals_scikit_learn_and_every_derivative_autodiff(name, seed):
+    # scikit-learn takes the logarithm of probabilities that underflow to zero.
     with np.errstate(divide="ignore"):
         assert_any_fit(name, seed)
 
 
 @pytest.mark.parametrize("name", fits.FITS)
-def test_outputs_are_those_of_the_table(name):
+def test_outputs_are_listed_in_the_registry(name):
     for seed in SEEDS:
         estimator, _ = drawn(name, seed)
-        entry = KNOWN[type(last_step(estimator)).__name__]
+        entry = ENTRY_OF[type(last_step(estimator)).__name__]
         assert set(outputs_of(estimator)) <= set(entry.spaces)
         assert outputs_of(estimator)[0] in entry.spaces
 
 
-def test_every_estimator_of_the_table_has_fits():
-    assert {type(fits.FITS[name](fits.Draw(0))[0]).__name__ for name in fits.FITS} == set(KNOWN)
+def test_every_estimator_of_the_registry_has_fits():
+    assert {type(fits.FITS[name](fits.Draw(0))[0]).__name__ for name in fits.FITS} == set(ENTRY_OF)
 
 
-def test_the_same_seed_draws_the_same():
+def test_equal_seeds_give_equal_fits():
     first, second = fits.drawn("PCA", 5), fits.drawn("PCA", 5)
     np.testing.assert_array_equal(first[1], second[1])
     assert first[0].get_params() == second[0].get_params()
 
 
 @pytest.mark.parametrize("name", fits.FITS)
-def test_an_output_that_is_not_there_gets_the_list_of_those_there_are(name):
+def test_the_error_about_an_unknown_output_lists_the_outputs(name):
     estimator, _ = drawn(name, 0)
     with pytest.raises(InputError, match=rf"must be one of {', '.join(outputs_of(estimator))}; got 'votes'"):
         from_sklearn(estimator, output="votes")

@@ -1,4 +1,4 @@
-"""Gaussian classifiers equal scikit-learn's own numbers, near and far, for two classes and more."""
+"""Gaussian classifiers equal scikit-learn near the data and far from it, for two and more classes."""
 
 import copy
 import importlib
@@ -37,7 +37,7 @@ def test_every_output(classes, labels, kind):
 
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("kind", KINDS)
-def test_far_from_the_data_logarithms_stay_finite_and_equal(kind):
+def test_log_probabilities_are_finite_and_equal_far_from_the_data(kind):
     x, which = blobs.blobs(3, count=80)
     estimator = kind().fit(x, which)
     far = 100 * x
@@ -63,14 +63,14 @@ def test_any_fit_equals_scikit_learn(seed, name):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_class_without_prior_is_refused(kind):
+def test_a_class_with_prior_zero_raises(kind):
     x, which = blobs.blobs(3, count=80)
     estimator = kind(priors=[0.5, 0.0, 0.5]).fit(x, NAMES[which])
     with pytest.raises(InputError, match=f"the prior of class {estimator.classes_[1]} is 0"):
         from_sklearn(estimator)
 
 
-def test_probabilities_of_naive_bayes_have_no_decision():
+def test_naive_bayes_has_no_decision():
     x, which = blobs.blobs(2)
     with pytest.raises(InputError, match="output of GaussianNB must be one of log_proba, proba; got 'decision'"):
         from_sklearn(GaussianNB().fit(x, which), output="decision")

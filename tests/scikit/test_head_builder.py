@@ -1,4 +1,4 @@
-"""Heads of a user's own dense layers, reducers and machines; parts that do not fit together get a sentence."""
+"""Heads from dense layers, reducers and SVMs, and the errors about parts that do not fit together."""
 
 import dataclasses
 
@@ -28,11 +28,11 @@ def test_pipelines_in_a_head():
     pca = make_pipeline("passthrough", StandardScaler(), PCA(2)).fit(x_m)
     svm = make_pipeline("passthrough", SVC()).fit(pca.transform(x_m), labels)
     head = hybrid_head(network.dense, pca=pca, svms={"svm": svm}, **network.options)
-    found = jax.vmap(head)(jnp.asarray(network.maps))
-    np.testing.assert_allclose(found["pca"], pca.transform(x_m), rtol=1e-9, atol=1e-12)
+    values = jax.vmap(head)(jnp.asarray(network.maps))
+    np.testing.assert_allclose(values["pca"], pca.transform(x_m), rtol=1e-9, atol=1e-12)
     pairs = pair_values(svm[-1], pca.transform(x_m))
     margins = np.asarray(jax.vmap(PairwiseMargins(4))(jnp.asarray(pairs)))
-    np.testing.assert_allclose(found["svm"], margins, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(values["svm"], margins, rtol=1e-9, atol=1e-12)
 
 
 def layer(*shape):
@@ -40,25 +40,25 @@ def layer(*shape):
 
 
 def head(dense=((12, 5), (5, 4), (4, 3)), **changes):
-    """A head on (1, 3, 4) maps whose second layer has as many outputs as X has columns."""
-    return hybrid_head([layer(*one) for one in dense], **{"maps_shape": (1, 3, 4), **changes})
+    """Return a head on (1, 3, 4) maps whose second layer has as many outputs as X has columns."""
+    return hybrid_head([layer(*shape) for shape in dense], **{"maps_shape": (1, 3, 4), **changes})
 
 
-def bare(**changes):
-    """A head without dense layers, on maps that hold as many values as X has columns."""
+def head_without_layers(**changes):
+    """Return a head without dense layers, on maps that have as many values as X has columns."""
     return hybrid_head([], **{"maps_shape": (1, 1, 4), **changes})
 
 
 def head32(layers):
-    """A head whose first kernel is of float32."""
+    """Return a head whose first kernel has dtype float32."""
     (kernel, bias), *later = layers
     return hybrid_head([(np.float32(kernel), bias), *later], maps_shape=(1, 3, 4))
 
 
 NAN = np.full((12, 3), np.nan)
-DEAD = StandardScaler().fit(X)
-DEAD.scale_[1] = 1e-40
-TWO = SVC().fit(X[:, :2], WHICH)
+TINY_SCALE = StandardScaler().fit(X)
+TINY_SCALE.scale_[1] = 1e-40
+ON_TWO_FEATURES = SVC().fit(X[:, :2], WHICH)
 HEADS = {
     "first kernel": (lambda: head([(20, 3)], at=1), r"reads maps of shape \(1, 3, 4\).*\(12, out\).*got \(20, 3\)"),
     "later kernel": (
@@ -85,12 +85,12 @@ HEADS = {
         lambda: hybrid_head([layer(12, 3), (np.ones((3, 1)), [np.inf])], maps_shape=(1, 3, 4)),
         "the bias of dense layer 2 must be finite, but 1 of 1",
     ),
-    "at 0": (lambda: head(at=0), "at must be a dense layer, 1 to 3; got 0"),
-    "at 4": (lambda: head(at=4), "at must be a dense layer, 1 to 3; got 4"),
+    "at 0": (lambda: head(at=0), "at must be the number of a dense layer, 1 to 3; got 0"),
+    "at 4": (lambda: head(at=4), "at must be the number of a dense layer, 1 to 3; got 4"),
     "activation": (lambda: head(activation="swish"), "activation must be one of identity, sigmoid.*got 'swish'"),
     "PCA features": (
         lambda: head(pca=FITTED["pca"], at=1),
-        "pca was fitted on 4 features, but the output of dense layer 1 has 5; fit it on those",
+        "pca was fitted on 4 features, but the output of dense layer 1 has 5; fit it on these 5 features",
     ),
     "unfitted PCA": (lambda: head(pca=PCA()), "PCA is not fitted"),
     "SVC as PCA": (
@@ -99,15 +99,15 @@ HEADS = {
     ),
     "SVM features": (
         lambda: head(pca=FITTED["pca"], svms={"svm": FITTED["svc"]}),
-        "svm was fitted on 4 features, but the PCA's output has 2",
+        "svm was fitted on 4 features, but the output of pca has 2",
     ),
     "SVM on a layer": (
-        lambda: head(svms={"svm": TWO}),
+        lambda: head(svms={"svm": ON_TWO_FEATURES}),
         "svm was fitted on 2 features, but the output of dense layer 2 has 4",
     ),
     "unfitted SVM": (lambda: head(svms={"svm": SVC()}), "SVC is not fitted"),
     "not an estimator": (lambda: head(svms={"svm": "SVC"}), "expected a fitted scikit-learn estimator; got str"),
-    "named cnn": (lambda: head(svms={"cnn": FITTED["svc"]}), "not 'cnn' or 'pca'; got 'cnn'"),
+    "named cnn": (lambda: head(svms={"cnn": FITTED["svc"]}), "not empty, 'cnn' or 'pca'; got 'cnn'"),
     "named pca": (lambda: head(svms={"pca": FITTED["svc"]}), "got 'pca'"),
     "with a colon": (lambda: head(svms={"svm:a": FITTED["svc"]}), "without a colon.*got 'svm:a'"),
     "without a name": (lambda: head(svms={"": FITTED["svc"]}), "got ''"),
@@ -115,21 +115,24 @@ HEADS = {
         lambda: head(class_names=["a", "b"]),
         r"class_names must be 3 different names.*got \('a', 'b'\)",
     ),
-    "no bias": (lambda: hybrid_head([(np.ones((12, 3)), None)], maps_shape=(1, 3, 4)), "must be a pair .*takes zeros"),
+    "no bias": (lambda: hybrid_head([(np.ones((12, 3)), None)], maps_shape=(1, 3, 4)), "must be a pair .*pass zeros"),
     "no maps shape": (lambda: head(maps_shape=96), r"maps_shape must be three integers \(h, w, K\); got 96"),
-    "a flag for a layer": (lambda: head(at=True), "at must be a dense layer, 1 to 3; got True"),
-    "no component": (lambda: bare(pca=PCA(0).fit(X)), "pca must give at least one component; got none, so fit it"),
+    "True for a layer": (lambda: head(at=True), "at must be the number of a dense layer, 1 to 3; got True"),
+    "no component": (
+        lambda: head_without_layers(pca=PCA(0).fit(X)),
+        "pca must have at least one component; got none, so fit it",
+    ),
     "dead unit": (
-        lambda: bare(pca=make_pipeline(DEAD, PCA(2).fit(X))),
-        "the fitted numbers of Pipeline overflow in float32",
+        lambda: head_without_layers(pca=make_pipeline(TINY_SCALE, PCA(2).fit(X))),
+        "the fitted parameters of Pipeline overflow in float32",
     ),
     "kernel beyond the first one's dtype": (
         lambda: head32([(np.ones((12, 5)), np.ones(5)), (np.full((5, 3), 1e39), np.ones(3))]),
         r"the numbers of dense layer 2 overflow in float32, whose largest number is 3.4e\+38",
     ),
-    "half a layer": (lambda: head(at=1.5), "at must be a dense layer, 1 to 3; got 1.5"),
+    "half a layer": (lambda: head(at=1.5), "at must be the number of a dense layer, 1 to 3; got 1.5"),
     "one name": (lambda: head(class_names="abc"), "class_names must be a list of names; got str 'abc'"),
-    "SVM of no name": (lambda: head(svms={3: FITTED["svc"]}), "needs a name of its own"),
+    "SVM named 3": (lambda: head(svms={3: FITTED["svc"]}), "the name of an SVM must be a string .*; got 3"),
     "unfitted step": (
         lambda: head(svms={"svm": make_pipeline(StandardScaler(), FITTED["svc"])}),
         "is not fitted; call its fit",
@@ -148,7 +151,7 @@ HEADS = {
     ),
     "no list of layers": (
         lambda: hybrid_head(None, maps_shape=(1, 3, 4)),
-        r"dense must be a list of pairs \(kernel, bias\); got NoneType; give \[\] for none",
+        r"dense must be a list of pairs \(kernel, bias\); got NoneType, so pass \[\] for no layers",
     ),
     "one pair": (lambda: hybrid_head(layer(12, 3), maps_shape=(1, 3, 4)), "dense layer 1 must be a pair"),
     "layers by name": (
@@ -157,12 +160,15 @@ HEADS = {
     ),
     "a number of classes": (lambda: head(class_names=3), "class_names must be a list of names; got int 3"),
     "names for a PCA": (
-        lambda: bare(pca=FITTED["pca"], class_names=["a", "b"]),
-        "class_names are 2 names, .*none of svms is a classifier whose classes are integers from 0 to 1; leave",
+        lambda: head_without_layers(pca=FITTED["pca"], class_names=["a", "b"]),
+        "class_names has 2 names, .*none of svms is a classifier whose classes are integers from 0 to 1; leave",
     ),
-    "fewer names than classes": (lambda: bare(svms={"svm": FITTED["svc"]}, class_names=["a", "b"]), "from 0 to 1;"),
+    "fewer names than classes": (
+        lambda: head_without_layers(svms={"svm": FITTED["svc"]}, class_names=["a", "b"]),
+        "from 0 to 1;",
+    ),
     "equal names without layers": (
-        lambda: bare(svms={"svm": FITTED["svc"]}, class_names=list("aab")),
+        lambda: head_without_layers(svms={"svm": FITTED["svc"]}, class_names=list("aab")),
         "class_names must be 3 different names",
     ),
     "equal class names": (lambda: head(class_names=list("aab")), "class_names must be 3 different names"),
@@ -170,13 +176,13 @@ HEADS = {
 
 
 @pytest.mark.parametrize("name", HEADS)
-def test_parts_that_do_not_fit_together_get_a_sentence(name):
+def test_parts_that_do_not_fit_together_raise(name):
     build, sentence = HEADS[name]
     with pytest.raises(InputError, match=sentence):
         build()
 
 
-def test_a_head_is_named_and_built_as_asked():
+def test_names_and_shapes_of_a_head():
     built = head(svms={"svm": FITTED["svc"]}, class_names=["a", "b", "c"])
     assert built.outputs == {"cnn": ("a", "b", "c"), "svm": ("a", "b", "c")}
     assert built.in_shape == (1, 3, 4)
@@ -192,7 +198,7 @@ def test_a_head_is_named_and_built_as_asked():
     )
 
 
-def test_a_head_by_hand_must_begin_with_a_dense_layer_to_be_pooled():
+def test_pull_back_pooled_needs_a_dense_layer_first():
     built = head()
     scaled = dataclasses.replace(built, dense=Chain((Scaling(jnp.ones(12), jnp.zeros(12)), *built.dense.stages)))
     saved = scaled.forward(jnp.ones((1, 3, 4)))[1]
@@ -201,18 +207,18 @@ def test_a_head_by_hand_must_begin_with_a_dense_layer_to_be_pooled():
     assert scaled.pull_back(saved, {"cnn": jnp.eye(3)}).shape == (3, 1, 3, 4)
 
 
-def test_class_names_without_dense_layers_are_those_of_the_classifiers():
+def test_class_names_without_dense_layers_name_the_classes_of_classifiers():
     named = {"svc": FITTED["svc"], "other": SVC().fit(X, NAMES[WHICH])}
-    built = bare(svms=named, class_names=np.array(["a", "b", "c", "d"]))
+    built = head_without_layers(svms=named, class_names=np.array(["a", "b", "c", "d"]))
     assert built.outputs == {"svc": ("a", "b", "c"), "other": ("ant", "bear", "wolf")}
-    assert bare(svms=named).outputs["svc"] == ("0", "1", "2")
+    assert head_without_layers(svms=named).outputs["svc"] == ("0", "1", "2")
 
 
-def test_the_first_kernel_decides_the_dtype(x64):
+def test_the_first_kernel_determines_the_dtype(x64):
     dense = [layer(12, 4), layer(4, 3)]
     single = hybrid_head(
         [(np.float32(dense[0][0]), dense[0][1]), dense[1]], maps_shape=(1, 3, 4), svms={"a": FITTED["svc"]}, at=1
     )
     assert {leaf.dtype.name for leaf in jax.tree.leaves(single)} == {"float32"}
-    whole = hybrid_head([(dense[0][0].astype(int), dense[0][1]), dense[1]], maps_shape=(1, 3, 4))
-    assert {leaf.dtype.name for leaf in jax.tree.leaves(whole)} == {"float64"}
+    integer = hybrid_head([(dense[0][0].astype(int), dense[0][1]), dense[1]], maps_shape=(1, 3, 4))
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(integer)} == {"float64"}

@@ -1,4 +1,4 @@
-"""Kernel PCA, Nystroem maps and Gaussian processes equal scikit-learn's own numbers."""
+"""Kernel PCA, Nystroem and Gaussian process regression equal scikit-learn."""
 
 import importlib
 import warnings
@@ -40,20 +40,20 @@ def test_kernel_pca(kernel, options):
 
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("kernel", ["linear", "rbf", "poly", "cosine"])
-def test_kernel_pca_of_every_component_and_of_sparse_data(kernel):
+def test_kernel_pca_with_all_components_and_with_sparse_data(kernel):
     sparse = csr_matrix(np.where(np.abs(X) < 0.5, 0, X))
     estimator = KernelPCA(3, kernel=kernel, eigen_solver="arpack", random_state=0).fit(sparse)
     assert_equals(from_sklearn(estimator), NEW, estimator.transform(NEW))
     few = X[:6]
     whole = KernelPCA(6, kernel=kernel, gamma=0.3).fit(few)
     assert (whole.eigenvalues_ == 0).any()
-    found, expected = blobs.values(from_sklearn(whole), NEW), whole.transform(NEW)
-    np.testing.assert_allclose(found, expected, atol=1e-8 * np.abs(expected).max())
-    assert not found[:, whole.eigenvalues_ == 0].any()
+    actual, expected = blobs.values(from_sklearn(whole), NEW), whole.transform(NEW)
+    np.testing.assert_allclose(actual, expected, atol=1e-8 * np.abs(expected).max())
+    assert not actual[:, whole.eigenvalues_ == 0].any()
 
 
 @pytest.mark.usefixtures("x64")
-def test_mean_kernels_are_taken_a_block_at_a_time(monkeypatch):
+def test_mean_kernels_are_computed_in_blocks(monkeypatch):
     estimator = KernelPCA(3, kernel="rbf", gamma=0.2).fit(X)
     monkeypatch.setattr(kernel_methods, "BLOCK", 7)
     assert_equals(from_sklearn(estimator), NEW, estimator.transform(NEW))
@@ -61,7 +61,7 @@ def test_mean_kernels_are_taken_a_block_at_a_time(monkeypatch):
 
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("kind", [KernelPCA, Nystroem])
-def test_cosine_of_nothing_is_nothing(kind):
+def test_the_cosine_kernel_of_a_zero_vector(kind):
     data = X.copy()
     data[3] = 0
     estimator = kind(n_components=3, kernel="cosine").fit(data)
@@ -77,8 +77,8 @@ def test_cosine_of_nothing_is_nothing(kind):
 @pytest.mark.parametrize("options", [{}, {"gamma": 0.15, "coef0": 0.4, "degree": 2}], ids=["plain", "chosen"])
 @pytest.mark.parametrize("by_name", [False, True])
 def test_nystroem(kernel, options, by_name):
-    known = {"linear": (), "rbf": ("gamma",), "sigmoid": ("gamma", "coef0"), "cosine": ()}
-    options = {name: options[name] for name in known.get(kernel, options) if name in options}
+    parameters = {"linear": (), "rbf": ("gamma",), "sigmoid": ("gamma", "coef0"), "cosine": ()}
+    options = {name: options[name] for name in parameters.get(kernel, options) if name in options}
     options = {"kernel_params": options} if by_name else options
     estimator = Nystroem(kernel, n_components=3, random_state=0, **options).fit(X)
     assert outputs_of(estimator) == ("transform",)
@@ -87,7 +87,7 @@ def test_nystroem(kernel, options, by_name):
 
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("kernel", ["rbf", "poly", "sigmoid"])
-def test_a_parameter_of_none_is_the_kernels_default(kernel):
+def test_a_parameter_that_is_none_has_the_default_of_the_kernel(kernel):
     estimator = Nystroem(kernel, n_components=3, random_state=0, kernel_params={"gamma": None}).fit(X)
     assert_equals(from_sklearn(estimator), NEW, estimator.transform(NEW))
 
@@ -100,9 +100,9 @@ def test_nystroem_of_sparse_data():
 
 PROCESSES = {
     "default": None,
-    "bell": RBF(1.3),
-    "times a constant": ConstantKernel(2.5) * RBF(0.8),
-    "a constant behind": RBF(0.8) * ConstantKernel(2.5),
+    "RBF": RBF(1.3),
+    "constant times RBF": ConstantKernel(2.5) * RBF(0.8),
+    "RBF times constant": RBF(0.8) * ConstantKernel(2.5),
     "anisotropic": 1.5 * RBF([0.5, 1.0, 2.0, 4.0]),
     "with noise": 2.0 * RBF(1.1) + WhiteKernel(0.2),
     "with a constant": 2.0 * RBF(1.1) + ConstantKernel(0.7) + WhiteKernel(0.2),
@@ -123,7 +123,7 @@ def test_gaussian_process(name, normalize, shape):
 
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize(("mean", "deviation"), [(1e9, 1e-3), (0.0, 1e8), (-1e-9, 1e-12), (5.0, 0.0)])
-def test_targets_of_any_size_are_restored(mean, deviation):
+def test_targets_of_any_mean_and_scale(mean, deviation):
     y = mean + deviation * np.sin(X[:, 0])
     estimator = GaussianProcessRegressor(RBF(1.5), alpha=0.05, normalize_y=True, optimizer=None).fit(X, y)
     before = estimator.kernel_, estimator.alpha_.copy()
@@ -152,19 +152,19 @@ def test_any_fit_equals_scikit_learn(seed, name):
     blobs.assert_any_fit(name, seed)
 
 
-# --- refusals ---------------------------------------------------------------------------------------------------------
+# --- unsupported kernels ----------------------------------------------------------------------------------------------
 
-REFUSED = {
-    "callable": (KernelPCA(2, kernel=lambda a, b: a @ b), X, "got <function.*a Python function has no closed-form"),
-    "precomputed": (KernelPCA(2, kernel="precomputed"), X @ X.T, "got 'precomputed': a Gram matrix does not say"),
-    "laplacian": (Nystroem("laplacian", n_components=5), X, "got 'laplacian': it has no closed-form derivative here"),
+UNSUPPORTED = {
+    "callable": (KernelPCA(2, kernel=lambda a, b: a @ b), X, "got <function.*, a Python function whose derivative is"),
+    "precomputed": (KernelPCA(2, kernel="precomputed"), X @ X.T, "got 'precomputed', whose Gram matrix does not show"),
+    "laplacian": (Nystroem("laplacian", n_components=5), X, "got 'laplacian', whose derivative is not implemented"),
     "chi2": (Nystroem("chi2", n_components=5), np.abs(X), "kernel of Nystroem must be one of linear, rbf, poly,"),
 }
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_other_kernels_are_refused(name):
-    estimator, data, sentence = REFUSED[name]
+@pytest.mark.parametrize("name", UNSUPPORTED)
+def test_other_kernels_raise(name):
+    estimator, data, sentence = UNSUPPORTED[name]
     with pytest.raises(InputError, match=sentence):
         outputs_of(estimator.fit(data))
 
@@ -174,7 +174,7 @@ def test_other_kernels_are_refused(name):
     [Matern(), RationalQuadratic(), ConstantKernel(1.0), RBF() + RBF(2.0), RBF() * RBF(2.0), Exponentiation(RBF(), 2)],
     ids=str,
 )
-def test_other_processes_are_refused(kernel):
+def test_other_kernels_of_gaussian_processes_raise(kernel):
     estimator = GaussianProcessRegressor(kernel, alpha=0.1, optimizer=None).fit(X, X[:, 0])
     with pytest.raises(InputError, match=r"kernel of GaussianProcessRegressor must be one RBF.*fit with such a kernel"):
         outputs_of(estimator)

@@ -1,4 +1,4 @@
-"""Calibrated probabilities equal scikit-learn's: Platt's sigmoid with its sign, sigmoid and temperature calibration."""
+"""Calibrated probabilities equal scikit-learn: Platt's sigmoid, sigmoid calibration and temperature scaling."""
 
 import warnings
 
@@ -26,14 +26,14 @@ from support.fits_kernels import coupled, platt
 from pcacam_jax import InputError, from_sklearn
 from pcacam_jax.scikit import outputs_of, scores_from_sklearn
 
-SHORT_OF_PLATT = 0.006
-"""How far libsvm's coupling of two classes stops from the sigmoid, at most."""
+DIFFERENCE_TO_PLATT = 0.006
+"""A bound on the difference between the sigmoid and libsvm's coupling of two classes, which stops early."""
 
 
-def with_probability(machine, x, y):
+def fit_with_probability(svm, x, y):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
-        return machine.set_params(probability=True, random_state=0).fit(x, y)
+        return svm.set_params(probability=True, random_state=0).fit(x, y)
 
 
 # --- Platt's sigmoid --------------------------------------------------------------------------------------------------
@@ -42,85 +42,86 @@ def with_probability(machine, x, y):
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("seed", range(12))
 @pytest.mark.parametrize("kind", [SVC, NuSVC])
-def test_the_coupling_of_platts_sigmoids_is_scikit_learns(seed, kind):
+def test_the_coupling_of_platts_sigmoids_equals_scikit_learn(seed, kind):
     x, which = blobs.blobs(2, seed, count=30 + 5 * seed)
-    machine = with_probability(kind(kernel=("linear", "rbf", "poly")[seed % 3]), x, (NAMES, NUMBERS)[seed % 2][which])
-    spread = np.concatenate([x, 4 * x])
-    found = blobs.values(from_sklearn(machine, output="proba"), spread)
-    np.testing.assert_allclose(coupled(found), machine.predict_proba(spread), rtol=0, atol=blobs.TOLERANCE)
-    assert np.abs(found - machine.predict_proba(spread)).max() < SHORT_OF_PLATT
-    logarithms = blobs.values(from_sklearn(machine, output="log_proba"), spread)
-    np.testing.assert_allclose(logarithms, log_expit(platt(machine, spread)), rtol=1e-10, atol=1e-12)
-    assert outputs_of(machine) == ("decision", "pairs", "margin", "log_proba", "proba")
+    kernel, labels = ("linear", "rbf", "poly")[seed % 3], (NAMES, NUMBERS)[seed % 2]
+    svm = fit_with_probability(kind(kernel=kernel), x, labels[which])
+    points = np.concatenate([x, 4 * x])
+    proba = blobs.values(from_sklearn(svm, output="proba"), points)
+    np.testing.assert_allclose(coupled(proba), svm.predict_proba(points), rtol=0, atol=blobs.TOLERANCE)
+    assert np.abs(proba - svm.predict_proba(points)).max() < DIFFERENCE_TO_PLATT
+    log_proba = blobs.values(from_sklearn(svm, output="log_proba"), points)
+    np.testing.assert_allclose(log_proba, log_expit(platt(svm, points)), rtol=1e-10, atol=1e-12)
+    assert outputs_of(svm) == ("decision", "pairs", "margin", "log_proba", "proba")
 
 
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("kind", [SVC, NuSVC])
 def test_the_second_class_is_probable_where_the_decision_is_positive(kind):
     x, which = blobs.blobs(2, seed=1)
-    machine = with_probability(kind(), x, which)
-    both = blobs.values(from_sklearn(machine, output="proba"), x)
-    decision = machine.decision_function(x)
-    assert np.corrcoef(decision, both[:, 1])[0, 1] > 0.9
-    np.testing.assert_allclose(both.sum(axis=1), 1, rtol=1e-14)
-    np.testing.assert_array_equal(np.sign(both[:, 1] - both[:, 0]), np.sign(machine.predict_proba(x) @ [-1, 1]))
+    svm = fit_with_probability(kind(), x, which)
+    proba = blobs.values(from_sklearn(svm, output="proba"), x)
+    decision = svm.decision_function(x)
+    assert np.corrcoef(decision, proba[:, 1])[0, 1] > 0.9
+    np.testing.assert_allclose(proba.sum(axis=1), 1, rtol=1e-14)
+    np.testing.assert_array_equal(np.sign(proba[:, 1] - proba[:, 0]), np.sign(svm.predict_proba(x) @ [-1, 1]))
 
 
 @pytest.mark.usefixtures("x64")
-def test_the_sigmoid_keeps_what_libsvm_clips():
+def test_the_sigmoid_is_not_clipped_as_in_libsvm():
     x = np.linspace(-1, 1, 40)[:, None]
-    machine = with_probability(SVC(kernel="linear"), x, x[:, 0] > 0)
+    svm = fit_with_probability(SVC(kernel="linear"), x, x[:, 0] > 0)
     far = np.array([[500.0], [-500.0]])
-    np.testing.assert_array_equal(machine.predict_proba(far), machine.predict_proba(2 * far))
-    logarithms = from_sklearn(machine, output="log_proba")
-    assert blobs.values(logarithms, far).min() < np.log(1e-30)
-    assert np.abs(blobs.values(jax.jacrev(logarithms), far)).max() > 1
+    np.testing.assert_array_equal(svm.predict_proba(far), svm.predict_proba(2 * far))
+    log_proba = from_sklearn(svm, output="log_proba")
+    assert blobs.values(log_proba, far).min() < np.log(1e-30)
+    assert np.abs(blobs.values(jax.jacrev(log_proba), far)).max() > 1
 
 
 @pytest.mark.usefixtures("x64")
-def test_platt_behind_a_scaler_and_against_the_rest():
+def test_platt_in_a_pipeline_and_in_one_vs_rest():
     x, which = blobs.blobs(2)
-    pipeline = with_probability(SVC(), StandardScaler().fit_transform(x), which)
-    pipeline = make_pipeline(StandardScaler().fit(x), pipeline)
-    found = blobs.values(from_sklearn(pipeline, output="proba"), x)
-    np.testing.assert_allclose(coupled(found), pipeline.predict_proba(x), rtol=0, atol=blobs.TOLERANCE)
+    svm = fit_with_probability(SVC(), StandardScaler().fit_transform(x), which)
+    pipeline = make_pipeline(StandardScaler().fit(x), svm)
+    proba = blobs.values(from_sklearn(pipeline, output="proba"), x)
+    np.testing.assert_allclose(coupled(proba), pipeline.predict_proba(x), rtol=0, atol=blobs.TOLERANCE)
     x, which = blobs.blobs(3)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         rest = OneVsRestClassifier(SVC(probability=True, random_state=0)).fit(x, which)
-    found = blobs.values(from_sklearn(rest, output="proba"), x)
-    np.testing.assert_allclose(found, rest.predict_proba(x), rtol=0, atol=SHORT_OF_PLATT)
+    proba = blobs.values(from_sklearn(rest, output="proba"), x)
+    np.testing.assert_allclose(proba, rest.predict_proba(x), rtol=0, atol=DIFFERENCE_TO_PLATT)
 
 
-def test_machines_without_platts_sigmoid():
-    for classes, machine in ((3, SVC(probability=True)), (2, SVC(probability=False)), (2, SVC())):
+def test_svms_without_probabilities():
+    for classes, svm in ((3, SVC(probability=True)), (2, SVC(probability=False)), (2, SVC())):
         x, which = blobs.blobs(classes)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
-            machine.fit(x, which)
-        assert outputs_of(machine) == ("decision", "pairs", "margin")
+            svm.fit(x, which)
+        assert outputs_of(svm) == ("decision", "pairs", "margin")
         with pytest.raises(InputError, match=r"(output|proba) of SVC"):
-            from_sklearn(machine, output="proba")
+            from_sklearn(svm, output="proba")
 
 
 @pytest.mark.parametrize("output", ["log_proba", "proba"])
 @pytest.mark.parametrize("kind", [SVC, NuSVC])
-def test_probabilities_of_several_pairs_are_refused_with_what_to_use(kind, output):
+def test_the_error_about_probabilities_of_more_than_two_classes_names_an_alternative(kind, output):
     x, which = blobs.blobs(3)
-    machine = with_probability(kind(), x, which)
+    svm = fit_with_probability(kind(), x, which)
     name = kind.__name__
-    for estimator in (machine, make_pipeline(StandardScaler().fit(x), machine), FrozenEstimator(machine)):
-        with pytest.raises(
-            InputError,
-            match=rf'^{output} of {name} takes two classes; got 3.*pair by pair.*no closed form.*V\({name}.*"sigmoid"',
-        ):
+    sentence = (
+        rf"^{output} of {name} is supported with two classes only; got 3 classes.*iteration without a closed form"
+    )
+    for estimator in (svm, make_pipeline(StandardScaler().fit(x), svm), FrozenEstimator(svm)):
+        with pytest.raises(InputError, match=rf'{sentence}.*V\({name}.*"sigmoid"'):
             scores_from_sklearn(estimator, output=output)
 
 
 # --- calibration ------------------------------------------------------------------------------------------------------
 
 BASES = {
-    "machine": SVC(),
+    "SVC": SVC(),
     "linear": LinearSVC(),
     "pipeline": make_pipeline(StandardScaler(), LogisticRegression()),
     "probabilities": GaussianNB(),
@@ -134,7 +135,7 @@ BASES = {
 @pytest.mark.parametrize("method", ["sigmoid", "temperature"])
 def test_calibration(classes, labels, ensemble, name, method):
     x, which = blobs.blobs(classes, count=80)
-    # Temperature scaling of scikit-learn takes integers for positions.
+    # Temperature scaling in scikit-learn uses integer labels as positions.
     y = which if method == "temperature" and labels is NUMBERS else labels[which]
     estimator = CalibratedClassifierCV(BASES[name], method=method, ensemble=ensemble, cv=3).fit(x, y)
     assert outputs_of(estimator) == ("log_proba", "proba")
@@ -190,16 +191,16 @@ def test_any_fit_equals_scikit_learn(seed, name):
 
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("seed", range(6))
-def test_any_machine_couples_to_scikit_learns(seed):
-    machine, x = fits.drawn("SVC, probability", seed)
-    found = blobs.values(from_sklearn(machine, output="proba"), x)
-    np.testing.assert_allclose(coupled(found), machine.predict_proba(x), rtol=0, atol=blobs.TOLERANCE)
+def test_the_coupling_of_any_fit_equals_scikit_learn(seed):
+    svm, x = fits.drawn("SVC, probability", seed)
+    proba = blobs.values(from_sklearn(svm, output="proba"), x)
+    np.testing.assert_allclose(coupled(proba), svm.predict_proba(x), rtol=0, atol=blobs.TOLERANCE)
 
 
-# --- refusals ---------------------------------------------------------------------------------------------------------
+# --- errors -----------------------------------------------------------------------------------------------------------
 
 
-def test_what_cannot_be_calibrated_is_refused():
+def test_unsupported_calibrations_raise():
     x, which = blobs.blobs(2)
     isotonic = CalibratedClassifierCV(LinearSVC(), method="isotonic").fit(x, which)
     with pytest.raises(
@@ -213,27 +214,29 @@ def test_what_cannot_be_calibrated_is_refused():
 
 
 @pytest.mark.parametrize("classes", [2, 3, 4])
-def test_pairs_are_calibrated_as_scikit_learn_does_it(classes, x64):
+def test_pairs_are_calibrated_as_in_scikit_learn(classes, x64):
     x, which = blobs.blobs(classes)
     estimator = CalibratedClassifierCV(SVC(decision_function_shape="ovo"), cv=3).fit(x, NAMES[which])
     blobs.assert_probabilities(estimator, x)
     assert_predicts(estimator, x)
 
 
-def test_temperature_takes_a_score_a_class():
+def test_temperature_scaling_needs_one_score_per_class():
     x, which = blobs.blobs(4)
     estimator = CalibratedClassifierCV(SVC(decision_function_shape="ovo"), method="temperature", cv=3).fit(x, which)
     with pytest.raises(ValueError, match="shape"):
         estimator.predict_proba(x)
-    with pytest.raises(InputError, match=r'takes a score a class, but the decision has 6 for 4 .*function_shape="ovr"'):
+    sentence = r'needs one score per class, but the decision has 6 values for 4 classes.*function_shape="ovr"'
+    with pytest.raises(InputError, match=sentence):
         from_sklearn(estimator)
 
 
-def test_a_fold_that_misses_a_class_is_refused():
+def test_a_fold_without_all_classes_raises():
     x, which = blobs.blobs(3)
     folds = PredefinedSplit(np.where(which == 2, 0, np.arange(len(x)) % 2))
     estimator = CalibratedClassifierCV(GaussianNB(), cv=folds).fit(x, which)
-    with pytest.raises(InputError, match=r"a fold of CalibratedClassifierCV saw 2 of 3 classes; .* stratified folds"):
+    sentence = r"a fold of CalibratedClassifierCV was fitted on 2 of 3 classes; .* stratified folds"
+    with pytest.raises(InputError, match=sentence):
         from_sklearn(estimator)
 
 

@@ -1,4 +1,4 @@
-"""sk2torch, an independent port of scikit-learn to PyTorch, gives the same values where it knows the estimator."""
+"""Values equal sk2torch, an independent port of scikit-learn to PyTorch, for the estimators that it supports."""
 
 import importlib
 import warnings
@@ -19,18 +19,18 @@ torch = pytest.importorskip("torch", reason="sk2torch needs PyTorch")
 importlib.import_module("support.fits_kernels")
 
 SEEDS = range(4)
-RENAMED = ("SGDClassifier", "proba")
+RENAMED_LOSS = ("SGDClassifier", "proba")
 TOLERANCE = 1e-9
-"""Of values of size 1: sk2torch takes squared distances from norms and products."""
+"""Relative to values of size 1; sk2torch computes squared distances from norms and products, which loses digits."""
 
 
-def known(name):
-    """Whether sk2torch converts estimators of this fit, by its own list."""
+def is_listed(name):
+    """Whether sk2torch lists the class of this fit as supported."""
     return type(fits.FITS[name](fits.Draw(0))[0]) in sk2torch.supported_classes()
 
 
 def converted(estimator):
-    """Return the PyTorch module, or None where sk2torch refuses the labels (strings) or the options."""
+    """Return the PyTorch module, or None if sk2torch rejects the labels (strings) or the options."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -39,19 +39,19 @@ def converted(estimator):
             return None
 
 
-BEHIND = {
-    "LogisticRegression": "reads multi_class, which scikit-learn has no longer",
-    "LogisticRegressionCV": "reads multi_class, which scikit-learn has no longer",
-    "Pipeline": "its random fits end in LogisticRegression or estimators that sk2torch does not know",
+NOT_CONVERTED = {
+    "LogisticRegression": "sk2torch reads multi_class, which scikit-learn has removed",
+    "LogisticRegressionCV": "sk2torch reads multi_class, which scikit-learn has removed",
+    "Pipeline": "its random fits end in LogisticRegression or in estimators that sk2torch does not support",
 }
-"""What sk2torch lists and cannot convert, with the reason."""
+"""Fits that sk2torch lists but cannot convert -> reason."""
 
-NAMES = [name for name in fits.FITS if known(name) and name not in BEHIND]
+NAMES = [name for name in fits.FITS if is_listed(name) and name not in NOT_CONVERTED]
 
 
-def test_sk2torch_knows_the_estimators_that_matter():
+def test_the_most_important_estimators_are_compared():
     assert {"SVC", "SVC, probability", "NuSVC", "SVR", "LinearSVC", "PCA", "StandardScaler", "Nystroem"} <= set(NAMES)
-    assert all(map(known, BEHIND))
+    assert all(map(is_listed, NOT_CONVERTED))
 
 
 @pytest.mark.usefixtures("x64")
@@ -60,25 +60,26 @@ def test_a_whole_pipeline(classes):
     x, which = blobs.blobs(classes)
     pipeline = make_pipeline(StandardScaler(), PCA(2, whiten=True), SVC(kernel="poly", coef0=1.0)).fit(x, which)
     with torch.no_grad():
-        theirs = np.asarray(converted(pipeline).decision_function(torch.from_numpy(x)))
-    blobs.assert_equals(from_sklearn(pipeline), x, theirs)
+        expected = np.asarray(converted(pipeline).decision_function(torch.from_numpy(x)))
+    blobs.assert_equals(from_sklearn(pipeline), x, expected)
 
 
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("name", NAMES)
-def test_values_are_those_of_sk2torch(name):
+def test_values_equal_sk2torch(name):
     compared = 0
     for seed in SEEDS:
         estimator, x = fits.drawn(name, seed)
         module = converted(estimator)
         for output in outputs_of(estimator) if module else ():
             method = getattr(module, parities.METHODS.get(output, output), None)
-            # It looks for kernel parameters beside the kernel only, and for probabilities of a loss renamed since.
-            if method is None or getattr(estimator, "kernel_params", None) or (name, output[-5:]) == RENAMED:
+            # sk2torch ignores kernel_params, and it gives probabilities only for a loss that was renamed since.
+            if method is None or getattr(estimator, "kernel_params", None) or (name, output[-5:]) == RENAMED_LOSS:
                 continue
             with torch.no_grad():
-                theirs = np.asarray(method(torch.from_numpy(x))).reshape(len(x), -1)
-            found = blobs.values(from_sklearn(estimator, output=output), x)
-            np.testing.assert_allclose(found, theirs, rtol=TOLERANCE, atol=TOLERANCE * max(1, np.abs(theirs).max()))
+                expected = np.asarray(method(torch.from_numpy(x))).reshape(len(x), -1)
+            actual = blobs.values(from_sklearn(estimator, output=output), x)
+            atol = TOLERANCE * max(1, np.abs(expected).max())
+            np.testing.assert_allclose(actual, expected, rtol=TOLERANCE, atol=atol)
             compared += 1
     assert compared

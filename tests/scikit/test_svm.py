@@ -1,4 +1,4 @@
-"""Support vector machines equal scikit-learn's own numbers: kernels, classes, labels, votes, ties, odd fits."""
+"""Support vector machines equal scikit-learn: kernels, classes, labels, votes, ties and degenerate fits."""
 
 import copy
 import importlib
@@ -23,7 +23,7 @@ from support.blobs import NAMES, NUMBERS, assert_equals, assert_predicts
 from pcacam_jax import InputError, from_sklearn
 from pcacam_jax.scikit import outputs_of, parity, svm_classifier
 from pcacam_jax.scikit.probability import check_probabilities
-from pcacam_jax.scikit.svm import MACHINES, expansion_of
+from pcacam_jax.scikit.svm import SVM_CLASSES, expansion_of
 from pcacam_jax.stages import SVMClassifier
 
 importlib.import_module("support.fits_kernels")
@@ -31,7 +31,7 @@ KERNELS = ("linear", "rbf", "poly", "sigmoid")
 
 
 def margins_by_hand(svc, x):
-    """Signed sums of the pairs that hold a class."""
+    """Return class margins as signed sums of the pair values, with explicit loops."""
     pairs = copy.copy(svc).set_params(decision_function_shape="ovo").decision_function(x).reshape(len(x), -1)
     if len(svc.classes_) == 2:
         return np.hstack([-pairs, pairs])
@@ -45,8 +45,8 @@ def margins_by_hand(svc, x):
 
 
 def assert_predicts_as(svc, x):
-    found = jax.vmap(svm_classifier(svc).predict)(jnp.asarray(x))
-    np.testing.assert_array_equal(svc.classes_[np.asarray(found)], svc.predict(x))
+    which = jax.vmap(svm_classifier(svc).predict)(jnp.asarray(x))
+    np.testing.assert_array_equal(svc.classes_[np.asarray(which)], svc.predict(x))
 
 
 # --- values -----------------------------------------------------------------------------------------------------------
@@ -97,7 +97,7 @@ def test_svc_options(options):
 
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize(("fitted", "later"), [("scale", 0.3), ("auto", "scale"), (0.3, "auto")])
-def test_gamma_is_the_one_of_the_fit(fitted, later):
+def test_gamma_is_the_value_of_the_fit(fitted, later):
     x, which = blobs.blobs(3, size=5)
     svc = SVC(gamma=fitted).fit(x, which)
     before = svc.decision_function(x)
@@ -112,14 +112,14 @@ def test_gamma_is_the_one_of_the_fit(fitted, later):
 def test_fitted_on_a_sparse_matrix(kernel, kind):
     x, which = blobs.blobs(3)
     x[np.abs(x) < 0.5] = 0
-    machine = kind(kernel=kernel, coef0=1.0).fit(csr_matrix(x), which)
-    own = machine.decision_function if hasattr(machine, "decision_function") else machine.predict
-    assert_equals(from_sklearn(machine), x, own(csr_matrix(x)))
+    svm = kind(kernel=kernel, coef0=1.0).fit(csr_matrix(x), which)
+    method = svm.decision_function if hasattr(svm, "decision_function") else svm.predict
+    assert_equals(from_sklearn(svm), x, method(csr_matrix(x)))
 
 
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("x", [[[0.0], [1.0]], [[0.0, 1], [4, 1], [9, 1]]])
-def test_one_support_vector_a_class(x):
+def test_one_support_vector_per_class(x):
     svc = SVC(gamma=0.5).fit(x, range(len(x)))
     assert list(svc.n_support_) == [1] * len(x)
     assert_equals(from_sklearn(svc), np.array(x), svc.decision_function(x))
@@ -127,7 +127,7 @@ def test_one_support_vector_a_class(x):
 
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_no_support_vector_at_all_is_a_constant(kernel):
+def test_without_support_vectors_the_stage_is_constant(kernel):
     x, _ = blobs.blobs(2)
     svr = SVR(kernel=kernel).fit(x, np.full(len(x), 3.0))
     assert len(svr.support_vectors_) == 0
@@ -146,14 +146,14 @@ def test_predict_counts_votes_and_breaks_ties_as_the_estimator_does(kind):
             svc = kind(kernel=kernel, break_ties=break_ties).fit(x, NAMES[which])
             classifier = svm_classifier(svc)
             assert classifier.break_ties is break_ties
-            found = svc.classes_[np.asarray(jax.jit(jax.vmap(classifier.predict))(jnp.asarray(far)))]
-            np.testing.assert_array_equal(found, svc.predict(far))
-            naive = svc.classes_[margins_by_hand(svc, far).argmax(axis=1)]
-            assert (naive != found).any()
+            predicted = svc.classes_[np.asarray(jax.jit(jax.vmap(classifier.predict))(jnp.asarray(far)))]
+            np.testing.assert_array_equal(predicted, svc.predict(far))
+            largest_margin = svc.classes_[margins_by_hand(svc, far).argmax(axis=1)]
+            assert (largest_margin != predicted).any()
 
 
 @pytest.mark.usefixtures("x64")
-def test_a_pair_of_exactly_zero_votes_as_scikit_learn_does():
+def test_a_pair_value_of_exactly_zero_votes_as_in_scikit_learn():
     svc = SVC(kernel="linear").fit([[-1.0], [1.0]], ["left", "right"])
     assert svc.decision_function([[0.0]]) == 0
     assert svc.classes_[int(svm_classifier(svc).predict(jnp.zeros(1)))] == svc.predict([[0.0]])[0]
@@ -161,7 +161,7 @@ def test_a_pair_of_exactly_zero_votes_as_scikit_learn_does():
 
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("last", [SVC(), NuSVC(kernel="poly", coef0=1.0)])
-def test_pipelines_that_end_in_a_machine(last):
+def test_pipelines_that_end_in_an_svm(last):
     x, which = blobs.blobs(3)
     nested = make_pipeline(make_pipeline(StandardScaler(), "passthrough"), None, PCA(3), last).fit(x, NAMES[which])
     assert outputs_of(nested) == ("decision", "pairs", "margin")
@@ -182,7 +182,7 @@ def test_any_fit_equals_scikit_learn(seed, name):
 
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_support_vectors_are_kept_on_demand_in_the_order_of_the_training_data(kernel):
+def test_support_vectors_without_collapse_have_the_order_of_the_training_data(kernel):
     x, which = blobs.blobs(4)
     svc = SVC(kernel=kernel, decision_function_shape="ovo").fit(x, which)
     whole = expansion_of(make_pipeline(StandardScaler(), svc), collapse=False)
@@ -194,14 +194,14 @@ def test_support_vectors_are_kept_on_demand_in_the_order_of_the_training_data(ke
     assert_equals(jax.tree.map(jnp.asarray, collapsed), x, svc.decision_function(x))
 
 
-def test_a_linear_machine_keeps_one_vector_a_pair():
+def test_a_linear_svm_has_one_vector_per_pair():
     x, which = blobs.blobs(3, size=40)
     svc = SVC(kernel="linear").fit(x, which)
     np.testing.assert_allclose(expansion_of(svc).support, svc.coef_, rtol=1e-12)
 
 
 @pytest.mark.usefixtures("x64")
-def test_a_frozen_machine_is_itself():
+def test_frozen_svms():
     x, which = blobs.blobs(3)
     frozen = FrozenEstimator(make_pipeline(StandardScaler(), FrozenEstimator(SVC().fit(x, NAMES[which]))).fit(x))
     assert len(expansion_of(frozen).support) == len(frozen.estimator[-1].support_)
@@ -212,7 +212,7 @@ def test_a_frozen_machine_is_itself():
 
 
 @pytest.mark.usefixtures("x64")
-def test_parity_sees_a_difference():
+def test_parity_detects_a_difference():
     x, which = blobs.blobs(3)
     svc = SVC().fit(x, which)
     classifier = svm_classifier(svc)
@@ -223,7 +223,7 @@ def test_parity_sees_a_difference():
 
 
 @pytest.mark.parametrize("convert", [from_sklearn, svm_classifier])
-def test_parameters_have_the_dtype_asked_for(convert):
+def test_parameters_have_the_requested_dtype(convert):
     x, which = blobs.blobs(2)
     svc = SVC(kernel="poly", gamma=1, coef0=2).fit(x, which)
     with jax.enable_x64(True):
@@ -238,36 +238,36 @@ def test_a_classifier_does_not_change_with_its_estimator(count):
     x, which = blobs.blobs(2, count=count)
     svc = SVC().fit(x, which)
     classifier = jax.block_until_ready(svm_classifier(svc))
-    kept = [np.array(leaf) for leaf in jax.tree.leaves(classifier)]
-    for own in (svc.support_vectors_, svc.dual_coef_, svc.intercept_):
-        own[:] = 0
-    for leaf, before in zip(jax.tree.leaves(classifier), kept, strict=True):
+    copies = [np.array(leaf) for leaf in jax.tree.leaves(classifier)]
+    for attribute in (svc.support_vectors_, svc.dual_coef_, svc.intercept_):
+        attribute[:] = 0
+    for leaf, before in zip(jax.tree.leaves(classifier), copies, strict=True):
         np.testing.assert_array_equal(leaf, before)
 
 
-# --- refusals ---------------------------------------------------------------------------------------------------------
+# --- errors -----------------------------------------------------------------------------------------------------------
 
 X, WHICH = blobs.blobs(3)
-PRECOMPUTED = [kind(kernel="precomputed").fit(X @ X.T, WHICH) for kind in MACHINES]
-CALLABLE = [kind(kernel=lambda a, b: a @ b.T).fit(X, WHICH) for kind in MACHINES]
+PRECOMPUTED = [kind(kernel="precomputed").fit(X @ X.T, WHICH) for kind in SVM_CLASSES]
+CALLABLE = [kind(kernel=lambda a, b: a @ b.T).fit(X, WHICH) for kind in SVM_CLASSES]
 
 
-@pytest.mark.parametrize("machine", PRECOMPUTED, ids=lambda machine: type(machine).__name__)
-def test_a_gram_matrix_is_refused(machine):
-    kind = type(machine).__name__
+@pytest.mark.parametrize("svm", PRECOMPUTED, ids=lambda svm: type(svm).__name__)
+def test_a_precomputed_kernel_raises(svm):
+    kind = type(svm).__name__
     with pytest.raises(InputError, match=f"kernel of {kind} must be one of linear, rbf, poly, sigmoid; got 'precom"):
-        outputs_of(machine)
-    with pytest.raises(InputError, match=r"a Gram matrix does not say .* so fit with one of those"):
-        expansion_of(machine)
+        outputs_of(svm)
+    with pytest.raises(InputError, match=r"whose Gram matrix does not show .* so fit with one of these kernels"):
+        expansion_of(svm)
 
 
-@pytest.mark.parametrize("machine", CALLABLE, ids=lambda machine: type(machine).__name__)
-def test_a_python_function_is_refused(machine):
-    with pytest.raises(InputError, match=r"got <function.*: a Python function has no closed-form derivative here"):
-        from_sklearn(machine)
+@pytest.mark.parametrize("svm", CALLABLE, ids=lambda svm: type(svm).__name__)
+def test_a_callable_kernel_raises(svm):
+    with pytest.raises(InputError, match=r"got <function.*, a Python function whose derivative is not known"):
+        from_sklearn(svm)
 
 
-def test_other_estimators_and_outputs_are_refused():
+def test_other_estimators_and_outputs_raise():
     svc = SVC().fit(X, WHICH)
     with pytest.raises(InputError, match="output of SVC must be one of decision, pairs, margin; got 'ovr'"):
         from_sklearn(svc, output="ovr")
@@ -275,7 +275,7 @@ def test_other_estimators_and_outputs_are_refused():
         from_sklearn(SVR().fit(X, WHICH), output="decision")
     with pytest.raises(InputError, match=r"an SVM must be an SVC, a NuSVC or a Pipeline.*got LogisticRegression"):
         svm_classifier(LogisticRegression().fit(X, WHICH))
-    with pytest.raises(InputError, match=r"support vectors are kept by SVC, NuSVC, SVR.*; got LinearSVC"):
+    with pytest.raises(InputError, match=r"with support vectors must be one of SVC, NuSVC, SVR.*; got LinearSVC"):
         expansion_of(LinearSVC().fit(X, WHICH))
     with pytest.raises(InputError, match="SVC is not fitted"):
         expansion_of(SVC())

@@ -1,4 +1,4 @@
-"""Random fits of every estimator of the scikit-learn door, on data and with hyper-parameters that are drawn."""
+"""Random fits of every supported scikit-learn estimator, with random data and hyper-parameters."""
 
 import warnings
 import zlib
@@ -36,28 +36,28 @@ from sklearn.svm import LinearSVC, LinearSVR
 from support.drawing import Draw
 
 Fit = Callable[[Draw], tuple[Any, np.ndarray, np.ndarray | None]]
-"""Draw -> an unfitted estimator, X and y (None without)."""
+"""Draw -> an unfitted estimator, X, and y or None."""
 
 FITS: dict[str, Fit] = {}
-"""Fits by the name of the estimator's class; estimators of several kinds may have several, "SVC, rbf" and so on."""
+"""Fits by class name, with a suffix such as in "SVC, probability" for a second fit of the same class."""
 
 
 def fit_of(name: str) -> Callable[[Fit], Fit]:
-    """Enter a fit into the table."""
+    """Return a decorator that adds a fit to ``FITS``."""
 
-    def enter(fit: Fit) -> Fit:
+    def register(fit: Fit) -> Fit:
         FITS[name] = fit
         return fit
 
-    return enter
+    return register
 
 
 def drawn(name: str, seed: int) -> tuple[Any, np.ndarray]:
-    """Return the fitted estimator of one draw and 8 points near the data, as an array of float64."""
+    """Return the fitted estimator of one seed, and 8 points near its data in float64."""
     draw = Draw(zlib.crc32(name.encode()) + seed)
     estimator, x, y = FITS[name](draw)
     with warnings.catch_warnings():
-        # A few steps of a solver that has not converged yet make as good a test.
+        # Parameters of a solver that has not converged are as good for these tests.
         warnings.simplefilter("ignore")
         estimator.fit(x) if y is None else estimator.fit(x, y)
     points = np.asarray(x[:8].toarray() if hasattr(x, "toarray") else x[:8], np.float64)
@@ -65,12 +65,12 @@ def drawn(name: str, seed: int) -> tuple[Any, np.ndarray]:
 
 
 def sparse_or_not(draw: Draw, x: np.ndarray) -> Any:
-    """Return x, or a sparse matrix of its larger entries."""
+    """Return x, or a sparse matrix of its large entries."""
     return csr_matrix(np.where(np.abs(x) > 0.3, x, 0)) if draw.flag() else x
 
 
 def transformers() -> dict[str, Callable[[Draw, int], Any]]:
-    """Return, for estimators that need no labels, (draw, features) -> an unfitted one."""
+    """Return functions (draw, number of features) -> unfitted estimator, for transformers that need no labels."""
     random = {"random_state": 0}
     return {
         "StandardScaler": lambda draw, d: StandardScaler(with_mean=draw.flag(), with_std=draw.flag()),
@@ -100,7 +100,7 @@ def transformers() -> dict[str, Callable[[Draw, int], Any]]:
     }
 
 
-def _enter_transformers() -> None:
+def _register_transformers() -> None:
     for name, make in transformers().items():
 
         @fit_of(name)
@@ -109,7 +109,7 @@ def _enter_transformers() -> None:
             return make(draw, x.shape[1]), x, None
 
 
-_enter_transformers()
+_register_transformers()
 
 
 @fit_of("PowerTransformer")
@@ -137,13 +137,13 @@ def _weights(draw: Draw) -> str | None:
 
 
 def classifiers() -> dict[str, Callable[[Draw], Any]]:
-    """Return, for classifiers, draw -> an unfitted one."""
+    """Return functions draw -> unfitted classifier."""
     losses = ("hinge", "log_loss", "modified_huber", "squared_hinge", "perceptron")
     return {
         "LinearSVC": lambda draw: LinearSVC(
             C=draw.number(0.01, 10), fit_intercept=draw.flag(), class_weight=_weights(draw), random_state=0
         ),
-        # By the default steps a squared hinge runs away to values of 1e10, whose last digit is 1e-6.
+        # With the default learning rate a squared hinge diverges to values of 1e10, whose rounding error is 1e-6.
         "SGDClassifier": lambda draw: SGDClassifier(
             draw.choice(*losses), learning_rate="constant", eta0=0.01, max_iter=20, alpha=0.1, random_state=0
         ),
@@ -157,7 +157,7 @@ def classifiers() -> dict[str, Callable[[Draw], Any]]:
     }
 
 
-def _enter_classifiers() -> None:
+def _register_classifiers() -> None:
     for name, make in classifiers().items():
 
         @fit_of(name)
@@ -166,7 +166,7 @@ def _enter_classifiers() -> None:
             return make(draw), sparse_or_not(draw, x), y
 
 
-_enter_classifiers()
+_register_classifiers()
 
 
 @fit_of("LinearDiscriminantAnalysis")
@@ -191,10 +191,10 @@ REGRESSORS: dict[str, Callable[[Draw], Any]] = {
     "Lasso": lambda draw: Lasso(draw.number(0.01, 0.1), fit_intercept=draw.flag()),
     "ElasticNet": lambda draw: ElasticNet(draw.number(0.01, 0.1), fit_intercept=draw.flag()),
 }
-"""Regressors of one or several targets, by name: draw -> an unfitted one."""
+"""Functions draw -> unfitted regressor, for regressors of one or several targets."""
 
 
-def _enter_regressors() -> None:
+def _register_regressors() -> None:
     for name, make in REGRESSORS.items():
 
         @fit_of(name)
@@ -203,7 +203,7 @@ def _enter_regressors() -> None:
             return make(draw), x, draw.targets(x, draw.choice(None, 1, 3))
 
 
-_enter_regressors()
+_register_regressors()
 
 
 @fit_of("SGDRegressor")

@@ -1,4 +1,4 @@
-"""Random fits of support vector machines, kernel methods, Gaussian classifiers, calibrated and composed ones."""
+"""Random fits of support vector machines, kernel methods, Gaussian classifiers and classifiers of classifiers."""
 
 import contextlib
 import warnings
@@ -65,14 +65,14 @@ def _svc_with_probability(draw: Draw):
 
 @fit_of("NuSVC")
 def _nu_svc(draw: Draw):
-    # A machine that hardly separates has large terms that cancel, and with them digits, here and in scikit-learn.
+    # An SVM that hardly separates has large coefficients, whose terms cancel and lose digits, also in scikit-learn.
     while True:
         x, y = draw.labelled()
         x = _dense_or_sparse(draw, x)
         most = 0.9 * 2 * np.unique(y, return_counts=True)[1].min() / len(y)
         options = kernel_options(draw) | _decision_options(draw)
         estimator = NuSVC(nu=most * draw.number(0.3, 1), max_iter=100_000, **options)
-        # libsvm may find no finite machine, or none soon, where the kernel is indefinite.
+        # With an indefinite kernel libsvm may find no finite solution, or need very many iterations.
         with contextlib.suppress(ValueError), warnings.catch_warnings(action="ignore"):
             if abs(estimator.fit(x, y).dual_coef_).max() < 10:
                 return estimator, x, y
@@ -105,7 +105,7 @@ def _pairwise_options(draw: Draw) -> dict[str, Any]:
 
 
 def _for_powers(options: dict[str, Any], x: np.ndarray) -> np.ndarray:
-    """A power that is not whole needs a positive base."""
+    """Return positive data for a non-integer degree, which needs a positive base."""
     return np.abs(x) if options["kernel"] == "poly" and options["degree"] % 1 else x
 
 
@@ -157,16 +157,16 @@ def _naive_bayes(draw: Draw):
     return GaussianNB(priors=priors, var_smoothing=draw.number(1e-9, 1)), x, y
 
 
-def _base(draw: Draw, *, decides: bool = False) -> Any:
-    """Return an unfitted classifier inside another one."""
-    machines = (svc(draw, decision_function_shape="ovr"), LogisticRegression(C=draw.number(0.1, 1)), RidgeClassifier())
+def _base(draw: Draw, *, with_decision: bool = False) -> Any:
+    """Return an unfitted classifier for use inside another one."""
+    single = (svc(draw, decision_function_shape="ovr"), LogisticRegression(C=draw.number(0.1, 1)), RidgeClassifier())
     pipeline = make_pipeline(StandardScaler(), LinearSVC())
-    return draw.choice(*machines, pipeline, *(() if decides else (GaussianNB(),)))
+    return draw.choice(*single, pipeline, *(() if with_decision else (GaussianNB(),)))
 
 
 @fit_of("CalibratedClassifierCV")
 def _calibrated(draw: Draw):
-    # scikit-learn's temperature takes labels that are not positions for positions, unless they are strings.
+    # Temperature scaling in scikit-learn uses integer labels as positions, so they must be positions or strings.
     method = draw.choice("sigmoid", "temperature")
     x, y = draw.labelled(kind=None if method == "sigmoid" else draw.choice("positions", "names"))
     base = _base(draw)
@@ -182,7 +182,7 @@ def _one_against_rest(draw: Draw):
 
 @fit_of("OneVsOneClassifier")
 def _one_against_one(draw: Draw):
-    return OneVsOneClassifier(_base(draw, decides=True)), *draw.labelled()
+    return OneVsOneClassifier(_base(draw, with_decision=True)), *draw.labelled()
 
 
 @fit_of("FrozenEstimator")
@@ -191,18 +191,19 @@ def _frozen(draw: Draw):
     return FrozenEstimator(draw.choice(LinearDiscriminantAnalysis(), svc(draw), StandardScaler()).fit(x, y)), x, y
 
 
-def platt(machine: SVC | NuSVC, x: np.ndarray) -> np.ndarray:
-    """Return (n, 2), what Platt's sigmoid takes for both classes, from scikit-learn's decision."""
+def platt(svm: SVC | NuSVC, x: np.ndarray) -> np.ndarray:
+    """Return the arguments of Platt's sigmoid for both classes, (n, 2), from scikit-learn's decision."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
-        logits = machine.probA_ * machine.decision_function(x) - machine.probB_
+        logits = svm.probA_ * svm.decision_function(x) - svm.probB_
     return np.stack([logits, -logits], axis=1)
 
 
 def coupled(probabilities: np.ndarray) -> np.ndarray:
-    """Return what libsvm makes of the sigmoids of two classes: the coupling of several, stopped early.
+    """Return libsvm's ``predict_proba`` of two classes from their sigmoids: the pairwise coupling, stopped early.
 
-    It minimises (p_1 r_0 - p_0 r_1)^2 over p by coordinates until no entry of the gradient is beyond 0.005 / 2.
+    It minimises (p_1 r_0 - p_0 r_1)^2 over p, one coordinate at a time, until no entry of the gradient exceeds
+    0.005 / 2.
     """
     return np.array([_coupled_pair(np.clip(first, 1e-7, 1 - 1e-7)) for first in probabilities[:, 0]])
 
@@ -214,30 +215,30 @@ def _coupled_pair(first: float) -> np.ndarray:
         slope = matrix @ p
         if np.abs(slope - p @ slope).max() < 0.005 / 2:
             break
-        for own in range(2):
+        for i in range(2):
             slope = matrix @ p
-            p[own] += (p @ slope - slope[own]) / matrix[own, own]
+            p[i] += (p @ slope - slope[i]) / matrix[i, i]
             p /= p.sum()
     return p
 
 
 def _log_proba(estimator: Any, x: np.ndarray) -> np.ndarray:
-    """Return the logarithm of predict_proba, NaN where that has no digits left to compare with."""
+    """Return the logarithm of predict_proba, and NaN where predict_proba is too small to have full precision."""
     proba = estimator.predict_proba(x)
     return np.log(np.where(proba > np.finfo(float).tiny / np.finfo(float).eps, proba, np.nan))
 
 
 def _pairs(estimator: Any, x: np.ndarray) -> np.ndarray:
     sign = 1 if len(estimator.classes_) == 2 else -1
-    return sign * np.stack([machine.decision_function(x) for machine in estimator.estimators_], axis=1)
+    return sign * np.stack([classifier.decision_function(x) for classifier in estimator.estimators_], axis=1)
 
 
-parities.OWN |= {
-    ("SVC", "proba"): lambda machine, x: expit(platt(machine, x)),
-    ("SVC", "log_proba"): lambda machine, x: log_expit(platt(machine, x)),
+parities.REFERENCES |= {
+    ("SVC", "proba"): lambda svm, x: expit(platt(svm, x)),
+    ("SVC", "log_proba"): lambda svm, x: log_expit(platt(svm, x)),
     ("CalibratedClassifierCV", "log_proba"): _log_proba,
     ("OneVsRestClassifier", "log_proba"): _log_proba,
     ("OneVsOneClassifier", "pairs"): _pairs,
-    ("FrozenEstimator", "pairs"): lambda frozen, x: parities.own_output(frozen.estimator, "pairs", x),
-    ("FrozenEstimator", "margin"): lambda frozen, x: parities.own_output(frozen.estimator, "margin", x),
+    ("FrozenEstimator", "pairs"): lambda frozen, x: parities.sklearn_output(frozen.estimator, "pairs", x),
+    ("FrozenEstimator", "margin"): lambda frozen, x: parities.sklearn_output(frozen.estimator, "margin", x),
 }

@@ -1,4 +1,4 @@
-"""How far the stage of a fitted estimator is from scikit-learn, and its closed form from autodiff and differences."""
+"""Errors of converted estimators: values against scikit-learn, closed forms against autodiff and differences."""
 
 import copy
 import functools
@@ -20,34 +20,34 @@ METHODS = {
     "transform": "transform",
     "predict": "predict",
 }
-"""Score spaces and the methods of scikit-learn that they equal."""
+"""The scikit-learn method that each output equals."""
 
-OWN: dict[tuple[str, str], Callable[[Any, np.ndarray], np.ndarray]] = {}
-"""(estimator's class name, output) -> scikit-learn's values, where no method gives them."""
+REFERENCES: dict[tuple[str, str], Callable[[Any, np.ndarray], np.ndarray]] = {}
+"""(class name, output) -> function that computes the reference values, where scikit-learn has no method for them."""
 
 
 class Errors(NamedTuple):
-    """The largest differences over the points of one fit."""
+    """The largest errors over the points of one fit."""
 
-    own: float
-    """max |stage(x) - scikit-learn's|."""
+    values: float
+    """max |stage(x) - scikit-learn's value|."""
     reverse: float
-    """Closed form against reverse mode, relative."""
+    """Relative error of the closed form against reverse mode."""
     differences: float
-    """Closed form against central differences, relative, beyond their rounding."""
+    """Relative error of the closed form against central differences, minus their rounding error."""
     far: float
-    """max |stage(x) - scikit-learn's| far outside the data, relative to values beyond 1."""
+    """max |stage(x) - scikit-learn's value| far outside the data, relative for values above 1."""
 
 
-def own_output(estimator: Any, output: str, x: np.ndarray) -> np.ndarray:
+def sklearn_output(estimator: Any, output: str, x: np.ndarray) -> np.ndarray:
     """Return scikit-learn's values of an output at x, (n, out)."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         last = _last(estimator)
-        if (type(last).__name__, output) in OWN:
-            values = OWN[type(last).__name__, output](last, _before(estimator, x))
+        if (type(last).__name__, output) in REFERENCES:
+            values = REFERENCES[type(last).__name__, output](last, _transformed(estimator, x))
         elif output in ("pairs", "margin"):
-            values = _pairs(last, _before(estimator, x))
+            values = _pairs(last, _transformed(estimator, x))
             if output == "margin":
                 values = _margins(values, len(last.classes_))
         else:
@@ -64,13 +64,13 @@ def _dense(values: Any) -> np.ndarray:
     return np.asarray(values.toarray() if hasattr(values, "toarray") else values, np.float64)
 
 
-def _pairs(machine: Any, x: np.ndarray) -> np.ndarray:
-    of_pairs = copy.copy(machine).set_params(decision_function_shape="ovo")
-    return of_pairs.decision_function(x).reshape(len(x), -1)
+def _pairs(svm: Any, x: np.ndarray) -> np.ndarray:
+    ovo = copy.copy(svm).set_params(decision_function_shape="ovo")
+    return ovo.decision_function(x).reshape(len(x), -1)
 
 
 def _margins(pairs: np.ndarray, classes: int) -> np.ndarray:
-    """Every pair speaks for its first class and against its second; the one machine of two classes for the second."""
+    """Return class margins: a pair counts for its first class and against its second, with two classes inversely."""
     if classes == 2:
         return np.hstack([-pairs, pairs])
     margins = np.zeros((len(pairs), classes))
@@ -80,50 +80,51 @@ def _margins(pairs: np.ndarray, classes: int) -> np.ndarray:
     return margins
 
 
-def _before(estimator: Any, x: np.ndarray) -> np.ndarray:
+def _transformed(estimator: Any, x: np.ndarray) -> np.ndarray:
+    """Return the input of the last step of a Pipeline."""
     return estimator[:-1].transform(x) if hasattr(estimator, "steps") and len(estimator.steps) > 1 else x
 
 
 def far_from(x: np.ndarray, count: int = 4) -> np.ndarray:
-    """Return points 5 to 20 deviations outside x on every axis; positive ones of positive x, for powers and roots."""
+    """Return points 5 to 20 standard deviations from the mean of x on every axis; of positive x they are positive."""
     random = np.random.default_rng(len(x))
     steps = random.uniform(5, 20, size=(count, x.shape[1])) * random.choice([-1, 1], size=(count, x.shape[1]))
     far = x.mean(axis=0) + steps * x.std(axis=0)
     return np.abs(far) if (x > 0).all() else far
 
 
-def gap(found: np.ndarray, expected: np.ndarray, output: str, *, relative: bool = False) -> float:
-    """Return max |found - expected|, on demand relative to an example's values where those are beyond 1.
+def gap(actual: np.ndarray, expected: np.ndarray, output: str, *, relative: bool = False) -> float:
+    """Return max |actual - expected|, with ``relative`` divided by an example's largest value if that exceeds 1.
 
-    Of a log_proba it is beyond what scikit-learn rounds away in log(1 - p) and in the logarithms of what is nearly 0.
+    For log_proba it does not count the rounding errors that scikit-learn makes in log(1 - p) and in logarithms of tiny
+    probabilities.
     """
-    if found.shape != expected.shape:
+    if actual.shape != expected.shape:
         return float("inf")
-    differences = np.abs(found - expected)
+    differences = np.abs(actual - expected)
     if output == "log_proba":
-        possible = np.isfinite(expected)
-        rounding = 8 * np.finfo(float).eps * np.exp(-np.maximum(np.where(possible, expected, 0), -700))
-        differences = np.where(possible, np.maximum(differences - rounding, 0), 0)
-        expected = np.where(possible, expected, 0)
+        finite = np.isfinite(expected)
+        rounding = 8 * np.finfo(float).eps * np.exp(-np.maximum(np.where(finite, expected, 0), -700))
+        differences = np.where(finite, np.maximum(differences - rounding, 0), 0)
+        expected = np.where(finite, expected, 0)
     scale = np.maximum(1, np.abs(expected).max(axis=1, keepdims=True)) if relative else 1
     return float((differences / scale).max())
 
 
 def errors(stage: Stage, estimator: Any, output: str, x: np.ndarray, *, points: int = 2) -> Errors:
-    """Compare values at all of x and far from it, and derivatives at the first ``points`` of it, in float64."""
-    outside = far_from(x)
-    every = np.concatenate([x, outside])
-    values, *derivatives = map(np.asarray, _values_and_derivatives(stage, jnp.asarray(every), points))
-    expected = own_output(estimator, output, every)
-    own = gap(values[: len(x)], expected[: len(x)], output)
+    """Compare values at x and far from x, and derivatives at the first ``points`` rows of x, in float64."""
+    all_points = np.concatenate([x, far_from(x)])
+    values, *derivatives = map(np.asarray, _values_and_derivatives(stage, jnp.asarray(all_points), points))
+    expected = sklearn_output(estimator, output, all_points)
+    near = gap(values[: len(x)], expected[: len(x)], output)
     far = gap(values[len(x) :], expected[len(x) :], output, relative=True)
     reverse, differences = [], [0.0]
     for value, point, closed, autodiff, numeric in zip(values, x[:points], *derivatives, strict=False):
         reverse.append(_relative_error(closed, autodiff))
-        beyond = np.linalg.norm(closed - numeric) - 2 * _rounding(value, point)
-        differences.append(beyond / (np.linalg.norm(closed) or 1.0))
-    # NumPy's maximum, unlike Python's, is NaN where any is.
-    return Errors(own, float(np.max(reverse)), float(np.max(differences)), far)
+        error = np.linalg.norm(closed - numeric) - 2 * _rounding(value, point)
+        differences.append(error / (np.linalg.norm(closed) or 1.0))
+    # NumPy's maximum propagates NaN, Python's may drop it.
+    return Errors(near, float(np.max(reverse)), float(np.max(differences)), far)
 
 
 def _relative_error(value: np.ndarray, reference: np.ndarray) -> float:
@@ -134,13 +135,13 @@ def _relative_error(value: np.ndarray, reference: np.ndarray) -> float:
 
 @functools.partial(jax.jit, static_argnums=2)
 def _values_and_derivatives(stage: Stage, x: jax.Array, points: int) -> list[jax.Array]:
-    """One compilation for all; compiling operation by operation takes most of the time of these tests."""
+    """Compute everything in one compiled function; separate compilations would take most of the tests' time."""
     backends = ("closed_form", "reverse", "finite_difference")
-    derivatives = [jax.vmap(lambda one, b=b: jacobian(stage, one, backend=b))(x[:points]) for b in backends]
+    derivatives = [jax.vmap(lambda row, b=b: jacobian(stage, row, backend=b))(x[:points]) for b in backends]
     return [jax.vmap(stage)(x), *derivatives]
 
 
 def _rounding(value: np.ndarray, x: np.ndarray) -> float:
-    """What rounding does to central differences: see :func:`pcacam_jax.core.numerics.difference_noise`."""
+    """Return the rounding error of central differences, see :func:`pcacam_jax.core.numerics.difference_noise`."""
     eps = np.finfo(float).eps
     return eps ** (2 / 3) * float(np.linalg.norm(value)) * np.sqrt(x.size) / max(1.0, np.abs(x).max())
