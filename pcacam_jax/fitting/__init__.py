@@ -1,1 +1,1 @@
-"""From a dataset to a fitted run: configuration, cached features, training, estimators, scores."""
+"""From a dataset to a fitted run: configuration, cached features, training, estimators and scores."""

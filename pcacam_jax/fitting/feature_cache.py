@@ -1,15 +1,15 @@
-"""Feature maps on disk that grow chunk by chunk, outlive a kill at any instant and are believed by checksum only.
+"""A crash-safe on-disk cache of feature maps, written in chunks and verified by checksum.
 
-One folder for each key, what the maps depend on::
+Every cache key, which lists all that the maps depend on, has a folder with these files::
 
-    key.json   the key in plain words, and how many images make a chunk
+    key.json   the key as JSON, and the number of images in a chunk
     maps.npy   a NumPy file; the chunks are written in place, one after the other
-    done       a line for each chunk that is on the disk: its index and the CRC-32 of its bytes
-    lock       held by the process that reads or writes the others; the kernel frees it when that process dies
+    done       the journal: a line with the index and the CRC-32 of every chunk that is completely on the disk
+    lock       locked by the process that uses the folder; the operating system releases it if the process dies
 
-A chunk whose bytes do not have the checksum of its line is made anew, whatever happened to it: killed while it was
-written, cut off, overwritten. So neither the NumPy file nor the journal need be whole, and nothing is ever thrown away
-but the bad chunk.
+A chunk whose bytes do not match the checksum in the journal is recomputed, whether the process was killed while writing
+it, the file was truncated or the bytes were overwritten. Neither the NumPy file nor the journal needs to be complete,
+and one damaged chunk never invalidates the others.
 """
 
 import contextlib
@@ -29,23 +29,25 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from pcacam_jax.core.checks import InputError
-from pcacam_jax.core.files import cache_folder, writable_folder, write_json, written_whole
-from pcacam_jax.core.progress import KEPT, Advance
+from pcacam_jax.core.files import atomic_write, cache_folder, writable_folder, write_json
+from pcacam_jax.core.progress import CACHED, Advance
 
 WAITING = "waiting for another process"
-_POLL = 0.5  # seconds
-_READ = 1 << 22  # bytes
+"""Reported as progress while another process holds the lock."""
+_POLL_SECONDS = 0.5
+"""Time between two attempts to acquire the lock."""
+_READ_BYTES = 1 << 22
 
 
 @dataclass(frozen=True)
 class FeatureCache:
-    """The maps of one key, as long as its lock is held; see :func:`locked_cache`.
+    """The cached maps of one key; use it only while the lock is held, see :func:`locked_cache`.
 
     Attributes:
-        folder: where its files are.
-        shape: (N, h, w, K).
-        dtype: of the stored maps, little-endian.
-        chunk: images in a chunk; the last one may have fewer.
+        folder: the folder with the files.
+        shape: shape of the maps, ``(N, h, w, K)``.
+        dtype: little-endian dtype of the stored maps.
+        chunk: number of images in a chunk; the last chunk may have fewer.
     """
 
     folder: Path
@@ -54,30 +56,34 @@ class FeatureCache:
     chunk: int
 
     def rows(self, index: int) -> range:
-        """Return the images of a chunk."""
+        """Return the indices of the images of a chunk."""
         return range(index * self.chunk, min((index + 1) * self.chunk, self.shape[0]))
 
     def nbytes(self, rows: range) -> int:
-        """Return how many bytes the maps of some images take."""
+        """Return the size of the maps of these images in bytes."""
         return len(rows) * math.prod(self.shape[1:]) * self.dtype.itemsize
 
     def missing(self, advance: Advance) -> list[int]:
-        """Return the chunks that are absent or not what they were; images of the others go to ``advance``."""
+        """Return the chunks that are absent or damaged; report the images of the others to ``advance`` as cached."""
         journal, absent = self._journal(), []
         chunks = math.ceil(self.shape[0] / self.chunk)
-        with _refusing(self.folder), (self.folder / "maps.npy").open("rb", buffering=0) as file:
+        with _as_input_error(self.folder), (self.folder / "maps.npy").open("rb", buffering=0) as file:
             for index in range(chunks):
                 if index in journal and journal[index] == self._checksum(file, self.rows(index)):
-                    advance(len(self.rows(index)), KEPT)
+                    advance(len(self.rows(index)), CACHED)
                 else:
                     absent.append(index)
         return absent
 
     def write(self, index: int, batches: Iterable[np.ndarray]) -> None:
-        """Write the maps of a chunk, given in batches; it counts as there when all of it is on the disk.
+        """Write the maps of a chunk, then add it to the journal once all of its bytes are on the disk.
+
+        Args:
+            index: number of the chunk.
+            batches: the maps of its images, in order.
 
         Raises:
-            InputError: the disk is full or cannot be written to.
+            InputError: the disk is full or not writable.
         """
         rows, checksum = self.rows(index), 0
         with (self.folder / "maps.npy").open("r+b", buffering=0) as file:
@@ -85,39 +91,39 @@ class FeatureCache:
             for batch in batches:
                 content = np.ascontiguousarray(batch, self.dtype).reshape(-1).view(np.uint8).data
                 checksum = zlib.crc32(content, checksum)
-                with _refusing(self.folder):
+                with _as_input_error(self.folder):
                     _write_all(file, content)
-            with _refusing(self.folder):
+            with _as_input_error(self.folder):
                 os.fsync(file.fileno())
-        with _refusing(self.folder), (self.folder / "done").open("ab", buffering=0) as journal:
+        with _as_input_error(self.folder), (self.folder / "done").open("ab", buffering=0) as journal:
             _write_all(journal, memoryview(f"{index} {checksum:08x}\n".encode()))
             os.fsync(journal.fileno())
 
     def maps(self) -> np.ndarray:
-        """Return the maps, read-only and memory-mapped."""
+        """Return the maps as a read-only memory map."""
         return np.load(self.folder / "maps.npy", mmap_mode="r")
 
     def _offset(self, rows: range) -> int:
         return len(_header(self.shape, self.dtype)) + self.nbytes(range(rows.start))
 
     def _checksum(self, file: io.FileIO, rows: range) -> int | None:
-        """Return the checksum of the bytes of some images, None where the file ends before them."""
+        """Return the checksum of the maps of these images, or None if the file ends before them."""
         file.seek(self._offset(rows))
-        left, checksum, buffer = self.nbytes(rows), 0, memoryview(bytearray(_READ))
-        while left and (count := file.readinto(buffer[: min(left, _READ)])):
+        remaining, checksum, buffer = self.nbytes(rows), 0, memoryview(bytearray(_READ_BYTES))
+        while remaining and (count := file.readinto(buffer[: min(remaining, _READ_BYTES)])):
             checksum = zlib.crc32(buffer[:count], checksum)
-            left -= count
-        return None if left else checksum
+            remaining -= count
+        return None if remaining else checksum
 
     def _journal(self) -> dict[int, int]:
-        """Return the checksums of the finished chunks; a line torn by a kill is removed before another follows it."""
+        """Return the checksums of the finished chunks, and remove incomplete lines so that none is continued later."""
         path = self.folder / "done"
-        with _refusing(self.folder):
+        with _as_input_error(self.folder):
             content = path.read_bytes() if path.exists() else b""
             lines = re.findall(rb"^(\d+) ([0-9a-f]{8})\n", content, re.MULTILINE)
-            if content != (good := b"".join(b"%b %b\n" % line for line in lines)):
-                with written_whole(path) as temporary:
-                    temporary.write_bytes(good)
+            if content != (valid := b"".join(b"%b %b\n" % line for line in lines)):
+                with atomic_write(path) as temporary:
+                    temporary.write_bytes(valid)
         return {int(index): int(checksum, 16) for index, checksum in lines}
 
 
@@ -125,28 +131,28 @@ class FeatureCache:
 def locked_cache(
     key: Mapping[str, Any], shape: tuple[int, ...], dtype: str, *, chunk: int, advance: Advance
 ) -> Iterator[FeatureCache]:
-    """Yield the cache of ``key``, made if absent, while no other process has it.
+    """Lock the cache of ``key`` for this process, create it if absent, and yield it.
 
     Args:
-        key: what the maps depend on: plain JSON values.
-        shape: (N, h, w, K).
-        dtype: of the stored maps.
-        chunk: images in a chunk, if the cache is new: one that was begun keeps its own.
-        advance: told when another process is waited for.
+        key: everything that the maps depend on, as JSON values.
+        shape: shape of the maps, ``(N, h, w, K)``.
+        dtype: dtype of the stored maps.
+        chunk: images in a chunk of a new cache; an existing cache keeps its chunk size.
+        advance: called with ``WAITING`` while another process holds the lock.
 
     Raises:
-        InputError: the folder cannot be written to, or holds the features of another key.
+        InputError: the folder is not writable, or holds the features of another key.
     """
     name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
     folder = writable_folder(cache_folder() / "features" / name)
     lock = FileLock(folder / "lock")
-    with _refusing(folder):
+    with _as_input_error(folder):
         _acquire(lock, advance)
     try:
-        stored = np.dtype(dtype).newbyteorder("<")
-        with _refusing(folder):
-            cache = FeatureCache(folder, shape, stored, _agreed_chunk(folder, key, chunk))
-            _repair_frame(cache)
+        stored_dtype = np.dtype(dtype).newbyteorder("<")
+        with _as_input_error(folder):
+            cache = FeatureCache(folder, shape, stored_dtype, _chunk_size(folder, key, chunk))
+            _repair_file(cache)
         yield cache
     finally:
         lock.release()
@@ -155,39 +161,41 @@ def locked_cache(
 def _acquire(lock: FileLock, advance: Advance) -> None:
     while not lock.is_locked:
         try:
-            lock.acquire(timeout=_POLL)
+            lock.acquire(timeout=_POLL_SECONDS)
         except Timeout:
             advance(0, WAITING)
 
 
-def _agreed_chunk(folder: Path, key: Mapping[str, Any], chunk: int) -> int:
-    """Return the chunk size in ``key.json``, which is written if it is absent or damaged.
+def _chunk_size(folder: Path, key: Mapping[str, Any], chunk: int) -> int:
+    """Return the chunk size in ``key.json``; write the file if it is absent or damaged.
 
     Raises:
-        InputError: it is the key of other features.
+        InputError: the file holds another key.
     """
     path = folder / "key.json"
     try:
-        found = json.loads(path.read_text())
+        stored = json.loads(path.read_text())
     except (OSError, ValueError):
-        found = None
-    if isinstance(found, dict) and {*key, "chunk"} <= set(found):
-        other = [f"{name} {found[name]} instead of {value}" for name, value in key.items() if found[name] != value]
-        if other:
+        stored = None
+    if isinstance(stored, dict) and {*key, "chunk"} <= set(stored):
+        differences = [
+            f"{name} {stored[name]} instead of {value}" for name, value in key.items() if stored[name] != value
+        ]
+        if differences:
             raise InputError(
-                f"the cache {folder} holds other features ({', '.join(other)}); delete this folder, and they are made "
-                "anew."
+                f"the cache {folder} holds other features ({', '.join(differences)}); delete this folder to extract "
+                "the features again."
             )
-        if type(found["chunk"]) is int and found["chunk"] > 0:
-            return found["chunk"]
-    # Nobody can tell any more what the chunks were made from
+        if type(stored["chunk"]) is int and stored["chunk"] > 0:
+            return stored["chunk"]
+    # Without the key it is unknown which features the chunks hold
     (folder / "done").unlink(missing_ok=True)
     write_json(path, {**key, "chunk": chunk})
     return chunk
 
 
-def _repair_frame(cache: FeatureCache) -> None:
-    """Give the NumPy file its header, and cut off what lies beyond its end; the chunks have their checksums."""
+def _repair_file(cache: FeatureCache) -> None:
+    """Write the header of the NumPy file if it is damaged, and truncate the file to its full length."""
     path, header = cache.folder / "maps.npy", _header(cache.shape, cache.dtype)
     path.touch()
     with path.open("r+b", buffering=0) as file:
@@ -206,17 +214,18 @@ def _header(shape: tuple[int, ...], dtype: np.dtype) -> bytes:
 
 
 def _write_all(file: io.FileIO, content: memoryview) -> None:
-    # Ordinary writes: on a full disk a memory map ends the process without a word. They may write less than was asked.
+    # On a full disk, writing to a memory map would kill the process; a plain write raises, but may write only a part.
     while content:
         content = content[file.write(content) :]
 
 
 @contextlib.contextmanager
-def _refusing(folder: Path) -> Iterator[None]:
+def _as_input_error(folder: Path) -> Iterator[None]:
+    """Turn an error of the file system into an InputError."""
     try:
         yield
     except OSError as error:
         raise InputError(
-            f"the feature cache {folder} cannot be used ({error.strerror}); what is finished is kept: make room or set "
-            "PCACAM_CACHE to another folder, and start again."
+            f"the feature cache {folder} cannot be used ({error.strerror}); finished chunks are saved: free some disk "
+            "space or set PCACAM_CACHE to another folder, and start again."
         ) from error

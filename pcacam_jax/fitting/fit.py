@@ -1,4 +1,4 @@
-"""From a data set to a run: features, a trained head, PCA, two SVMs, their stages, a certificate (Section 6.1)."""
+"""Fit a run to a dataset: features, trained head, PCA, two SVMs, hybrid head and certificate (Section 6.1)."""
 
 import dataclasses
 import hashlib
@@ -20,48 +20,54 @@ from sklearn.svm import SVC
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.core.files import cache_folder
 from pcacam_jax.core.files import digest as digest_of
-from pcacam_jax.core.progress import KEPT, Progress
+from pcacam_jax.core.progress import CACHED, Progress
 from pcacam_jax.data import Dataset
 from pcacam_jax.fitting.config import FitConfig
 from pcacam_jax.fitting.estimators import check_components, fit_estimators
 from pcacam_jax.fitting.features import cached_features
 from pcacam_jax.fitting.out_of_core import map_features, root_mean_square, take
 from pcacam_jax.fitting.scores import score, warnings_of
-from pcacam_jax.fitting.training import Member, TrainedHead, divide, train_heads
+from pcacam_jax.fitting.training import Member, TrainedHead, train_heads, validation_split
 from pcacam_jax.head.hybrid import HybridHead
 from pcacam_jax.head.targets import PREDICTED
 from pcacam_jax.nets import weights as vgg16_weights
 from pcacam_jax.verification.certificate import Certificate, verify
 
 FORMAT = 1
-"""Part of the key of a kept training: raise it when the same settings would give other numbers."""
+"""Part of the key of a cached training; increase it whenever the same settings would give other numbers."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Fitted:
-    """What :func:`fit` returns; figures and the run folder are made from it."""
+    """The result of :func:`fit`, from which figures and run folders are made."""
 
     config: FitConfig
     weights_digest: str
+    """SHA-256 digest of VGG16's weights."""
     dataset: Dataset
     head: HybridHead
+    """The trained layers, PCA and SVMs as one differentiable head."""
     training: TrainedHead
+    """The trained layers and the history of the training."""
     pca: PCA
     svms: dict[str, SVC]
+    """The fitted "svm_linear" and "svm_rbf"."""
     maps: dict[str, np.ndarray]
-    """Feature maps of "train" and "test", (N, h, w, K)."""
+    """Feature maps of "train" and "test", ``(N, h, w, K)``."""
     components: dict[str, np.ndarray]
-    """PCA features of "train" and "test", (N, D)."""
+    """PCA features of "train" and "test", ``(N, D)``."""
     metrics: dict[str, Any]
+    """Scores, warnings, explained variance, best epoch, numbers of images and differences from scikit-learn."""
     point: np.ndarray
-    """Maps at which the certificate holds: of the first test image."""
+    """Feature maps of the first test image, ``(h, w, K)``, at which the head is verified."""
     certificate: Certificate
+    """Comparison of the head's closed forms with the reference methods at ``point``."""
     timings: dict[str, float]
-    """Seconds of every step."""
+    """Duration of every step in seconds."""
     extracted: int
-    """How many images' features were computed in that time; those of the others were in the cache."""
+    """Number of images whose features were computed; the features of the others were cached."""
     resumed: bool
-    """Whether the training, or a part of it, was kept from an earlier run."""
+    """Whether the training, or a part of it, was loaded from the cache."""
 
 
 class Features(NamedTuple):
@@ -69,18 +75,29 @@ class Features(NamedTuple):
 
     weights_digest: str
     maps: dict[str, np.ndarray]
-    """Of "train" and "test", (N, h, w, K)."""
+    """Feature maps of "train" and "test", ``(N, h, w, K)``."""
     extracted: int
-    """How many images' were computed now, not found in the cache."""
+    """Number of images whose maps were computed and not cached."""
 
 
 def fit(dataset: Dataset, config: FitConfig, *, progress: Progress | None = None) -> Fitted:
-    """Train and fit everything on ``dataset``; a stage that does not equal its estimator is an error.
+    """Extract features, train the head, fit PCA and SVMs, and verify the resulting hybrid head.
 
-    Features and training are kept in the cache, and taken up again from there if they were cut off.
+    Features and training states are cached, so that an interrupted fit continues where it stopped. Every stage is
+    compared with its estimator. Warnings are issued if a classifier has learned nothing or memorises.
+
+    Args:
+        dataset: training and test images.
+        config: the settings.
+        progress: where progress is shown; by default nowhere.
+
+    Returns:
+        The head, the estimators, feature maps, scores and the certificate.
 
     Raises:
-        InputError: too few images, weights that cannot be had, training that diverges.
+        InputError: there are too few images, VGG16's weights cannot be found, the training diverges, or a class is
+            named "predicted".
+        RuntimeError: a stage differs from its estimator, which is a bug in this library.
     """
     return fit_seeds(dataset, config, [config.seed], progress=progress)[0]
 
@@ -88,22 +105,31 @@ def fit(dataset: Dataset, config: FitConfig, *, progress: Progress | None = None
 def fit_seeds(
     dataset: Dataset, config: FitConfig, seeds: Sequence[int], *, progress: Progress | None = None
 ) -> list[Fitted]:
-    """Return what :func:`fit` returns for each seed, up to rounding; features are shared, heads train together.
+    """Fit a run for each seed; the features are shared, and the heads are trained together.
+
+    Args:
+        dataset: training and test images.
+        config: the settings; its seed is ignored.
+        seeds: seeds of the runs.
+        progress: where progress is shown; by default nowhere.
+
+    Returns:
+        For each seed the result of :func:`fit`, up to rounding.
 
     Raises:
-        InputError: no seeds, or the same one twice, or a class named "predicted"; else as :func:`fit`.
+        InputError: ``seeds`` is empty or contains a seed twice, or for the reasons of :func:`fit`.
     """
     progress = progress or Progress(quiet=True)
     if not seeds or len(set(seeds)) < len(seeds):
-        raise InputError(f"seeds must be at least one and all different; got {', '.join(map(str, seeds)) or 'none'}.")
+        raise InputError(f"seeds must be one or more different numbers; got {', '.join(map(str, seeds)) or 'none'}.")
     if PREDICTED in dataset.class_names:
         raise InputError(
-            f"no class may be named {PREDICTED!r}, which targets such as 'cnn:{PREDICTED}' have; rename it."
+            f"no class may be named {PREDICTED!r}, because targets such as 'cnn:{PREDICTED}' use this name; rename it."
         )
     configs = [dataclasses.replace(config, seed=seed) for seed in seeds]
-    check_components(config, len(dataset.train))  # now, not after the long extraction
+    check_components(config, len(dataset.train))  # before the long extraction
     for seed in seeds:
-        divide(dataset.train.labels, config.validation_fraction, seed)
+        validation_split(dataset.train.labels, config.validation_fraction, seed)
     timings: dict[str, float] = {}
     with _timed(timings, "features"):
         features = features_of(dataset, config, progress)
@@ -112,8 +138,8 @@ def fit_seeds(
         trained = train_on(features.maps["train"], dataset, configs, features.weights_digest, progress)
     fitted = []
     with progress.bar("PCA and SVMs", len(seeds)) as advance:
-        for own, training in zip(configs, trained, strict=True):
-            fitted.append(_fitted(dataset, own, features, training, resumed, dict(timings)))
+        for seed_config, training in zip(configs, trained, strict=True):
+            fitted.append(_fitted(dataset, seed_config, features, training, resumed, dict(timings)))
             advance(1)
     return fitted
 
@@ -129,17 +155,18 @@ def _fitted(
     digest, maps, extracted = features
     with _timed(timings, "estimators"):
         estimators = fit_estimators(training, maps["train"], dataset, config)
-        components = {part: map_features(jax.vmap(estimators.head.components), own) for part, own in maps.items()}
+        components_of = jax.vmap(estimators.head.components)
+        components = {part: map_features(components_of, part_maps) for part, part_maps in maps.items()}
         scores = score(estimators, maps, dataset)
-    doubts = warnings_of(estimators, scores, components["train"], dataset)
-    for doubt in doubts:
-        warnings.warn(doubt, stacklevel=3)
+    sentences = warnings_of(estimators, scores, components["train"], dataset)
+    for sentence in sentences:
+        warnings.warn(sentence, stacklevel=3)
     metrics = {
         "metrics": scores,
-        "warnings": doubts,
+        "warnings": sentences,
         "explained_variance_ratio": [float(ratio) for ratio in estimators.pca.explained_variance_ratio_],
         "best_epoch": training.best_epoch,
-        "images": {part: len(own) for part, own in maps.items()},
+        "images": {part: len(part_maps) for part, part_maps in maps.items()},
         "parity": estimators.parity,
     }
     with _timed(timings, "verification"):
@@ -166,7 +193,7 @@ def _fitted(
 
 
 def features_of(dataset: Dataset, config: FitConfig, progress: Progress) -> Features:
-    """Return the feature maps of a dataset, from the cache as far as they are there."""
+    """Return the feature maps of a dataset; those that are not cached yet are extracted."""
     params = vgg16_weights.load(config.weights)
     digest = vgg16_weights.weights_digest(params)
     options = {"size": config.size, "tap": config.tap, "scaling": config.scaling, "dtype": config.compute}
@@ -175,7 +202,7 @@ def features_of(dataset: Dataset, config: FitConfig, progress: Progress) -> Feat
 
         def counted(steps: int, /, now: str = "") -> None:
             nonlocal extracted
-            extracted += steps if now != KEPT else 0
+            extracted += steps if now != CACHED else 0
             advance(steps, now)
 
         for part, split in {"train": dataset.train, "test": dataset.test}.items():
@@ -186,13 +213,21 @@ def features_of(dataset: Dataset, config: FitConfig, progress: Progress) -> Feat
 def train_on(
     maps: np.ndarray, dataset: Dataset, configs: Sequence[FitConfig], weights_digest: str, progress: Progress
 ) -> list[TrainedHead]:
-    """Return the trained head of each configuration; they differ in seed and learning rate alone."""
+    """Train a head for each configuration; only their seeds and learning rates may differ.
+
+    Args:
+        maps: feature maps of the training images, ``(N, h, w, K)``.
+        dataset: the labels.
+        configs: the settings.
+        weights_digest: digest of VGG16's weights, part of the name of the checkpoint.
+        progress: where progress is shown.
+    """
     config = configs[0]
     with progress.bar("training", config.epochs) as advance:
         return train_heads(
             maps,
             dataset.train.labels,
-            [Member(own.seed, own.learning_rate) for own in configs],
+            [Member(each.seed, each.learning_rate) for each in configs],
             sizes=(*config.hidden, len(dataset.class_names)),
             activation=config.activation,
             feature_scale=root_mean_square(maps, pool=config.pool) if config.feature_scale == "rms" else 1.0,
@@ -206,11 +241,12 @@ def train_on(
 
 
 def _checkpoint(dataset: Dataset, configs: Sequence[FitConfig], weights_digest: str) -> Path:
-    """Return the file in the cache for this very training, named by everything that its numbers depend on."""
+    """Return the checkpoint file of this training, named by a hash of everything that its results depend on."""
     config = configs[0]
-    training, _ = divide(dataset.train.labels, config.validation_fraction, config.seed)
-    same = {"weights": weights_digest, "batch_size": min(config.batch_size, len(training))}
-    settings = [{**dataclasses.asdict(own), **same} for own in configs]
+    training, _ = validation_split(dataset.train.labels, config.validation_fraction, config.seed)
+    # Settings that give the same results get the same key
+    normalised = {"weights": weights_digest, "batch_size": min(config.batch_size, len(training))}
+    settings = [{**dataclasses.asdict(each), **normalised} for each in configs]
     key = {
         "format": FORMAT,
         "images": dataset.train.fingerprint(),

@@ -1,8 +1,8 @@
-"""Training of dense heads: plain SGD on cross-entropy, the best epoch by validation, the heads of all seeds together.
+"""Training of dense heads: plain SGD on cross-entropy, with the best epoch chosen by validation accuracy.
 
-The heads share the features and every compiled step (``vmap`` over the heads, ``lax.scan`` over the batches); each has
-its own initial weights, order of batches and images set aside, all drawn from its seed. Features that do not fit are
-gathered from their file block by block, with the same numbers as a result.
+The heads of several seeds are trained together. They share the features and every compiled step (``vmap`` over the
+heads, ``lax.scan`` over the batches). Each head draws its initial weights, order of batches and validation images from
+its own seed. Features that do not fit in memory are read from their file block by block, with the same results.
 """
 
 import dataclasses
@@ -20,46 +20,47 @@ from jaxtyping import Array, Float, Int
 from sklearn.model_selection import train_test_split
 
 from pcacam_jax.core.checks import InputError
-from pcacam_jax.core.progress import KEPT, Advance, unseen
+from pcacam_jax.core.progress import CACHED, Advance, no_progress
 from pcacam_jax.fitting.checkpoints import Checkpoints
 from pcacam_jax.fitting.out_of_core import Source
 from pcacam_jax.nets.dense_head import DenseHead, layers
 
 VALIDATION_BATCH = 256
+"""Images per batch in the computation of the validation accuracy."""
 
 
 class Member(NamedTuple):
-    """One of the heads that train together."""
+    """The seed and learning rate of one of the heads that are trained together."""
 
     seed: int
-    """Of its initial weights, the order of its batches and the images set aside."""
+    """Seed of the initial weights, the order of the batches and the validation split."""
     learning_rate: float
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainedHead:
-    """The parameters after the best epoch, and what training looked like."""
+    """The parameters after the best epoch, and the history of the training."""
 
     layers: list[tuple[Array, Array]]
-    """[(kernel, bias), ...] first to last."""
+    """[(kernel, bias), ...] from the first layer to the last."""
     best_epoch: int
-    """Counted from 1: the first epoch with the highest validation accuracy."""
+    """The first epoch with the highest validation accuracy, counted from 1."""
     train_accuracy: list[float]
-    """After 1, 2, ... epochs: the share of training images classified rightly, each before the step that it enters."""
+    """Accuracy on the training images in each epoch; every image is classified before the step that uses it."""
     validation_accuracy: list[float]
-    """The same of the images set aside, after the epoch."""
+    """Accuracy on the validation images after each epoch."""
     loss: list[float]
-    """Mean cross-entropy of each epoch's batches."""
+    """Mean cross-entropy of the batches of each epoch."""
 
 
 class State(NamedTuple):
-    """What training has come to after some epochs; every array has the heads as its first axis."""
+    """The state of the training after some epochs; the first axis of every array is the S heads."""
 
     params: Any
     best: Any
     """The parameters after the best epoch so far."""
     history: np.ndarray
-    """(S, epochs, 3): loss, training accuracy, validation accuracy."""
+    """Loss, training accuracy and validation accuracy of each epoch, ``(S, epochs, 3)``."""
 
 
 def train_heads(
@@ -75,33 +76,36 @@ def train_heads(
     validation_fraction: float,
     pool: bool = False,
     checkpoint: Path | None = None,
-    advance: Advance = unseen,
+    advance: Advance = no_progress,
 ) -> list[TrainedHead]:
-    """Return each member's head after its best epoch; the same members give the same bits.
+    """Train a head for each member and return the parameters after its best epoch, reproducible to the bit.
 
-    The heads are trained on features / ``feature_scale``; their first kernels are divided by that number in the end, so
-    that what is returned reads the features as they are.
+    The heads are trained on features / ``feature_scale``. Their first kernels are divided by ``feature_scale`` at the
+    end, so the returned heads take the unscaled features.
 
     Args:
-        features: maps in memory or in a memory-mapped file, float32 or float16.
-        labels: in 0..C-1.
+        features: feature maps ``(N, h, w, K)`` in memory or memory-mapped, float32 or float16.
+        labels: class indices 0..C-1, ``(N,)``.
         members: seed and learning rate of every head.
-        sizes: widths of the layers, the number of classes last.
+        sizes: widths of the layers; the last is the number of classes.
         activation: name of the activation.
-        feature_scale: what features are divided by.
-        epochs: to train for.
-        batch_size: images in a batch; all of them where there are fewer.
-        validation_fraction: share of the images that chooses the epoch.
-        pool: whether a 2 x 2 max-pool lies between the features and the head.
-        checkpoint: file where training is kept now and then, and taken up again from if it was cut off.
+        feature_scale: divisor of the features.
+        epochs: number of epochs.
+        batch_size: images per batch, at most the number of training images.
+        validation_fraction: share of the images that is set aside to choose the best epoch.
+        pool: whether a 2 x 2 max-pool precedes the head.
+        checkpoint: file where the state is saved regularly; an interrupted training continues from it.
         advance: called with the number of epochs done since the last call.
 
+    Returns:
+        The trained heads, in the order of ``members``.
+
     Raises:
-        InputError: too few images of a class to divide, or a loss that is no longer finite.
+        InputError: a class has too few images for the validation split, or the training diverges.
     """
     source = Source(features, scale=feature_scale, pool=pool)
-    parts = [divide(labels, validation_fraction, member.seed) for member in members]
-    training, validation = (np.stack(rows) for rows in zip(*parts, strict=True))
+    splits = [validation_split(labels, validation_fraction, member.seed) for member in members]
+    training, validation = (np.stack(rows) for rows in zip(*splits, strict=True))
     model = DenseHead(sizes=sizes, activation=activation)
     keys = jax.vmap(lambda seed: jax.random.split(jax.random.key(seed)))(
         jnp.array([member.seed for member in members], jnp.uint32)
@@ -110,45 +114,61 @@ def train_heads(
     batch_size = min(batch_size, training.shape[1])
     fresh = jax.vmap(lambda key: model.init(key, source.example)["params"])(keys[:, 0])
     checkpoints = Checkpoints(checkpoint)
-    state = checkpoints.latest(State(fresh, fresh, np.empty((len(members), 0, 3))))
+    state = checkpoints.restore(State(fresh, fresh, np.empty((len(members), 0, 3))))
     if done := state.history.shape[1]:
-        advance(done, KEPT)
+        advance(done, CACHED)
     for epoch in range(done, epochs):
         order = _orders(keys[:, 1], epoch, training.shape[1])
         params, losses, correct = state.params, [], 0
         for block in source.blocks(*_batches(np.take_along_axis(training, order, 1), batch_size), labels):
-            params, own_losses, own_correct = _steps(model, rates, params, *block)
-            losses.append(own_losses)
-            correct += own_correct
+            params, block_losses, block_correct = _steps(model, rates, params, *block)
+            losses.append(block_losses)
+            correct += block_correct
         row = (
             np.mean(np.concatenate(losses), axis=0, dtype=np.float64),
             np.asarray(correct, np.float64) / training.shape[1],
             _accuracy(model, params, source, validation, labels),
         )
-        state = _advanced(state, params, np.stack(row, axis=-1))
-        _check_converging(state, members)
-        checkpoints.keep(state, finished=epoch == epochs - 1)
+        state = _next_state(state, params, np.stack(row, axis=-1))
+        _check_finite(state, members)
+        checkpoints.save(state, finished=epoch == epochs - 1)
         advance(1)
-    return [_head(state, index, feature_scale) for index in range(len(members))]
+    return [_trained_head(state, index, feature_scale) for index in range(len(members))]
 
 
-def divide(labels: Int[np.ndarray, " N"], fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows to train on and to validate on, sorted; every class has its share in both.
+def validation_split(labels: Int[np.ndarray, " N"], fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Split the images into training and validation images, stratified by class.
+
+    Args:
+        labels: class indices, ``(N,)``.
+        fraction: share of the images for validation.
+        seed: seed of the split.
+
+    Returns:
+        The sorted indices of the training images and of the validation images.
 
     Raises:
-        InputError: too few images for that.
+        InputError: there are too few images for every class to be in both parts.
+
+    Example:
+        >>> import numpy as np
+        >>> from pcacam_jax.fitting.training import validation_split
+        >>> train, validation = validation_split(np.array([0, 0, 0, 0, 1, 1, 1, 1]), 0.25, seed=0)
+        >>> len(train), len(validation)
+        (6, 2)
     """
     classes, counts = np.unique(labels, return_counts=True)
-    validated = math.ceil(fraction * len(labels))
-    if counts.min() < 2 or not len(classes) <= validated <= len(labels) - len(classes):
+    validation_count = math.ceil(fraction * len(labels))
+    if counts.min() < 2 or not len(classes) <= validation_count <= len(labels) - len(classes):
         raise InputError(
             f"{fraction:.0%} of {len(labels)} training images cannot be set aside for validation with all "
-            f"{len(classes)} classes in both parts, the smallest having {counts.min()}; give more images of each class."
+            f"{len(classes)} classes in both parts (the smallest class has {counts.min()}); give more images of each "
+            "class."
         )
-    trained_on, validated_on = train_test_split(
+    training, validation = train_test_split(
         np.arange(len(labels)), test_size=fraction, random_state=seed, stratify=labels
     )
-    return np.sort(trained_on), np.sort(validated_on)
+    return np.sort(training), np.sort(validation)
 
 
 def _orders(keys: Array, epoch: int, count: int) -> np.ndarray:
@@ -157,18 +177,18 @@ def _orders(keys: Array, epoch: int, count: int) -> np.ndarray:
 
 
 def _batches(rows: Int[np.ndarray, "S N"], size: int) -> tuple[Int[np.ndarray, "n S B"], Float[np.ndarray, "n B"]]:
-    """Cut each head's rows into batches; return them with weights that are 0 for what fills up the last one."""
+    """Divide each head's rows into batches; return them with weights that are 0 for the padding of the last batch."""
     heads, count = rows.shape
     number = -(-count // size)
     missing = number * size - count
-    filled = np.pad(rows, ((0, 0), (0, missing)), mode="edge").reshape(heads, number, size)
+    padded = np.pad(rows, ((0, 0), (0, missing)), mode="edge").reshape(heads, number, size)
     weights = np.pad(np.ones(count, np.float32), (0, missing)).reshape(number, size)
-    return np.swapaxes(filled, 0, 1), weights
+    return np.swapaxes(padded, 0, 1), weights
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _steps(model: DenseHead, rates: Array, params: Any, features: Array, positions: Array, targets: Array, weights):
-    """Take a step of SGD for each batch; return the parameters, the losses (n, S) and the number of hits (S,)."""
+    """Take a step of SGD for each batch; return the parameters, losses (n, S) and correct predictions (S,)."""
 
     def loss_of(params, maps, targets, weights):
         logits = jnp.asarray(model.apply({"params": params}, maps))
@@ -177,7 +197,7 @@ def _steps(model: DenseHead, rates: Array, params: Any, features: Array, positio
         return jnp.sum(weights * losses) / jnp.sum(weights), hits
 
     def head_step(params, rate, positions, targets, weights):
-        optimiser = optax.sgd(rate)  # without momentum, so there is no state to carry
+        optimiser = optax.sgd(rate)  # without momentum, so there is no optimiser state
         gradient_of = jax.value_and_grad(loss_of, has_aux=True)
         (loss, hits), gradient = gradient_of(params, features[positions], targets, weights)
         updates, _ = optimiser.update(gradient, optimiser.init(params), params)
@@ -210,24 +230,24 @@ def _hits(model: DenseHead, params: Any, features: Array, positions: Array, targ
     return jax.lax.scan(step, jnp.zeros(positions.shape[1]), (positions, targets, weights))[0]
 
 
-def _advanced(state: State, params: Any, row: Float[np.ndarray, "S 3"]) -> State:
-    """Return the state one epoch later; the best parameters change where the validation accuracy is a new highest."""
+def _next_state(state: State, params: Any, row: Float[np.ndarray, "S 3"]) -> State:
+    """Return the state after one more epoch; the best parameters change where the validation accuracy improves."""
     accuracies = state.history[:, :, 2]
-    better = jnp.asarray(row[:, 2] > accuracies.max(axis=1, initial=-1.0))
+    improved = jnp.asarray(row[:, 2] > accuracies.max(axis=1, initial=-1.0))
 
-    def chosen(new, old):
-        return jnp.where(better.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+    def best(new, old):
+        return jnp.where(improved.reshape(-1, *[1] * (new.ndim - 1)), new, old)
 
     history = np.concatenate([state.history, row[:, None]], axis=1)
-    return State(params, jax.tree.map(chosen, params, state.best), history)
+    return State(params, jax.tree.map(best, params, state.best), history)
 
 
-def _check_converging(state: State, members: Sequence[Member]) -> None:
+def _check_finite(state: State, members: Sequence[Member]) -> None:
     epoch = state.history.shape[1]
     for member, loss, finite in zip(members, state.history[:, -1, 0], _finite(state.params), strict=True):
         if not (math.isfinite(loss) and finite):
             raise InputError(
-                f"training diverged in epoch {epoch}, its loss being {loss:g}; take a learning rate below "
+                f"training diverged in epoch {epoch} with a loss of {loss:g}; use a learning rate below "
                 f"{member.learning_rate:g}."
             )
 
@@ -238,7 +258,7 @@ def _finite(params: Any) -> Array:
     return jnp.all(jnp.stack(per_leaf), axis=0)
 
 
-def _head(state: State, index: int, feature_scale: float) -> TrainedHead:
+def _trained_head(state: State, index: int, feature_scale: float) -> TrainedHead:
     (kernel, bias), *later = layers(jax.tree.map(lambda leaf: leaf[index], state.best))
     loss, train_accuracy, validation_accuracy = state.history[index].T.tolist()
     best_epoch = int(np.argmax(validation_accuracy)) + 1

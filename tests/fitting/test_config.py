@@ -15,14 +15,14 @@ def test_the_defaults_are_the_papers_sizes():
     assert (config.cost, config.gamma, config.batch_size, config.validation_fraction) == (1, 1, 32, 0.2)
 
 
-def test_it_comes_back_from_plain_data():
+def test_a_configuration_is_restored_from_plain_data():
     config = FitConfig(hidden=(5, 4), tap="block5_conv3", seed=7)
     data = dataclasses.asdict(config) | {"hidden": [5, 4]}
     assert FitConfig(**data) == config
 
 
 @pytest.mark.parametrize(("tap", "pool"), [("block5_pool", False), ("block5_conv3", True)])
-def test_the_head_pools_where_the_tap_is_before_the_pool(tap, pool):
+def test_the_head_begins_with_a_pool_if_the_tap_precedes_the_pool(tap, pool):
     assert FitConfig(tap=tap).pool is pool
 
 
@@ -37,13 +37,13 @@ def test_the_head_pools_where_the_tap_is_before_the_pool(tap, pool):
         ({"activation": "swish"}, "activation must be one of"),
         ({"activation": "log"}, "activation must be one of"),
         ({"feature_scale": "max"}, "feature_scale must be one of"),
-        ({"hidden": ()}, "hidden must be widths"),
+        ({"hidden": ()}, "hidden must contain at least one width"),
         ({"hidden": None}, r"hidden must be a list of widths, such as \(40, 30, 20\); got None"),
         ({"hidden": 40}, "hidden must be a list of widths"),
-        ({"hidden": (40, 0)}, "hidden must be widths"),
+        ({"hidden": (40, 0)}, "hidden must contain at least one width, each at least 1"),
         ({"hidden": (40, 2.5)}, "hidden must be a whole number"),
-        ({"at": 4}, "at must be a hidden layer, 1 to 3"),
-        ({"at": 0}, "at must be a hidden layer"),
+        ({"at": 4}, "at must be the number of a hidden layer, 1 to 3"),
+        ({"at": 0}, "at must be the number of a hidden layer"),
         ({"components": 31}, "1 to 30, the width of layer 2"),
         ({"components": 0}, "components must lie in"),
         ({"validation_fraction": 1.0}, "validation_fraction must lie between"),
@@ -64,11 +64,11 @@ def test_the_head_pools_where_the_tap_is_before_the_pool(tap, pool):
         ({"seed": 2**32}, "seed must lie in"),
     ],
 )
-def test_values_that_no_run_can_have_are_refused(change, sentence):
+def test_invalid_values_are_rejected(change, sentence):
     with pytest.raises(InputError, match=sentence):
         FitConfig(**change)
 
 
 def test_every_activation_is_documented():
-    told = re.search(r"Activation of the dense layers: ([a-z_, ]+)\.", inspect.getsource(module)).group(1)
-    assert re.split(", | or ", told) == list(CHOICES["activation"])
+    documented = re.search(r"Activation of the dense layers: ([a-z_, ]+)\.", inspect.getsource(module)).group(1)
+    assert re.split(", | or ", documented) == list(CHOICES["activation"])

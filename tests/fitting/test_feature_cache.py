@@ -1,4 +1,4 @@
-"""The store of the maps: whatever happens to its files, only the chunks that are bad are made anew."""
+"""The feature cache: whatever happens to its files, only the damaged chunks are recomputed."""
 
 import errno
 import json
@@ -22,17 +22,17 @@ CHUNK_BYTES = CHUNK * 512 * 4
 
 @pytest.fixture
 def written(tmp_path, monkeypatch):
-    """Return the list of chunks that are written from now on, each of 16 images."""
+    """Return the list of chunks that are written during the test; a chunk has 16 images."""
     monkeypatch.setenv("PCACAM_CACHE", str(tmp_path))
     monkeypatch.setattr(features, "extract", cheap)
     small_chunks(monkeypatch)
     indices, write = [], FeatureCache.write
 
-    def noted(self, index, batches):
+    def recorded(self, index, batches):
         indices.append(index)
         write(self, index, batches)
 
-    monkeypatch.setattr(FeatureCache, "write", noted)
+    monkeypatch.setattr(FeatureCache, "write", recorded)
     return indices
 
 
@@ -41,28 +41,28 @@ def maps(digest="w"):
 
 
 def folder(tmp_path):
-    (own,) = (tmp_path / "features").iterdir()
-    return own
+    (path,) = (tmp_path / "features").iterdir()
+    return path
 
 
 @pytest.fixture
-def made(written, tmp_path):
-    """Return the maps and their folder after an extraction of all chunks."""
+def complete(written, tmp_path):
+    """Return the maps and the folder of a complete cache."""
     expected = np.array(maps())
     assert written == list(range(CHUNKS))
     written.clear()
     return expected, folder(tmp_path)
 
 
-def test_a_person_can_read_what_they_are(made):
-    key = json.loads((made[1] / "key.json").read_text())
+def test_the_files_are_readable(complete):
+    key = json.loads((complete[1] / "key.json").read_text())
     assert key == {"format": features.FORMAT, "data": split().fingerprint(), "weights": "w", **OPTIONS} | {
         "storage": "float32",
         "backend": jax.default_backend(),
         "chunk": CHUNK,
     }
-    assert len((made[1] / "done").read_text().splitlines()) == CHUNKS
-    np.testing.assert_array_equal(np.load(made[1] / "maps.npy"), made[0])
+    assert len((complete[1] / "done").read_text().splitlines()) == CHUNKS
+    np.testing.assert_array_equal(np.load(complete[1] / "maps.npy"), complete[0])
 
 
 def flipped(position):
@@ -81,89 +81,92 @@ DAMAGES = {
     "a bit of a chunk": ("maps.npy", flipped(HEADER + 3 * CHUNK_BYTES + 77), [3]),
     "the last byte": ("maps.npy", flipped(-1 % (HEADER + 180 * 2048)), LAST),
     "a bit of the header": ("maps.npy", flipped(30), []),
-    "the end cut off": ("maps.npy", lambda content: content[:-1], LAST),
+    "the last byte cut off": ("maps.npy", lambda content: content[:-1], LAST),
     "cut off in the middle": ("maps.npy", lambda content: content[: HEADER + 5 * CHUNK_BYTES + 9], list(range(5, 12))),
-    "more than there should be": ("maps.npy", lambda content: content + b"x" * 1000, []),
-    "nothing in it": ("maps.npy", lambda content: b"", list(range(12))),
-    "something else in it": ("maps.npy", lambda content: b"x" * len(content), list(range(12))),
-    "a line without its end": ("done", lambda content: content[:-1], LAST),
-    "a line cut off": ("done", lambda content: content[:-4], LAST),
-    "a line that is not there": ("done", without_line(4), [4]),
+    "trailing bytes": ("maps.npy", lambda content: content + b"x" * 1000, []),
+    "an empty file": ("maps.npy", lambda content: b"", list(range(12))),
+    "other content": ("maps.npy", lambda content: b"x" * len(content), list(range(12))),
+    "a line without a newline": ("done", lambda content: content[:-1], LAST),
+    "a truncated line": ("done", lambda content: content[:-4], LAST),
+    "a missing line": ("done", without_line(4), [4]),
     "a wrong checksum": ("done", lambda content: re.sub(rb"\n2 .{8}", b"\n2 00000000", content), [2]),
-    "a chunk too many": ("done", lambda content: content + b"99 00000000\n", []),
-    "no text in the journal": ("done", lambda content: b"\xff\x00\n", list(range(12))),
+    "a line of a chunk that does not exist": ("done", lambda content: content + b"99 00000000\n", []),
+    "a journal that is not text": ("done", lambda content: b"\xff\x00\n", list(range(12))),
     "a key that is not JSON": ("key.json", lambda content: content[:-9], list(range(12))),
-    "a key that lacks a word": ("key.json", lambda content: content.replace(b"weights", b"heights"), list(range(12))),
+    "a key without an entry": ("key.json", lambda content: content.replace(b"weights", b"heights"), list(range(12))),
     "a chunk size of 0": ("key.json", lambda content: content.replace(b'"chunk": 16', b'"chunk": 0'), list(range(12))),
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_only_what_is_damaged_is_made_anew(made, written, tmp_path, damage):
-    expected, own = made
+def test_only_damaged_chunks_are_recomputed(complete, written, tmp_path, damage):
+    expected, cache = complete
     name, change, chunks = DAMAGES[damage]
-    whole = {file: (own / file).read_bytes() for file in ("maps.npy", "key.json")}
-    (own / name).write_bytes(change((own / name).read_bytes()))
+    intact = {file: (cache / file).read_bytes() for file in ("maps.npy", "key.json")}
+    (cache / name).write_bytes(change((cache / name).read_bytes()))
     np.testing.assert_array_equal(maps(), expected)
     assert written == chunks
-    assert {file: (own / file).read_bytes() for file in whole} == whole
+    assert {file: (cache / file).read_bytes() for file in intact} == intact
     written.clear()
     maps()
     assert not written
 
 
 @pytest.mark.parametrize(("name", "chunks"), [("maps.npy", 12), ("done", 12), ("key.json", 12), ("lock", 0)])
-def test_a_file_that_is_gone(made, written, name, chunks):
-    (made[1] / name).unlink()
-    np.testing.assert_array_equal(maps(), made[0])
+def test_a_missing_file_is_written_again(complete, written, name, chunks):
+    (complete[1] / name).unlink()
+    np.testing.assert_array_equal(maps(), complete[0])
     assert written == list(range(chunks))
 
 
-def test_a_chunk_size_that_was_begun_with_stays(made, written, monkeypatch):
+def test_an_incomplete_cache_keeps_its_chunk_size(complete, written, monkeypatch):
     monkeypatch.setattr(features, "CHUNK_BATCHES", 3)
-    lines = (made[1] / "done").read_text().splitlines(keepends=True)
-    (made[1] / "done").write_text("".join(lines[:6]))
-    np.testing.assert_array_equal(maps(), made[0])
+    lines = (complete[1] / "done").read_text().splitlines(keepends=True)
+    (complete[1] / "done").write_text("".join(lines[:6]))
+    np.testing.assert_array_equal(maps(), complete[0])
     assert written == list(range(6, 12))
 
 
-def test_features_of_other_weights_are_refused(made, written, tmp_path):
+def test_features_of_other_weights_are_rejected(complete, written, tmp_path):
     other = np.array(maps("v"))
-    (theirs,) = {*(tmp_path / "features").iterdir()} - {made[1]}
+    (theirs,) = {*(tmp_path / "features").iterdir()} - {complete[1]}
     shutil.rmtree(theirs)
-    shutil.copytree(made[1], theirs)
+    shutil.copytree(complete[1], theirs)
     written.clear()
-    with pytest.raises(InputError) as refused:
+    with pytest.raises(InputError) as error:
         maps("v")
-    assert str(refused.value) == (
-        f"the cache {theirs} holds other features (weights w instead of v); delete this folder, and they are made anew."
+    assert str(error.value) == (
+        f"the cache {theirs} holds other features (weights w instead of v); delete this folder to extract the features "
+        "again."
     )
     assert not written
     shutil.rmtree(theirs)
     np.testing.assert_array_equal(maps("v"), other)
 
 
-class Full:
-    """A disk with room for some bytes more; writes that do not fit are cut short first, as the system does."""
+class FullDisk:
+    """A disk with some free bytes; a write that does not fit writes a part first, as the operating system does."""
 
-    def __init__(self, monkeypatch, room, number):
-        self.room, self.number = room, number
+    def __init__(self, monkeypatch, free, number):
+        self.free, self.number = free, number
         self.write_all = feature_cache._write_all
         monkeypatch.setattr(feature_cache, "_write_all", self)
 
     def __call__(self, file, content):
-        self.write_all(file, content[: self.room])
-        if len(content) > self.room:
+        self.write_all(file, content[: self.free])
+        if len(content) > self.free:
             raise OSError(self.number, os.strerror(self.number))
-        self.room -= len(content)
+        self.free -= len(content)
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EFBIG, errno.EDQUOT])
-@pytest.mark.parametrize("room", [HEADER + 3 * (CHUNK_BYTES + 11) + 5000, HEADER + 4 * CHUNK_BYTES + 3 * 11 + 5])
-def test_a_disk_that_runs_full_keeps_the_finished_chunks(written, tmp_path, monkeypatch, number, room):
+@pytest.mark.parametrize("free", [HEADER + 3 * (CHUNK_BYTES + 11) + 5000, HEADER + 4 * CHUNK_BYTES + 3 * 11 + 5])
+def test_a_full_disk_keeps_the_finished_chunks(written, tmp_path, monkeypatch, number, free):
     with monkeypatch.context() as patch:
-        Full(patch, room, number)
-        with pytest.raises(InputError, match=rf"{os.strerror(number)}\); what is finished is kept: make room or set"):
+        FullDisk(patch, free, number)
+        with pytest.raises(
+            InputError, match=rf"{os.strerror(number)}\); finished chunks are saved: free some disk space or set"
+        ):
             maps()
     assert written == [0, 1, 2, 3]
     written.clear()
@@ -172,9 +175,9 @@ def test_a_disk_that_runs_full_keeps_the_finished_chunks(written, tmp_path, monk
     np.testing.assert_array_equal(result, cheap({}, split().images(slice(None), 32), tap="", scaling="", dtype=""))
 
 
-def test_a_file_may_not_grow_in_earnest(written, tmp_path):
-    """The system itself refuses the write, in the middle of the fourth chunk."""
-    resource = pytest.importorskip("resource", reason="limits on files are a matter of Unix")
+def test_a_limit_on_the_file_size_keeps_the_finished_chunks(written, tmp_path):
+    """The operating system rejects the write in the middle of the fourth chunk."""
+    resource = pytest.importorskip("resource", reason="limits on the file size exist on Unix only")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     # Python ignores SIGXFSZ, so that the write fails instead
     resource.setrlimit(resource.RLIMIT_FSIZE, (HEADER + 3 * CHUNK_BYTES + 5000, limits[1]))

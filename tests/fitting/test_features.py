@@ -8,7 +8,7 @@ from PIL import Image
 from support.small_runs import pictures, random_params
 
 from pcacam_jax.core.checks import InputError
-from pcacam_jax.core.progress import KEPT
+from pcacam_jax.core.progress import CACHED
 from pcacam_jax.data import ArraySplit, FolderSplit
 from pcacam_jax.fitting import features
 from pcacam_jax.fitting.features import ACCELERATOR_BATCH, BATCH, cached_features
@@ -25,7 +25,7 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def extracted(monkeypatch):
-    """Replace VGG16 by zeros and return the list of batches that were asked for."""
+    """Replace VGG16 by a function that returns zeros; return the list of its batches."""
     calls = []
 
     def extract(params, images, *, tap, scaling, dtype):
@@ -37,7 +37,7 @@ def extracted(monkeypatch):
 
 
 class Steps(list):
-    """What progress was told."""
+    """The reported progress."""
 
     def __call__(self, steps, now=""):
         self.append((steps, now))
@@ -48,29 +48,29 @@ def split(count=7, seed=0):
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("bfloat16", 3e-2)])
-def test_they_are_vgg16s_own_maps(cache, small_params, dtype, tolerance):
-    own = split()
+def test_features_are_the_maps_of_vgg16(cache, small_params, dtype, tolerance):
+    images = split()
     steps = Steps()
-    maps = cached_features(small_params, "w", own, **OPTIONS | {"dtype": dtype}, advance=steps)
+    maps = cached_features(small_params, "w", images, **OPTIONS | {"dtype": dtype}, advance=steps)
     assert maps.shape == (21, 1, 1, 512)
     assert maps.dtype == np.float32
     assert steps == [(0, "checking the images"), (16, ""), (5, "")]
-    expected = np.asarray(vgg16.features(small_params, own.images(slice(14, 21), 32), dtype=dtype))
+    expected = np.asarray(vgg16.features(small_params, images.images(slice(14, 21), 32), dtype=dtype))
     assert np.linalg.norm(maps[14:] - expected) < tolerance * np.linalg.norm(expected)
 
 
-def test_bfloat16_is_near_float32_but_not_it(cache, small_params):
+def test_bfloat16_is_close_to_float32_but_different(cache, small_params):
     near = cached_features(small_params, "w", split(2), **OPTIONS | {"dtype": "bfloat16"})
     exact = cached_features(small_params, "w", split(2), **OPTIONS)
     assert 1e-5 < np.linalg.norm(near - exact) / np.linalg.norm(exact) < 5e-2
 
 
-def test_the_second_time_they_come_from_the_cache(cache, extracted):
+def test_a_second_call_reads_the_cache(cache, extracted):
     first = cached_features({}, "w", split(), **OPTIONS)
     count, steps = len(extracted), Steps()
     again = cached_features({}, "w", split(), **OPTIONS, advance=steps)
     assert len(extracted) == count
-    assert steps == [(21, KEPT)]
+    assert steps == [(21, CACHED)]
     assert isinstance(again, np.memmap)
     assert not again.flags.writeable
     np.testing.assert_array_equal(first, again)
@@ -88,7 +88,7 @@ def test_the_second_time_they_come_from_the_cache(cache, extracted):
         ("w", 0, {"storage": "float16"}),
     ],
 )
-def test_whatever_changes_them_makes_a_new_folder(cache, extracted, digest, seed, change):
+def test_every_setting_that_changes_the_features_changes_the_folder(cache, extracted, digest, seed, change):
     cached_features({}, "w", split(), **OPTIONS)
     count = len(extracted)
     cached_features({}, digest, split(seed=seed), **OPTIONS | change)
@@ -97,7 +97,7 @@ def test_whatever_changes_them_makes_a_new_folder(cache, extracted, digest, seed
 
 
 def test_an_accelerator_has_its_own_folder(cache, extracted, monkeypatch):
-    """It rounds otherwise, so an extraction begun on one must not go on on the other."""
+    """Its rounding differs, so an extraction that began on a CPU must not continue on an accelerator."""
     cached_features({}, "w", split(), **OPTIONS)
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     cached_features({}, "w", split(), **OPTIONS)
@@ -118,7 +118,7 @@ def test_every_batch_has_one_shape(cache, extracted):
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, InputError])
-def test_what_ended_early_goes_on_where_it_was(cache, extracted, monkeypatch, error):
+def test_an_interrupted_extraction_continues_where_it_stopped(cache, extracted, monkeypatch, error):
     class Failing(ArraySplit):
         def images(self, indices, size):
             if indices[0] >= 32:
@@ -132,18 +132,18 @@ def test_what_ended_early_goes_on_where_it_was(cache, extracted, monkeypatch, er
     steps = Steps()
     cached_features({}, "w", split(20), **OPTIONS, advance=steps)
     assert len(extracted) == 4
-    assert steps == [(16, KEPT), (16, KEPT), (0, "checking the images"), (16, ""), (12, "")]
+    assert steps == [(16, CACHED), (16, CACHED), (0, "checking the images"), (16, ""), (12, "")]
 
 
-def test_a_full_disk_is_refused_before_the_work(cache, extracted, monkeypatch):
+def test_a_full_disk_is_reported_before_the_extraction(cache, extracted, monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10, 10, 1000))
-    with pytest.raises(InputError, match="make room, set PCACAM_CACHE"):
+    with pytest.raises(InputError, match="free some disk space, set PCACAM_CACHE"):
         cached_features({}, "w", split(), **OPTIONS)
     assert not extracted
 
 
-def test_a_cache_that_cannot_be_written_to_is_refused(tmp_path, monkeypatch, extracted):
+def test_a_cache_that_is_not_writable_is_rejected(tmp_path, monkeypatch, extracted):
     (tmp_path / "file").touch()
     monkeypatch.setenv("PCACAM_CACHE", str(tmp_path / "file" / "cache"))
     with pytest.raises(InputError, match="cannot be written to"):
@@ -163,12 +163,16 @@ def test_float16_holds_the_same_maps_in_half_the_bytes(cache, small_params):
 @pytest.mark.parametrize(
     ("value", "storage", "sentence"),
     [
-        (7e4, "float16", "must be below 65504 to be stored as float16, but image 20 has 70000; store them as float32"),
+        (
+            7e4,
+            "float16",
+            "must be below 65504 to be stored as float16, but image 20 has 70000; store the features as float32",
+        ),
         (np.nan, "float32", "must be finite, but those of image 20 are not"),
         (np.inf, "float16", "must be finite, but those of image 20 are not"),
     ],
 )
-def test_maps_that_cannot_be_stored_are_refused(cache, monkeypatch, value, storage, sentence):
+def test_maps_that_cannot_be_stored_are_rejected(cache, monkeypatch, value, storage, sentence):
     calls = []
 
     def extract(params, images, **_):
@@ -182,7 +186,7 @@ def test_maps_that_cannot_be_stored_are_refused(cache, monkeypatch, value, stora
         cached_features({}, "w", split(), **OPTIONS, storage=storage)
 
 
-def test_an_unknown_storage_is_refused(cache, extracted):
+def test_an_unknown_storage_is_rejected(cache, extracted):
     with pytest.raises(InputError, match="storage must be one of float32, float16; got 'float64'"):
         cached_features({}, "w", split(), **OPTIONS, storage="float64")
 
@@ -195,7 +199,7 @@ def test_an_accelerator_gets_larger_batches(cache, extracted, monkeypatch):
     np.testing.assert_array_equal(small, large)
 
 
-def test_an_unreadable_image_is_found_before_the_work(cache, extracted, tmp_path):
+def test_an_unreadable_image_is_reported_before_the_extraction(cache, extracted, tmp_path):
     for index in range(40):
         Image.fromarray(np.full((32, 32), index, np.uint8)).save(tmp_path / f"{index:02}.png")
     (tmp_path / "25.png").write_bytes((tmp_path / "25.png").read_bytes()[:40])
@@ -205,8 +209,8 @@ def test_an_unreadable_image_is_found_before_the_work(cache, extracted, tmp_path
     assert not extracted
 
 
-def test_random_weights_tell_pictures_apart(small_params):
-    """The other tests rest on this."""
+def test_random_weights_distinguish_images(small_params):
+    """The other tests rely on this."""
     maps = np.asarray(vgg16.features(small_params, split(2).images(slice(None), 32)))
     assert np.std(maps, axis=0).max() > 0.01 * maps.max()
     other = vgg16.features(random_params(1), split(2).images(slice(None), 32))

@@ -1,4 +1,4 @@
-"""Extraction that is killed at any instant, and extraction by two processes: the bytes are those of a quiet run."""
+"""Extraction that is killed at any instant, or run by two processes, gives the bytes of an undisturbed extraction."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ from pcacam_jax.fitting.features import cached_features
 
 @pytest.fixture
 def undisturbed(tmp_path, monkeypatch):
-    """Return the bytes of the file that this process makes, in one go and without a chunk's borders."""
+    """Return the bytes of a file that this process extracts without interruption, in a single chunk."""
     monkeypatch.setenv("PCACAM_CACHE", str(tmp_path / "undisturbed" / "cache"))
     monkeypatch.setattr(features, "extract", cheap)
     maps = cached_features({}, "w", split(), **OPTIONS)
@@ -44,11 +44,11 @@ def test_ten_kills_at_random_instants_change_no_bit_and_lose_no_finished_chunk(t
     assert partial >= 5
     run_to_end(start(extract_in_a_child, tmp_path))
     assert stored(tmp_path) == undisturbed
-    assert CHUNKS < len(begun(tmp_path)) <= CHUNKS + 10  # at each kill no more is lost than the chunk in flight
+    assert CHUNKS < len(begun(tmp_path)) <= CHUNKS + 10  # every kill loses at most the chunk that is being written
 
 
 def test_a_kill_at_every_step_of_a_chunk_in_turn(tmp_path, undisturbed):
-    """Six steps to a chunk: half its bytes, all, on the disk; half its line, all, on the disk."""
+    """A chunk has six steps: half of its bytes, all bytes, fsync; half of its line, the whole line, fsync."""
     step, died = 0, 0
     while journal(tmp_path) != set(range(CHUNKS)):
         before = journal(tmp_path)
@@ -75,7 +75,7 @@ def test_a_kill_of_the_real_network_changes_no_bit(tmp_path, monkeypatch, small_
     assert begun(killed)[count:] == sorted(set(range(4)) - finished) != [0, 1, 2, 3]
 
 
-def test_of_two_processes_one_waits_and_nothing_is_computed_twice(tmp_path, undisturbed):
+def test_one_of_two_processes_waits_and_nothing_is_computed_twice(tmp_path, undisturbed):
     processes = [start(extract_in_a_child, tmp_path, pause=0.02) for _ in range(2)]
     for process in processes:
         run_to_end(process)
@@ -84,23 +84,23 @@ def test_of_two_processes_one_waits_and_nothing_is_computed_twice(tmp_path, undi
     assert [text for _, text in log(tmp_path) if text.startswith("end")] == ["end 180"] * 2
 
 
-def test_who_waits_takes_over_from_a_killed_process(tmp_path, undisturbed):
+def test_a_waiting_process_takes_over_from_a_killed_one(tmp_path, undisturbed):
     first = start(extract_in_a_child, tmp_path, pause=0.2)
     wait_for(lambda: begun(tmp_path), first)
     second = start(extract_in_a_child, tmp_path)
-    own = str(second.pid)
-    assert kill_at(first, 0, after=lambda: (own, WAITING) in log(tmp_path))
+    waiting = str(second.pid)
+    assert kill_at(first, 0, after=lambda: (waiting, WAITING) in log(tmp_path))
     finished = journal(tmp_path)
     assert finished < set(range(CHUNKS))
     run_to_end(second)
     assert stored(tmp_path) == undisturbed
-    assert {int(text.split()[1]) for process, text in log(tmp_path) if process == own and "begin" in text} == set(
+    assert {int(text.split()[1]) for process, text in log(tmp_path) if process == waiting and "begin" in text} == set(
         range(CHUNKS)
     ) - finished
 
 
 def test_an_interrupted_wait_ends_at_once(tmp_path, monkeypatch):
-    """Control-C while another process has the lock."""
+    """Ctrl-C while another process holds the lock."""
 
     def interrupt(steps, now=""):
         if now == WAITING:

@@ -25,36 +25,36 @@ def quick_fit(small_world, monkeypatch):
     return lambda **changes: fit(small_dataset(), small_config(**changes))
 
 
-def test_the_pca_knows_the_training_images_only(fitted):
-    own, expected = fitted.pca, PCA(3).fit(x_m(fitted, "train"))
-    np.testing.assert_allclose(own.mean_, expected.mean_, atol=1e-5)
-    np.testing.assert_allclose(own.explained_variance_ratio_, expected.explained_variance_ratio_, rtol=1e-3)
-    alignment = np.abs(np.sum(own.components_ * expected.components_, axis=1))
+def test_the_pca_is_fitted_to_the_training_images_only(fitted):
+    pca, expected = fitted.pca, PCA(3).fit(x_m(fitted, "train"))
+    np.testing.assert_allclose(pca.mean_, expected.mean_, atol=1e-5)
+    np.testing.assert_allclose(pca.explained_variance_ratio_, expected.explained_variance_ratio_, rtol=1e-3)
+    alignment = np.abs(np.sum(pca.components_ * expected.components_, axis=1))
     np.testing.assert_allclose(alignment, 1, atol=1e-4)
     both = np.concatenate([x_m(fitted, "train"), x_m(fitted, "test")])
-    assert not np.allclose(own.mean_, both.mean(axis=0), atol=1e-5)
+    assert not np.allclose(pca.mean_, both.mean(axis=0), atol=1e-5)
 
 
-def test_the_signs_are_those_of_the_largest_loadings(fitted):
+def test_the_largest_loading_of_every_component_is_positive(fitted):
     rows = np.arange(3)
     largest = np.abs(fitted.pca.components_).argmax(axis=1)
     assert (fitted.pca.components_[rows, largest] > 0).all()
 
 
-def test_signs_are_fixed_whatever_the_solver_chose():
+def test_signs_do_not_depend_on_the_solver():
     x = np.random.default_rng(0).normal(size=(30, 4)) * [4, 3, 2, 1]
-    turned = PCA(3).fit(x)
-    turned.components_ = turned.components_ * np.array([-1, 1, -1])[:, None]
-    np.testing.assert_array_equal(fix_signs(turned).components_, fix_signs(PCA(3).fit(x)).components_)
+    flipped = PCA(3).fit(x)
+    flipped.components_ = flipped.components_ * np.array([-1, 1, -1])[:, None]
+    np.testing.assert_array_equal(fix_signs(flipped).components_, fix_signs(PCA(3).fit(x)).components_)
 
 
-def test_pca_features_are_scikit_learns(fitted):
+def test_pca_features_equal_scikit_learns(fitted):
     for part in ("train", "test"):
         expected = fitted.pca.transform(x_m(fitted, part))
         np.testing.assert_allclose(fitted.components[part], expected, atol=1e-5)
 
 
-def test_metrics_are_those_of_scikit_learns_own_predictions(fitted):
+def test_metrics_equal_those_of_scikit_learns_predictions(fitted):
     for part, split in (("train", fitted.dataset.train), ("test", fitted.dataset.test)):
         v = fitted.pca.transform(x_m(fitted, part))
         for name, svm in fitted.svms.items():
@@ -63,17 +63,17 @@ def test_metrics_are_those_of_scikit_learns_own_predictions(fitted):
     assert fitted.metrics["metrics"]["svm_rbf"]["support_vectors"] == len(fitted.svms["svm_rbf"].support_)
 
 
-def test_the_cnns_metric_is_that_of_its_argmax(fitted):
+def test_the_metric_of_the_cnn_is_that_of_its_argmax(fitted):
     x = np.asarray(fitted.maps["test"]).reshape(24, -1)
     *hidden, (kernel, bias) = fitted.training.layers
     for w, b in hidden:
         x = jax.nn.sigmoid(x @ w + b)
     expected = f1_score(fitted.dataset.test.labels, np.argmax(x @ kernel + bias, axis=1), average="macro")
     assert fitted.metrics["metrics"]["cnn"]["test_f1"] == pytest.approx(expected)
-    assert expected > 0.4  # it has learnt something
+    assert expected > 0.4  # it has learned something
 
 
-def test_what_it_reports(fitted):
+def test_the_reported_metrics(fitted):
     assert fitted.metrics.keys() == {
         "metrics",
         "warnings",
@@ -94,11 +94,11 @@ def test_the_svms_have_the_cost_and_gamma_of_the_configuration(quick_fit):
     fitted = quick_fit(cost=0.3, gamma=2.5)
     v = fitted.pca.transform(x_m(fitted, "train"))
     for kernel in ("linear", "rbf"):
-        own = fitted.svms[f"svm_{kernel}"]
+        svm = fitted.svms[f"svm_{kernel}"]
         expected = SVC(C=0.3, gamma=2.5, kernel=kernel).fit(v, fitted.dataset.train.labels)
-        assert (own.C, own.gamma, own.kernel) == (0.3, 2.5, kernel)
-        np.testing.assert_array_equal(own.support_, expected.support_)
-        np.testing.assert_allclose(own.decision_function(v), expected.decision_function(v), atol=1e-3)
+        assert (svm.C, svm.gamma, svm.kernel) == (0.3, 2.5, kernel)
+        np.testing.assert_array_equal(svm.support_, expected.support_)
+        np.testing.assert_allclose(svm.decision_function(v), expected.decision_function(v), atol=1e-3)
 
 
 def test_another_seed_gives_another_run(quick_fit, fitted):
@@ -111,23 +111,23 @@ def test_the_finer_tap_gives_finer_maps_and_the_same_values(quick_fit):
     coarse, fine = (quick_fit(size=64, tap=tap, epochs=4) for tap in ("block5_pool", "block5_conv3"))
     assert coarse.maps["test"].shape == (24, 2, 2, 512)
     assert fine.maps["test"].shape == (24, 4, 4, 512)
-    own, other = (jax.vmap(fitted.head)(fitted.maps["test"]) for fitted in (fine, coarse))
-    for output, values in other.items():
-        np.testing.assert_allclose(own[output], values, rtol=1e-4, atol=1e-4, err_msg=output)
+    fine_values, coarse_values = (jax.vmap(fitted.head)(fitted.maps["test"]) for fitted in (fine, coarse))
+    for output, values in coarse_values.items():
+        np.testing.assert_allclose(fine_values[output], values, rtol=1e-4, atol=1e-4, err_msg=output)
     assert fine.metrics["metrics"] == coarse.metrics["metrics"]
-    # A difference quotient that steps over a tie of the max-pool would be wrong by its whole size.
+    # A difference quotient across a tie of the max-pool would be completely wrong.
     certificate = verify(fine.head, fine.point, name="head", witnesses=("reverse", "finite_difference"))
     assert certificate.passed
 
 
-def test_bfloat16_and_no_feature_scale_run_through(quick_fit):
+def test_a_fit_with_bfloat16_and_no_feature_scale(quick_fit):
     fitted = quick_fit(compute="bfloat16", feature_scale="none", activation="tanh", learning_rate=0.01, epochs=3)
     assert fitted.maps["train"].dtype == np.float32
     assert 0 <= fitted.metrics["metrics"]["cnn"]["test_f1"] <= 1
 
 
 @pytest.mark.parametrize(("repeats", "fraction"), [(1, 0.2), (3, 0.2)])
-def test_too_few_images_are_told_before_the_long_work(repeats, fraction, monkeypatch):
+def test_too_few_images_are_reported_before_the_extraction(repeats, fraction, monkeypatch):
     monkeypatch.setattr(module, "features_of", lambda *_: pytest.fail("features were extracted"))
     images, labels = pictures(repeats, 0)
     split = ArraySplit(images, labels)
@@ -135,10 +135,12 @@ def test_too_few_images_are_told_before_the_long_work(repeats, fraction, monkeyp
         fit(Dataset("few", CLASSES, split, split), small_config(validation_fraction=fraction))
 
 
-def test_so_are_too_few_for_the_components(monkeypatch):
+def test_too_few_images_for_the_components_are_reported_before_the_extraction(monkeypatch):
     monkeypatch.setattr(module, "features_of", lambda *_: pytest.fail("features were extracted"))
     split = ArraySplit(*pictures(5, 0))
-    with pytest.raises(InputError, match="16 components need as many training images; got 15; give more images, or"):
+    with pytest.raises(
+        InputError, match="16 components need at least as many training images; got 15; give more images, or"
+    ):
         fit(Dataset("few", CLASSES, split, split), small_config(hidden=(20, 20), components=16))
 
 
@@ -148,42 +150,42 @@ def test_a_stage_that_differs_from_its_estimator_is_an_error(fitted, monkeypatch
         checked_parity(fitted.pca, fitted.svms, x_m(fitted, "train"))
 
 
-def test_features_that_are_all_the_same_have_no_components():
+def test_constant_features_are_rejected():
     with pytest.raises(InputError, match="layer 2 of the trained head gives the same output for every image"):
         fit_pca(np.ones((9, 6)), small_config())
 
 
-@pytest.mark.parametrize(("spread", "told"), [(1e-9, True), (1e-6, True), (1e-3, False)])
-def test_so_have_those_that_differ_by_their_rounding_alone(spread, told):
+@pytest.mark.parametrize(("spread", "rejected"), [(1e-9, True), (1e-6, True), (1e-3, False)])
+def test_features_that_differ_by_rounding_only_are_rejected(spread, rejected):
     x = 300 * (1 + spread * np.random.default_rng(0).normal(size=(40, 6)))
-    with pytest.raises(InputError, match="gives the same output") if told else contextlib.nullcontext():
+    with pytest.raises(InputError, match="gives the same output") if rejected else contextlib.nullcontext():
         checked_parity(fit_pca(x, small_config()), {}, x)
 
 
 @pytest.mark.parametrize(
     ("kernel", "scale"), [("linear", 1e-6), ("linear", 1.0), ("rbf", 1e-6), ("rbf", 1e-4), ("rbf", 1.0), ("rbf", 300.0)]
 )
-def test_an_svm_whose_values_nearly_cancel_is_no_fault(kernel, scale):
+def test_an_svm_whose_terms_nearly_cancel_is_accepted(kernel, scale):
     random = np.random.default_rng(0)
     x, labels = scale * random.normal(size=(200, 6)), random.integers(0, 3, 200)
     pca = PCA(3).fit(x)
     svms = {"svm": SVC(kernel=kernel, gamma=1.0).fit(pca.transform(x), labels)}
     checked_parity(pca, svms, x)
-    svms["svm"].intercept_ += 1e-3  # scikit-learn predicts by private copies of what is exported
+    svms["svm"].intercept_ += 1e-3  # scikit-learn predicts with private copies of its public attributes
     with pytest.raises(RuntimeError, match="the stage of svm differs"):
         checked_parity(pca, svms, x)
 
 
-def test_fewer_images_than_components_are_refused():
-    with pytest.raises(InputError, match="3 components need as many training images; got 2"):
+def test_fewer_images_than_components_are_rejected():
+    with pytest.raises(InputError, match="3 components need at least as many training images; got 2"):
         fit_pca(np.eye(6)[:2], small_config())
 
 
-def test_the_certificate_holds_at_the_image_itself(fitted):
+def test_the_certificate_is_computed_at_the_first_test_image(fitted):
     np.testing.assert_array_equal(fitted.point, fitted.maps["test"][0])
 
 
-def test_a_fitted_run_is_data(fitted):
+def test_a_fitted_run_is_a_dataclass(fitted):
     assert dataclasses.is_dataclass(fitted)
     assert fitted.point.shape == fitted.head.in_shape
 
@@ -195,76 +197,76 @@ def three_seeds(small_params, small_cache):
         return fit_seeds(small_dataset(), small_config(), [0, 4, 7])
 
 
-def test_seeds_that_train_together_are_fitted_each(three_seeds, quick_fit):
-    assert [own.config.seed for own in three_seeds] == [0, 4, 7]
-    for own in three_seeds:
-        alone = quick_fit(seed=own.config.seed)
-        assert own.metrics["best_epoch"] == alone.metrics["best_epoch"]
-        np.testing.assert_allclose(own.components["test"], alone.components["test"], rtol=1e-3, atol=1e-3)
-        assert own.metrics["metrics"]["cnn"] == alone.metrics["metrics"]["cnn"]
+def test_seeds_that_train_together_equal_separate_fits(three_seeds, quick_fit):
+    assert [run.config.seed for run in three_seeds] == [0, 4, 7]
+    for run in three_seeds:
+        alone = quick_fit(seed=run.config.seed)
+        assert run.metrics["best_epoch"] == alone.metrics["best_epoch"]
+        np.testing.assert_allclose(run.components["test"], alone.components["test"], rtol=1e-3, atol=1e-3)
+        assert run.metrics["metrics"]["cnn"] == alone.metrics["metrics"]["cnn"]
     assert not np.allclose(three_seeds[0].components["test"], three_seeds[1].components["test"])
 
 
 @pytest.mark.parametrize(("seeds", "got"), [([], "none"), ([1, 2, 1], "1, 2, 1")])
-def test_seeds_that_are_none_or_repeated_are_refused(seeds, got):
-    with pytest.raises(InputError, match=f"at least one and all different; got {got}"):
+def test_no_seeds_and_repeated_seeds_are_rejected(seeds, got):
+    with pytest.raises(InputError, match=f"one or more different numbers; got {got}"):
         fit_seeds(small_dataset(), small_config(), seeds)
 
 
 @pytest.fixture
-def kept_trainings(tmp_path, monkeypatch, small_params):
-    """Fit from an empty cache of trainings; return what tells how many epochs were trained."""
+def trained_epochs(tmp_path, monkeypatch, small_params):
+    """Start from an empty cache of trainings; return a list that has one entry per trained epoch."""
     trained = []
     original = training._steps
-    monkeypatch.setattr(training, "_steps", lambda *given: trained.append(1) or original(*given))
+    monkeypatch.setattr(training, "_steps", lambda *arguments: trained.append(1) or original(*arguments))
     with in_place(small_params, tmp_path):
         without_certificate(monkeypatch)
         yield trained
 
 
-def test_a_finished_training_is_taken_from_the_cache(kept_trainings):
+def test_a_finished_training_is_loaded_from_the_cache(trained_epochs):
     first = fit(small_dataset(), small_config())
-    assert (len(kept_trainings), first.resumed) == (60, False)
+    assert (len(trained_epochs), first.resumed) == (60, False)
     again = fit(small_dataset(), small_config())
-    assert (len(kept_trainings), again.resumed) == (60, True)
+    assert (len(trained_epochs), again.resumed) == (60, True)
     np.testing.assert_array_equal(first.components["test"], again.components["test"])
 
 
 @pytest.mark.parametrize("change", [{"seed": 1}, {"learning_rate": 0.1}, {"feature_scale": "none"}, {"epochs": 30}])
-def test_whatever_changes_a_training_trains_anew(kept_trainings, change):
+def test_every_setting_that_changes_the_training_trains_again(trained_epochs, change):
     dataset, config = small_dataset(), small_config()
     changed = small_config(**change)
     digest, maps, _ = features_of(dataset, config, Progress(quiet=True))
-    for own in (config, changed):
-        train_on(maps["train"], dataset, [own], digest, Progress(quiet=True))
-    assert len(kept_trainings) == 60 + change.get("epochs", 60)
+    for each in (config, changed):
+        train_on(maps["train"], dataset, [each], digest, Progress(quiet=True))
+    assert len(trained_epochs) == 60 + change.get("epochs", 60)
 
 
-def test_batches_of_all_images_are_one_training(kept_trainings):
+def test_batch_sizes_above_the_number_of_images_share_a_training(trained_epochs):
     dataset = small_dataset()
     digest, maps, _ = features_of(dataset, small_config(), Progress(quiet=True))
     for size in (48, 60, 1000):
         train_on(maps["train"], dataset, [small_config(batch_size=size, epochs=3)], digest, Progress(quiet=True))
-    assert len(kept_trainings) == 3
+    assert len(trained_epochs) == 3
 
 
-def test_a_class_named_as_targets_name_the_prediction_is_refused(monkeypatch):
+def test_a_class_named_predicted_is_rejected(monkeypatch):
     monkeypatch.setattr(module, "features_of", lambda *_: pytest.fail("features were extracted"))
     dataset = dataclasses.replace(small_dataset(), class_names=("a", "predicted", "c"))
-    with pytest.raises(InputError, match="no class may be named 'predicted', which targets such as"):
+    with pytest.raises(InputError, match="no class may be named 'predicted', because targets such as"):
         fit(dataset, small_config())
 
 
-def test_what_is_extracted_is_counted_once(small_params, tmp_path):
+def test_extracted_images_are_counted_once(small_params, tmp_path):
     dataset, quiet = small_dataset(), Progress(quiet=True)
     images = len(dataset.train) + len(dataset.test)
     with in_place(small_params, tmp_path):
         assert [features_of(dataset, small_config(), quiet).extracted for _ in range(2)] == [images, 0]
 
 
-def test_other_labels_train_anew(kept_trainings):
+def test_other_labels_train_again(trained_epochs):
     dataset = small_dataset()
     fit(dataset, small_config())
-    turned = [ArraySplit(part.pixels, (part.labels + 1) % 3) for part in (dataset.train, dataset.test)]
-    fit(Dataset("small", CLASSES, *turned), small_config())
-    assert len(kept_trainings) == 120
+    relabelled = [ArraySplit(part.pixels, (part.labels + 1) % 3) for part in (dataset.train, dataset.test)]
+    fit(Dataset("small", CLASSES, *relabelled), small_config())
+    assert len(trained_epochs) == 120

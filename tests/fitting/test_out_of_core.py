@@ -17,22 +17,22 @@ def mapped(request, maps, tmp_path):
 
 
 @pytest.mark.parametrize("rows", [slice(3, 9), slice(None), np.array([4, 4, 0, 22])])
-def test_rows_come_as_float32_in_memory(mapped, rows):
-    for own in (mapped, np.array(mapped), mapped[2:], mapped[::2]):
-        if not isinstance(rows, slice) and len(own) < 23:
+def test_rows_are_float32_arrays_in_memory(mapped, rows):
+    for source in (mapped, np.array(mapped), mapped[2:], mapped[::2]):
+        if not isinstance(rows, slice) and len(source) < 23:
             continue
-        taken = take(own, rows)
+        taken = take(source, rows)
         assert taken.dtype == np.float32
         assert not isinstance(taken, np.memmap)
-        assert not np.shares_memory(taken, own)
-        np.testing.assert_array_equal(taken, np.array(own)[rows].astype(np.float32))
+        assert not np.shares_memory(taken, source)
+        np.testing.assert_array_equal(taken, np.array(source)[rows].astype(np.float32))
 
 
-def test_batches_of_a_function_are_joined(mapped):
-    ours = map_features(lambda own: {"sum": own.sum(axis=(1, 2, 3)), "first": own[:, 0]}, mapped, size=5)
+def test_the_results_of_batches_are_concatenated(mapped):
+    result = map_features(lambda batch: {"sum": batch.sum(axis=(1, 2, 3)), "first": batch[:, 0]}, mapped, size=5)
     whole = np.array(mapped, np.float32)
-    np.testing.assert_allclose(ours["sum"], whole.sum(axis=(1, 2, 3)), rtol=1e-4, atol=1e-5)
-    np.testing.assert_array_equal(ours["first"], whole[:, 0])
+    np.testing.assert_allclose(result["sum"], whole.sum(axis=(1, 2, 3)), rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(result["first"], whole[:, 0])
 
 
 @pytest.mark.parametrize("rows_in_block", [1, 5, 100])
@@ -46,24 +46,24 @@ def test_the_root_mean_square(maps, monkeypatch, rows_in_block):
 
 @pytest.mark.parametrize("pool", [False, True])
 @pytest.mark.parametrize("resident", [False, True])
-def test_every_batch_has_its_own_rows_labels_and_weights(maps, monkeypatch, resident, pool):
+def test_every_batch_has_its_rows_labels_and_weights(maps, monkeypatch, resident, pool):
     monkeypatch.setattr(out_of_core, "RESIDENT_BYTES", 2**20 if resident else 0)
     monkeypatch.setattr(out_of_core, "BLOCK_BYTES", 700 if pool else 3000)
     random = np.random.default_rng(1)
     rows, weights = random.integers(0, 23, (7, 2, 4)), random.random((7, 4)).astype(np.float32)
     labels = random.integers(0, 9, 23)
     expected = maps.reshape(23, 2, 2, 2, 2, 3).max(axis=(2, 4)) if pool else maps
-    found = list(Source(maps, scale=2.0, pool=pool).blocks(rows, weights, labels))
-    assert (len(found) == 1) == resident
+    blocks = list(Source(maps, scale=2.0, pool=pool).blocks(rows, weights, labels))
+    assert (len(blocks) == 1) == resident
     np.testing.assert_array_equal(
-        np.concatenate([np.asarray(features)[positions] for features, positions, *_ in found]), expected[rows] / 2
+        np.concatenate([np.asarray(features)[positions] for features, positions, *_ in blocks]), expected[rows] / 2
     )
-    np.testing.assert_array_equal(np.concatenate([own for *_, own, _ in found]), labels[rows])
-    np.testing.assert_array_equal(np.concatenate([own for *_, own in found]), weights)
-    assert len({features.shape for features, *_ in found[:-1]}) <= 1
+    np.testing.assert_array_equal(np.concatenate([targets for *_, targets, _ in blocks]), labels[rows])
+    np.testing.assert_array_equal(np.concatenate([part for *_, part in blocks]), weights)
+    assert len({features.shape for features, *_ in blocks[:-1]}) <= 1
 
 
-def test_the_users_maps_are_left_alone(maps):
+def test_the_users_maps_are_not_changed(maps):
     before = maps.copy()
     source = Source(maps, scale=4.0)
     np.testing.assert_array_equal(source.rows(slice(2, 5)), before[2:5] / 4)

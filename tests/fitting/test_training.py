@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from pcacam_jax.core.checks import InputError
-from pcacam_jax.core.progress import KEPT
+from pcacam_jax.core.progress import CACHED
 from pcacam_jax.fitting import checkpoints, out_of_core, training
-from pcacam_jax.fitting.training import Member, divide, train_heads
+from pcacam_jax.fitting.training import Member, train_heads, validation_split
 from pcacam_jax.nets.dense_head import DenseHead, layers
 
 OPTIONS = {
@@ -52,8 +52,8 @@ def softmax(z):
 
 
 def numpy_epoch(weights, x, y, order, batch_size, rate):
-    """Plain SGD on the mean cross-entropy of sigmoid(x W + b) V + c; the last batch is as short as it is."""
-    w, b, v, c = (np.array(own, np.float64) for own in weights)
+    """Plain SGD on the mean cross-entropy of sigmoid(x W + b) V + c; the last batch is not padded."""
+    w, b, v, c = (np.array(array, np.float64) for array in weights)
     losses, correct = [], 0
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
@@ -70,21 +70,21 @@ def numpy_epoch(weights, x, y, order, batch_size, rate):
 
 
 def test_an_epoch_is_plain_sgd(data):
-    rows, _ = divide(data[1], 0.2, 3)
-    assert len(rows) % 16  # so that the last batch is filled up
+    rows, _ = validation_split(data[1], 0.2, 3)
+    assert len(rows) % 16  # so that the last batch is padded
     x, y = data[0][rows].reshape(len(rows), -1).astype(np.float64), data[1][rows]
     start_key, order_key = jax.random.split(jax.random.key(3))
     first = layers(DenseHead(sizes=(4, 3), activation="sigmoid").init(start_key, data[0][:1])["params"])
     order = np.asarray(jax.random.permutation(jax.random.fold_in(order_key, 0), len(rows)))
-    expected, loss, accuracy = numpy_epoch([own for layer in first for own in layer], x, y, order, 16, 0.5)
-    ours = trained(data, epochs=1)
-    for own, reference in zip(leaves(ours), expected, strict=True):
-        np.testing.assert_allclose(own, reference, rtol=1e-4, atol=1e-6)
-    assert ours.loss == pytest.approx([loss], rel=1e-5)
-    assert ours.train_accuracy == pytest.approx([accuracy])
+    expected, loss, accuracy = numpy_epoch([array for layer in first for array in layer], x, y, order, 16, 0.5)
+    head = trained(data, epochs=1)
+    for array, reference in zip(leaves(head), expected, strict=True):
+        np.testing.assert_allclose(array, reference, rtol=1e-4, atol=1e-6)
+    assert head.loss == pytest.approx([loss], rel=1e-5)
+    assert head.train_accuracy == pytest.approx([accuracy])
 
 
-def test_every_image_is_seen_once_an_epoch():
+def test_every_image_is_used_once_per_epoch():
     keys = jax.random.split(jax.random.key(0), 2)
     rows, weights = training._batches(training._orders(keys, 0, 21), 8)
     assert rows.shape == (3, 2, 8)
@@ -95,10 +95,10 @@ def test_every_image_is_seen_once_an_epoch():
     assert np.asarray(weights)[-1].tolist() == [1] * 5 + [0] * 3
 
 
-def test_batches_larger_than_the_data_are_as_large_as_the_data(data, monkeypatch):
+def test_a_batch_has_at_most_all_training_images(data, monkeypatch):
     sizes, steps = set(), training._steps
-    monkeypatch.setattr(training, "_steps", lambda *given: sizes.add(given[-1].shape[-1]) or steps(*given))
-    rows, _ = divide(data[1], 0.2, 3)
+    monkeypatch.setattr(training, "_steps", lambda *arguments: sizes.add(arguments[-1].shape[-1]) or steps(*arguments))
+    rows, _ = validation_split(data[1], 0.2, 3)
     large = trained(data, batch_size=1000)
     assert sizes == {len(rows)}
     assert same(large, trained(data, batch_size=len(rows)))
@@ -113,18 +113,18 @@ def test_the_same_seed_gives_the_same_bits(data):
     assert not same(a, other)
 
 
-def test_the_first_best_epoch_is_kept(data):
+def test_the_parameters_of_the_first_best_epoch_are_returned(data):
     whole = trained(data, epochs=12)
     assert len(whole.loss) == len(whole.train_accuracy) == len(whole.validation_accuracy) == 12
     assert whole.best_epoch == 1 + int(np.argmax(whole.validation_accuracy))
-    assert 1 < whole.best_epoch < 12  # else this shows nothing
-    # The best of as many epochs is the last of them, so these are its parameters.
+    assert 1 < whole.best_epoch < 12  # otherwise this test shows nothing
+    # With best_epoch epochs, the best epoch is the last, so its parameters are the final ones.
     assert same(whole, trained(data, epochs=whole.best_epoch))
 
 
-def test_the_kept_parameters_have_the_accuracy_that_is_told(data):
+def test_the_returned_parameters_have_the_reported_accuracy(data):
     head = trained(data)
-    _, rows = divide(data[1], 0.2, 3)
+    _, rows = validation_split(data[1], 0.2, 3)
     (w, b), (v, c) = head.layers
     hidden = jax.nn.sigmoid(data[0][rows].reshape(len(rows), -1) @ w + b)
     accuracy = np.mean(np.argmax(hidden @ v + c, axis=1) == data[1][rows])
@@ -147,31 +147,31 @@ def test_the_feature_scale_is_folded_into_the_first_kernel(data):
 
 
 @pytest.mark.parametrize("epochs", [1, 5])
-def test_divergence_is_told(data, epochs):
-    with pytest.raises(InputError, match=r"training diverged in epoch \d.*take a learning rate below 1e\+30"):
+def test_divergence_is_reported(data, epochs):
+    with pytest.raises(InputError, match=r"training diverged in epoch \d.*use a learning rate below 1e\+30"):
         trained(data, activation="relu", learning_rate=1e30, epochs=epochs)
 
 
-def test_parameters_that_overflow_in_the_last_step_are_told(data):
-    # One batch: its loss is still finite, what follows from it is not.
+def test_an_overflow_in_the_last_step_is_reported(data):
+    # The loss of the only batch is finite, but the updated parameters are not.
     options = {"activation": "relu", "learning_rate": 3e38, "batch_size": 1000, "epochs": 1}
-    with pytest.raises(InputError, match=r"diverged in epoch 1, its loss being \d"):
+    with pytest.raises(InputError, match=r"diverged in epoch 1 with a loss of \d"):
         trained((100 * data[0], data[1]), **options)
 
 
-def test_progress_is_told(data):
+def test_progress_is_reported(data):
     steps = []
-    trained(data, epochs=5, advance=lambda *told: steps.append(told))
+    trained(data, epochs=5, advance=lambda *report: steps.append(report))
     assert steps == [(1,)] * 5
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_the_validation_part_is_stratified_and_apart(seed):
+def test_the_validation_images_are_stratified_and_disjoint(seed):
     labels = np.repeat([0, 1, 2], [50, 30, 20])
-    training, validation = divide(labels, 0.2, seed)
+    training, validation = validation_split(labels, 0.2, seed)
     assert sorted([*training, *validation]) == list(range(100))
     assert np.bincount(labels[validation]).tolist() == [10, 6, 4]
-    assert not np.array_equal(validation, divide(labels, 0.2, seed + 1)[1])
+    assert not np.array_equal(validation, validation_split(labels, 0.2, seed + 1)[1])
 
 
 @pytest.mark.parametrize(
@@ -182,30 +182,30 @@ def test_the_validation_part_is_stratified_and_apart(seed):
         (np.repeat([0, 1, 2], 3), 0.9),  # fewer left than classes
     ],
 )
-def test_too_few_images_to_divide_are_refused(labels, fraction):
+def test_too_few_images_for_a_validation_split_are_rejected(labels, fraction):
     with pytest.raises(InputError, match=r"cannot be set aside for validation.*give more images of each class"):
-        divide(labels, fraction, 0)
+        validation_split(labels, fraction, 0)
 
 
-def test_float32_is_kept(data):
+def test_parameters_are_float32(data):
     assert {leaf.dtype for leaf in jax.tree.leaves(trained(data, epochs=1).layers)} == {jnp.dtype("float32")}
 
 
 SEEDS = [Member(3, 0.5), Member(5, 0.1), Member(8, 0.5)]
 
 
-def test_heads_that_train_together_are_what_each_is_alone(data):
+def test_heads_that_train_together_equal_heads_that_train_alone(data):
     together = train_heads(*data, SEEDS, **OPTIONS)
     for member, head in zip(SEEDS, together, strict=True):
         alone = trained(data, seed=member.seed, learning_rate=member.learning_rate)
-        for own, reference in zip(leaves(head), leaves(alone), strict=True):
-            np.testing.assert_allclose(own, reference, rtol=2e-5, atol=1e-6)
+        for array, reference in zip(leaves(head), leaves(alone), strict=True):
+            np.testing.assert_allclose(array, reference, rtol=2e-5, atol=1e-6)
         assert head.best_epoch == alone.best_epoch
         assert head.validation_accuracy == alone.validation_accuracy
 
 
-def test_one_of_several_that_diverges_is_told_with_its_own_rate(data):
-    with pytest.raises(InputError, match=r"take a learning rate below 1e\+30"):
+def test_the_divergence_of_one_of_several_heads_is_reported_with_its_learning_rate(data):
+    with pytest.raises(InputError, match=r"use a learning rate below 1e\+30"):
         train_heads(*data, [Member(3, 0.5), Member(3, 1e30)], **OPTIONS | {"activation": "relu"})
 
 
@@ -218,14 +218,14 @@ def test_features_in_a_file_larger_than_memory_give_the_same_heads(data, tmp_pat
     monkeypatch.setattr(out_of_core, "RESIDENT_BYTES", 0)
     monkeypatch.setattr(out_of_core, "BLOCK_BYTES", 4 * 20 * 16 * 3 * 2)  # two batches of three heads
     mapped = np.load(tmp_path / "maps.npy", mmap_mode="r")
-    ours = train_heads(mapped, data[1], SEEDS, **OPTIONS, pool=pool)
-    for own, reference in zip(ours, expected, strict=True):
-        assert same(own, reference)
-        assert own.loss == reference.loss
-        assert own.validation_accuracy == reference.validation_accuracy
+    heads = train_heads(mapped, data[1], SEEDS, **OPTIONS, pool=pool)
+    for head, reference in zip(heads, expected, strict=True):
+        assert same(head, reference)
+        assert head.loss == reference.loss
+        assert head.validation_accuracy == reference.validation_accuracy
 
 
-def test_the_pool_lies_before_the_head(data):
+def test_the_pool_precedes_the_head(data):
     features = data[0]
     pooled = features.max(axis=(1, 2), keepdims=True)
     assert same(trained((features, data[1]), pool=True), trained((pooled, data[1])))
@@ -235,8 +235,8 @@ class Killed(Exception):
     pass
 
 
-def cut_off(after):
-    """Return an ``advance`` that ends training after some epochs."""
+def interrupt(after):
+    """Return an ``advance`` that interrupts training after some epochs."""
     done = []
 
     def advance(steps, now=""):
@@ -248,63 +248,63 @@ def cut_off(after):
 
 
 @pytest.mark.parametrize("after", [1, 5, 7])
-def test_training_that_was_cut_off_goes_on_to_the_same_bits(data, tmp_path, monkeypatch, after):
+def test_interrupted_training_continues_to_the_same_bits(data, tmp_path, monkeypatch, after):
     monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN", 0)
     expected = train_heads(*data, SEEDS, **OPTIONS)
-    kept = tmp_path / "training.safetensors"
+    checkpoint = tmp_path / "training.safetensors"
     with pytest.raises(Killed):
-        train_heads(*data, SEEDS, **OPTIONS, checkpoint=kept, advance=cut_off(after))
+        train_heads(*data, SEEDS, **OPTIONS, checkpoint=checkpoint, advance=interrupt(after))
     steps = []
-    resumed = train_heads(*data, SEEDS, **OPTIONS, checkpoint=kept, advance=lambda *told: steps.append(told))
-    assert steps == [(after, KEPT)] + [(1,)] * (8 - after)
-    for own, reference in zip(resumed, expected, strict=True):
-        assert same(own, reference)
-        assert own.loss == reference.loss
-        assert own.best_epoch == reference.best_epoch
+    resumed = train_heads(*data, SEEDS, **OPTIONS, checkpoint=checkpoint, advance=lambda *report: steps.append(report))
+    assert steps == [(after, CACHED)] + [(1,)] * (8 - after)
+    for head, reference in zip(resumed, expected, strict=True):
+        assert same(head, reference)
+        assert head.loss == reference.loss
+        assert head.best_epoch == reference.best_epoch
     steps.clear()
-    again = train_heads(*data, SEEDS, **OPTIONS, checkpoint=kept, advance=lambda *told: steps.append(told))
-    assert steps == [(8, KEPT)]
-    assert all(same(own, reference) for own, reference in zip(again, expected, strict=True))
+    again = train_heads(*data, SEEDS, **OPTIONS, checkpoint=checkpoint, advance=lambda *report: steps.append(report))
+    assert steps == [(8, CACHED)]
+    assert all(same(head, reference) for head, reference in zip(again, expected, strict=True))
 
 
 @pytest.mark.parametrize("damage", [lambda whole: whole[:-50], lambda whole: b"", lambda whole: whole[:-1] + b"x"])
-def test_a_damaged_checkpoint_is_not_taken_up(data, tmp_path, damage):
-    kept = tmp_path / "training.safetensors"
-    expected = trained(data, checkpoint=kept)
-    kept.write_bytes(damage(kept.read_bytes()))
+def test_a_damaged_checkpoint_is_ignored(data, tmp_path, damage):
+    checkpoint = tmp_path / "training.safetensors"
+    expected = trained(data, checkpoint=checkpoint)
+    checkpoint.write_bytes(damage(checkpoint.read_bytes()))
     steps = []
-    assert same(trained(data, checkpoint=kept, advance=lambda *told: steps.append(told)), expected)
+    assert same(trained(data, checkpoint=checkpoint, advance=lambda *report: steps.append(report)), expected)
     assert steps == [(1,)] * 8
 
 
 @pytest.mark.parametrize(("age", "removed"), [(10, False), (7200, True)])
-def test_what_a_killed_process_left_unfinished_is_removed_in_time(data, tmp_path, age, removed):
-    torn = tmp_path / ".training.0a1b2c3d.safetensors"
-    torn.write_bytes(b"torn")
-    os.utime(torn, (time.time() - age,) * 2)
+def test_unfinished_files_of_killed_processes_are_removed_after_a_while(data, tmp_path, age, removed):
+    stale = tmp_path / ".training.0a1b2c3d.safetensors"
+    stale.write_bytes(b"incomplete")
+    os.utime(stale, (time.time() - age,) * 2)
     trained(data, checkpoint=tmp_path / "training.safetensors")
-    assert torn.exists() != removed
+    assert stale.exists() != removed
 
 
-def test_a_checkpoint_of_another_training_is_not_taken_up(data, tmp_path):
-    kept = tmp_path / "training.safetensors"
-    trained(data, checkpoint=kept, sizes=(5, 3))
-    assert same(trained(data, checkpoint=kept), trained(data))
+def test_a_checkpoint_with_another_structure_is_ignored(data, tmp_path):
+    checkpoint = tmp_path / "training.safetensors"
+    trained(data, checkpoint=checkpoint, sizes=(5, 3))
+    assert same(trained(data, checkpoint=checkpoint), trained(data))
 
 
-def test_a_full_disk_is_told_and_what_was_kept_stays(data, tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_and_the_checkpoint_stays(data, tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN", 0)
-    kept = tmp_path / "training.safetensors"
+    checkpoint = tmp_path / "training.safetensors"
     with pytest.raises(Killed):
-        train_heads(*data, SEEDS, **OPTIONS, checkpoint=kept, advance=cut_off(2))
-    before, limit = kept.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+        train_heads(*data, SEEDS, **OPTIONS, checkpoint=checkpoint, advance=interrupt(2))
+    before, limit = checkpoint.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100, limit[1]))
-        with pytest.raises(InputError, match=r"training.safetensors cannot be written \(.*\); make room there"):
-            train_heads(*data, SEEDS, **OPTIONS, checkpoint=kept)
+        with pytest.raises(InputError, match=r"training.safetensors cannot be written \(.*\); free some disk space"):
+            train_heads(*data, SEEDS, **OPTIONS, checkpoint=checkpoint)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
         signal.signal(signal.SIGXFSZ, ignored)
-    assert kept.read_bytes() == before
-    assert [path.name for path in tmp_path.iterdir()] == [kept.name]
+    assert checkpoint.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == [checkpoint.name]

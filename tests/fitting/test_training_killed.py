@@ -1,4 +1,4 @@
-"""Training that is killed at any instant goes on from its checkpoint, to the bits of a quiet training."""
+"""Training that is killed at any instant continues from its checkpoint and gives the bits of an undisturbed one."""
 
 import numpy as np
 from support.killing import kill_at, run_to_end, start
@@ -6,9 +6,9 @@ from support.training import EPOCHS, epochs_done, train_in_a_child, trained
 
 
 def test_ten_kills_at_random_instants_change_no_bit(tmp_path):
-    (quiet := tmp_path / "quiet").mkdir()
+    (undisturbed := tmp_path / "undisturbed").mkdir()
     (killed := tmp_path / "killed").mkdir()
-    run_to_end(start(train_in_a_child, quiet))
+    run_to_end(start(train_in_a_child, undisturbed))
     random = np.random.default_rng(0)
     reached = []
     for _ in range(10):
@@ -16,12 +16,12 @@ def test_ten_kills_at_random_instants_change_no_bit(tmp_path):
         process = start(train_in_a_child, killed, pause=0.02)
         assert kill_at(process, random.uniform(0, 0.2), after=lambda count=count: len(epochs_done(killed)) > count + 1)
         resumed = epochs_done(killed)[count]
-        # Of the epochs that were finished when the last process died, at most the one in flight is lost
+        # A kill loses at most the epoch that was being computed
         assert not reached or resumed >= reached[-1] - 1
         reached.append(epochs_done(killed)[-1])
     assert 10 <= reached[-1] < EPOCHS
     run_to_end(start(train_in_a_child, killed))
-    expected, ours = trained(quiet), trained(killed)
+    expected, ours = trained(undisturbed), trained(killed)
     assert ours.keys() == expected.keys()
     for name, array in expected.items():
         np.testing.assert_array_equal(ours[name], array)

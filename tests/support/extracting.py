@@ -1,4 +1,4 @@
-"""An extraction in its own process that logs what it does, is slow on purpose, and may kill itself at a chosen step."""
+"""A deliberately slow extraction in its own process, which logs its steps and may kill itself at a chosen one."""
 
 import os
 import re
@@ -15,14 +15,14 @@ OPTIONS = {"size": 32, "tap": "block5_pool", "scaling": "caffe", "dtype": "float
 
 
 def split(count=60):
-    """Return 180 pictures, or three times ``count``: twelve chunks of 16, the last of four."""
+    """Return ``3 * count`` images; the default of 180 gives twelve chunks of 16, the last with four."""
     from pcacam_jax.data import ArraySplit
 
     return ArraySplit(*pictures(count, 0))
 
 
 def cheap(params, images, *, tap, scaling, dtype):
-    """Stand in for VGG16: maps that depend on every pixel."""
+    """Replace VGG16 by maps that depend on every pixel."""
     images = np.asarray(images, np.float32)
     grid = images[..., 0].reshape(len(images), 2, 512)
     return (grid.mean(axis=1) / 7 + images.sum(axis=(1, 2, 3))[:, None] / 3000).reshape(-1, 1, 1, 512)
@@ -36,7 +36,7 @@ def small_chunks(patch):
 
 
 def extract_in_a_child(folder, *, count=60, pause=0.0, real=False, die_at=None):
-    """Extract into ``folder/cache``; ``folder/log`` gets "begin 3" for every chunk and what progress is told."""
+    """Extract into ``folder/cache``; write "begin 3" for chunk 3 and the reported progress to ``folder/log``."""
     import pytest
 
     from pcacam_jax.fitting import feature_cache, features
@@ -62,9 +62,9 @@ def extract_in_a_child(folder, *, count=60, pause=0.0, real=False, die_at=None):
 
 
 def _slow(patch, feature_cache, pause, die_at):
-    """Make every write come in two halves with a pause, and pause before every fsync: moments to be killed at.
+    """Split every write into two halves, and pause after each half and after every fsync.
 
-    ``die_at`` counts these moments; the process kills itself at that one.
+    The process kills itself at the pause with the number ``die_at``.
     """
     moments = iter(range(10**6))
     write_all, fsync = feature_cache._write_all, os.fsync
@@ -95,7 +95,7 @@ def _log(folder, line):
 
 
 def log(folder):
-    """Return the lines so far as (process, text)."""
+    """Return the lines of the log as (process, text)."""
     path = Path(folder) / "log"
     lines = path.read_text().splitlines() if path.exists() else []
     return [tuple(line.split(" ", 1)) for line in lines]
@@ -106,7 +106,7 @@ def begun(folder):
 
 
 def journal(folder):
-    """Return the chunks whose line in the journal is whole."""
+    """Return the chunks that have a complete line in the journal."""
     paths = list((Path(folder) / "cache" / "features").glob("*/done"))
     content = paths[0].read_text() if paths else ""
     return {int(line[:-10]) for line in content.splitlines(keepends=True) if re.fullmatch(r"\d+ [0-9a-f]{8}\n", line)}

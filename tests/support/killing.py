@@ -1,7 +1,7 @@
 """Processes that are killed at a chosen moment and started again.
 
-They are forked from one server that has imported JAX already and started none of it, so that each takes a fraction of
-a second. What they run must be a function of an importable module of this folder; its arguments are pickled.
+They are forked from a server that has imported JAX but not used it, so that each starts in a fraction of a second. They
+run a function of an importable module of this folder, with arguments that can be pickled.
 """
 
 import multiprocessing
@@ -19,7 +19,7 @@ def start(function: Callable[..., None], *arguments, **options):
 
 
 def kill_at(process, seconds: float, *, after: Callable[[], bool] = lambda: True) -> bool:
-    """Kill (-9) a process ``seconds`` after a condition holds; return whether that, not its own end, ended it."""
+    """Kill (-9) a process ``seconds`` after a condition holds; return False if it ended by itself before."""
     wait_for(after, process)
     process.join(seconds)
     process.kill()
@@ -27,7 +27,7 @@ def kill_at(process, seconds: float, *, after: Callable[[], bool] = lambda: True
 
 
 def was_killed(process, *, seconds: float = 60) -> bool:
-    """Wait until a process ends, and return whether it was killed; any other failure is an error."""
+    """Wait until a process ends and return whether it was killed; any other failure is an error."""
     process.join(seconds)
     assert process.exitcode in (0, -9), f"the process ended with {process.exitcode}"
     killed = process.exitcode == -9
@@ -40,8 +40,8 @@ def run_to_end(process, *, seconds: float = 60) -> None:
 
 
 def wait_for(condition: Callable[[], bool], process, *, seconds: float = 60) -> None:
-    """Wait until a condition holds or the process that should bring it about has ended."""
+    """Wait until a condition holds or the process has ended."""
     end = time.monotonic() + seconds
     while not condition() and process.is_alive():
-        assert time.monotonic() < end, "what was waited for did not happen"
+        assert time.monotonic() < end, "the condition did not become true"
         time.sleep(0.002)

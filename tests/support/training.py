@@ -1,4 +1,4 @@
-"""A training in its own process that logs its epochs and is slow on purpose."""
+"""A deliberately slow training in its own process, which logs its epochs."""
 
 import time
 from pathlib import Path
@@ -26,9 +26,9 @@ def data():
 
 
 def train_in_a_child(folder, *, pause=0.0):
-    """Train three heads with ``folder/kept.safetensors``; ``folder/log`` gets "begin 3" for every epoch.
+    """Train three heads with a checkpoint in ``folder``; write "begin 3" for epoch 3 to ``folder/log``.
 
-    Each epoch pauses before its checkpoint is written, when the bytes are written and before they get their name.
+    Each epoch pauses before and after the bytes of its checkpoint are written, and after the file is renamed.
     """
     import pytest
     import safetensors.numpy
@@ -62,14 +62,14 @@ def train_in_a_child(folder, *, pause=0.0):
         np.save(folder / "maps.npy", features)
     maps = np.load(folder / "maps.npy", mmap_mode="r")
     members = [Member(0, 0.3), Member(1, 0.3), Member(2, 0.1)]
-    kept = folder / "kept.safetensors"
-    heads = train_heads(maps, labels, members, **OPTIONS, checkpoint=kept, advance=advance)
+    checkpoint = folder / "checkpoint.safetensors"
+    heads = train_heads(maps, labels, members, **OPTIONS, checkpoint=checkpoint, advance=advance)
     arrays = [np.asarray(leaf) for head in heads for layer in head.layers for leaf in layer]
     np.savez(folder / "heads.npz", *arrays, *[np.array(head.loss) for head in heads])
 
 
 def epochs_done(folder):
-    """Return what every process had done when it began an epoch, in order."""
+    """Return the numbers of the finished epochs in the log, of all processes in order."""
     return [int(text.split()[1]) for _, text in log(folder)]
 
 
