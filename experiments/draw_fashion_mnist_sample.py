@@ -1,11 +1,11 @@
-"""Draw the sample of Fashion-MNIST that the package embeds: 100 training and 30 test images of each class.
+"""Question: which images are in the sample of Fashion-MNIST that the package embeds?
 
-Training images come from the original's train part, test images from its t10k part; their rows are stored beside them.
-
-    python experiments/draw_fashion_mnist_sample.py --idx FOLDER --out pcacam_jax/data/fashion_mnist_sample.npz
+Command: python experiments/draw_fashion_mnist_sample.py --idx FOLDER --out pcacam_jax/data/fashion_mnist_sample.npz
+Answer:  100 training and 30 test images of each class, drawn at random with a fixed seed from the original training and
+         test images. The file also stores their row numbers in the original files.
 
 FOLDER holds the four original idx files (https://github.com/zalandoresearch/fashion-mnist). The same seed and zlib give
-the same bytes; another zlib may pack the same arrays differently.
+the same bytes; another zlib may compress the same arrays differently.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pcacam_jax.core.files import written_whole
+from pcacam_jax.core.files import atomic_write
 from pcacam_jax.data.idx import IMAGES, LABELS, find_idx, read_idx
 
 SEED = 2017
@@ -33,7 +33,7 @@ CLASS_NAMES = (
 
 
 def draw(folder: Path) -> dict[str, np.ndarray]:
-    """Return the arrays of the sample, each part in the order of the original."""
+    """Return the arrays of the sample; the images of each part keep the order of the original."""
     generator = np.random.default_rng(SEED)
     arrays = {"class_names": np.array(CLASS_NAMES)}
     for part, count in PER_CLASS.items():
@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--idx", type=Path, required=True, metavar="FOLDER", help="the four original idx files")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the npz file to write")
     options = parser.parse_args()
-    with written_whole(options.out) as temporary, temporary.open("wb") as file:
+    with atomic_write(options.out) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **draw(options.idx))
 
 

@@ -1,13 +1,13 @@
-"""Claim: extracting features of 60,000 images and training on them needs a few GiB of memory, whatever their number.
+"""Question: how much memory do feature extraction and training need for 60,000 images?
 
 Command: python experiments/peak_memory.py
-Target:  at most 4 GiB above what the process has after its imports.
-Ours:    0.8 GiB for a batch of VGG16 at 224 px, 0.14 GiB for 60,000 images through the cache, 2.5 GiB for training.
+Goal:    at most 4 GiB above the memory of the process after its imports, whatever the number of images.
+Answer:  0.8 GiB for a batch of VGG16 at 224 px, 0.14 GiB for 60,000 images through the cache, 2.5 GiB for training.
 
-Three steps, each in a process of its own: VGG16 with random weights at 224 px, where a few images show what a batch
-takes; the way of 60,000 images through the feature cache, a cheap stand-in making their 7 x 7 x 512 maps in float16
-(3 GB on disk), since VGG16 would take hours on a CPU; and training on such maps, 60,000 x 25,088, five heads for an
-epoch, then PCA, both SVMs and all scores.
+There are three steps, each in a process of its own. "network" runs VGG16 with random weights at 224 px on 128 images,
+which shows the memory of a batch. "extraction" sends 60,000 images through the feature cache; since VGG16 would take
+hours on a CPU, a cheap function replaces it and computes maps of the same shape, 7 x 7 x 512, stored in float16 (3 GB).
+"training" uses such maps, 60,000 x 25,088 features: one epoch of five heads, then PCA, both SVMs and all scores.
 """
 
 import functools
@@ -49,16 +49,16 @@ OPTIONS: dict[str, Any] = {
 def main() -> None:
     if sys.argv[1:]:
         step, folder = sys.argv[1:]
-        return measured({own.__name__: own for own in STEPS}[step], Path(folder))
+        return measure({function.__name__: function for function in STEPS}[step], Path(folder))
     with tempfile.TemporaryDirectory(dir=".", prefix=".peak_memory_") as folder:
-        for step in (own.__name__ for own in STEPS):
+        for step in (function.__name__ for function in STEPS):
             subprocess.run(
                 [sys.executable, __file__, step, folder], check=True, env={**os.environ, "PCACAM_CACHE": folder}
             )
     return None
 
 
-def measured(step, folder: Path) -> None:
+def measure(step, folder: Path) -> None:
     before, start = peak(), time.perf_counter()
     step(folder)
     print(
@@ -68,7 +68,7 @@ def measured(step, folder: Path) -> None:
 
 
 def peak() -> float:
-    """Return the largest resident memory so far, in GiB."""
+    """Return the peak resident memory of the process in GiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
@@ -93,7 +93,7 @@ def extraction(folder: Path) -> None:
 
 @functools.partial(jax.jit, static_argnames=("tap", "scaling", "dtype"))
 def stand_in(params, images, **options):
-    """Return maps of VGG16's shape from means over 32 x 32 pixels."""
+    """Return the means over cells of 32 x 32 pixels, repeated to the shape of VGG16's maps."""
     cells = jnp.asarray(images, jnp.float32).reshape(-1, 7, 32, 7, 32, 3).mean(axis=(2, 4))
     return jnp.tile(cells, (1, 1, 1, 171))[..., :512]
 
@@ -127,15 +127,15 @@ def training(folder: Path) -> None:
 
 
 def random_maps(path: Path, labels: np.ndarray) -> np.ndarray:
-    """Write noise over one pattern a class, a few images at a time, so that this takes no memory."""
+    """Write one pattern per class plus noise, a few images at a time to save memory."""
     random = np.random.default_rng(1)
     patterns = random.random((CLASSES, 7, 7, 512), np.float32)
     with path.open("wb") as file:
         header = {"descr": "<f2", "fortran_order": False, "shape": (IMAGES, 7, 7, 512)}
         np.lib.format.write_array_header_1_0(file, header)
-        for own in np.array_split(labels, IMAGES // 64):
-            noise = random.random((len(own), 7, 7, 512), np.float32)
-            file.write((patterns[own] + noise).astype(np.float16).tobytes())
+        for block in np.array_split(labels, IMAGES // 64):
+            noise = random.random((len(block), 7, 7, 512), np.float32)
+            file.write((patterns[block] + noise).astype(np.float16).tobytes())
     return np.load(path, mmap_mode="r")
 
 

@@ -1,12 +1,13 @@
-"""Claim: who is behind a decision can be told at 100,000 support vectors in the memory of a block of them.
+"""Question: how much memory does `evidence` need for an SVM with 100,000 support vectors?
 
 Command: python experiments/who_is_behind.py
-Target:  at most 1 GiB above the head and the maps, and the parts add up to the map to 1e-12 in float64.
-Ours:    0.17 GiB in float32 and 0.28 GiB in float64, 4 s and 13 s on a busy 2-core machine; 6e-15 in float64.
+Goal:    at most 1 GiB beside the head and the feature maps; the terms sum to the map to 1e-12 in float64.
+Answer:  0.17 GiB in float32 and 0.28 GiB in float64, in 4 s and 13 s on a busy 2-core machine; 6e-15 in float64.
 
-An RBF machine of 45 pairs of classes over 100,000 random support vectors on three components, behind a head of the
-paper's sizes (7 x 7 x 512 maps, layers 40, 30, 20, 10); 256 images at once. Formed as a whole, the maps of all support
-vectors of these images would take 4.7 GiB in float32, and their gradients 0.3 GiB. Each dtype has a process of its own.
+The RBF SVM has 45 class pairs and 100,000 random support vectors in three dimensions. The head has the paper's sizes
+(7 x 7 x 512 maps, layers 40, 30, 20, 10), and 256 images are explained together. The maps of all support vectors of
+these images would take 4.7 GiB in float32, and their gradients 0.3 GiB; `evidence` processes the support vectors in
+blocks. Each dtype has a process of its own.
 """
 
 import itertools
@@ -33,14 +34,14 @@ TARGET = "svm_rbf:predicted"
 
 def main() -> None:
     if sys.argv[1:]:
-        return measured(sys.argv[1])
+        return measure(sys.argv[1])
     for dtype in ("float32", "float64"):
         environment = {**os.environ, "JAX_ENABLE_X64": str(dtype == "float64")}
         subprocess.run([sys.executable, __file__, dtype], check=True, env=environment)
     return None
 
 
-def measured(dtype: str) -> None:
+def measure(dtype: str) -> None:
     head, maps = random_head(dtype), random_maps(dtype)
     jax.block_until_ready(head)
     before = peak()
@@ -48,23 +49,23 @@ def measured(dtype: str) -> None:
     evidence(head, maps, TARGET)
     first, after = time.perf_counter() - start, peak()
     start = time.perf_counter()
-    found = jax.block_until_ready(evidence(head, maps, TARGET).maps)
-    again = time.perf_counter() - start
+    terms = jax.block_until_ready(evidence(head, maps, TARGET).maps)
+    second = time.perf_counter() - start
     print(
-        f"{dtype}: {IMAGES} images, {SUPPORT_VECTORS:,} support vectors, {found.shape[1]} kept; peak "
-        f"{after - before:.2f} GiB above head and maps; {first:.1f} s the first time, {again:.1f} s after; parts "
-        f"against the map itself: {difference(head, maps[:8]):.1e}"
+        f"{dtype}: {IMAGES} images, {SUPPORT_VECTORS:,} support vectors, {terms.shape[1]} returned; peak "
+        f"{after - before:.2f} GiB above head and maps; first call {first:.1f} s, second call {second:.1f} s; "
+        f"sum of the terms against the map: {difference(head, maps[:8]):.1e}"
     )
 
 
 def difference(head: HybridHead, maps: np.ndarray) -> float:
-    """Return the largest difference of the sum of all parts from the map, over the map's largest value."""
-    own = explain(head, maps, TARGET).signed[:, 0]
-    return float(jnp.max(jnp.abs(evidence(head, maps, TARGET).signed - own)) / jnp.max(jnp.abs(own)))
+    """Return the largest difference between the sum of all terms and the map, relative to the map's largest value."""
+    direct = explain(head, maps, TARGET).signed[:, 0]
+    return float(jnp.max(jnp.abs(evidence(head, maps, TARGET).signed - direct)) / jnp.max(jnp.abs(direct)))
 
 
 def peak() -> float:
-    """Return the largest resident memory so far, in GiB."""
+    """Return the peak resident memory of the process in GiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
@@ -80,7 +81,7 @@ def random_head(dtype: str) -> HybridHead:
         for pair in itertools.pairwise(sizes)
     ]
     pairs = CLASSES * (CLASSES - 1) // 2
-    machine = KernelExpansion(
+    expansion = KernelExpansion(
         normal(SUPPORT_VECTORS, 3),
         normal(pairs, SUPPORT_VECTORS),
         normal(pairs),
@@ -93,7 +94,7 @@ def random_head(dtype: str) -> HybridHead:
         dense=Chain(tuple(layers[:2])),
         cnn=Chain(tuple(layers[2:])),
         pca=Affine(normal(3, 30), jnp.full(30, 0.5, dtype), jnp.zeros(3, dtype)),
-        svms={"svm_rbf": SVMClassifier(machine, CLASSES)},
+        svms={"svm_rbf": SVMClassifier(expansion, CLASSES)},
         names=(("cnn", names), ("pca", ("0", "1", "2")), ("svm_rbf", names)),
     )
 
