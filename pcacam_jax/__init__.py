@@ -1,4 +1,4 @@
-"""Where a CNN looked for each principal component and each SVM decision, from closed-form Jacobians."""
+"""Grad-CAM heatmaps for principal components and SVM decisions of CNN features, from closed-form Jacobians."""
 
 import importlib
 from typing import TYPE_CHECKING
@@ -119,6 +119,7 @@ __all__ = [
 
 
 def __getattr__(name: str):
+    """Import the modules behind ``_LAZY`` when one of their names is first used."""
     if name == "layouts":
         return importlib.import_module("pcacam_jax.head.layouts")
     if name in _LAZY:

@@ -1,6 +1,6 @@
 """The command line: ``pcacam demo | fit | explain | verify | reproduce``.
 
-Bad input ends with one sentence and exit code 2.
+Bad input prints one sentence and exits with code 2.
 """
 
 import dataclasses
@@ -20,29 +20,36 @@ from rich.table import Table
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.core.progress import Progress
 from pcacam_jax.fitting.config import FitConfig
-from pcacam_jax.verification.certificate import DTYPES, WITNESSES, Certificate, Comparison, certify, default_cases
+from pcacam_jax.verification.certificate import (
+    DTYPES,
+    REFERENCE_METHODS,
+    Certificate,
+    Comparison,
+    certify,
+    default_cases,
+)
 
 app = tyro.extras.SubcommandApp()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Given(FitConfig):
-    """What the run is made with."""
+class UncheckedConfig(FitConfig):
+    """Settings of the run."""
 
     def __post_init__(self):
-        """Accept anything for now, since the parser would put a frame of its own around the sentence of an error."""
+        """Accept all values: the parser would print its usage around an error; ``fit`` validates them afterwards."""
 
 
-GIVEN = Given()
+DEFAULTS = UncheckedConfig()
 Json = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 
 
 @app.command
 def demo(*, out: Path = Path("pcacam_demo"), json: Json = False) -> None:
-    """Train, fit, verify, explain and draw on an embedded sample of Fashion-MNIST; a minute or two the first time.
+    """Fit, verify and explain a run on the embedded sample of Fashion-MNIST; the first time takes a minute or two.
 
     Args:
-        out: Folder for the run, its figures and report.json; replaced if it holds an earlier run.
+        out: Folder to write: the run, its figures and report.json. An earlier run in this folder is replaced.
         json: Print the report as JSON instead of tables.
     """
     from pcacam_jax.runs.make_run import make_demo
@@ -56,23 +63,25 @@ def fit(
     *,
     data: str,
     out: Path,
-    config: tyro.conf.OmitArgPrefixes[Given] = GIVEN,
+    config: tyro.conf.OmitArgPrefixes[UncheckedConfig] = DEFAULTS,
     class_names: str | None = None,
     data_root: Path | None = None,
     limit_per_class: int | None = None,
     json: Json = False,
 ) -> None:
-    """Train the head, fit PCA and both SVMs, verify and draw; writes a run folder.
+    """Train the head, fit a PCA and two SVMs, verify the result, draw figures and write a run folder.
 
     Args:
-        data: "fashion_mnist_sample", an .npz with images and labels, a folder train/CLASS/*, test/CLASS/*, a folder
-            with train.npz and test.npz, a folder of idx .gz files, a dataset of the paper (mnist, fashion_mnist,
-            blood_mnist, cifar10, chest_xray, dog_cat), or tfds:NAME.
-        out: Run folder to write; replaced if it holds an earlier run.
-        config: What the run is made with.
-        class_names: Names of the classes in label order, with commas between them.
-        data_root: Folder of datasets, in which one that is asked for by name is looked for.
-        limit_per_class: At most so many images of every class for training, and as many for testing; drawn by the seed.
+        data: The dataset: fashion_mnist_sample (in the package), tfds:NAME, or the path of
+            an .npz file with images and labels,
+            a folder with image files in train/CLASS/ and test/CLASS/,
+            a folder with train.npz and test.npz, or a folder with idx .gz files.
+            Datasets of the paper: mnist, fashion_mnist, blood_mnist, cifar10, chest_xray, dog_cat.
+        out: Run folder to write. An earlier run in this folder is replaced.
+        config: Settings of the run.
+        class_names: Names of the classes in the order of the labels, separated by commas.
+        data_root: Folder that is searched first for a dataset given by name.
+        limit_per_class: Use at most this many training images and test images of a class, drawn with the seed.
         json: Print the report as JSON instead of tables.
     """
     from pcacam_jax.data import read_dataset
@@ -97,17 +106,18 @@ def explain(
     scale_free: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
     json: Json = False,
 ) -> None:
-    """Explain image files: for each a picture, an .npz of raw maps and a .json of values per target.
+    """Explain image files; write a picture, an .npz file of maps and a .json file of values for each image.
 
     Args:
         run: Run folder from fit or demo.
         images: Image files.
-        targets: Such as pca, pca:0, cnn:3, svm_rbf:predicted; by default every classifier's prediction and the PCA.
-        out: Folder to write to; RUN/explanations if left out.
-        method: CAM method.
-        backend: Where derivatives come from: closed_form, reverse, forward or finite_difference.
-        scale_free: Divide the gradients of RBF machines by their largest kernel value, so that maps far from all
-            support vectors are not lost; maps are then exact up to a positive factor.
+        targets: Outputs to explain, such as pca, pca:0, cnn:3 or svm_rbf:predicted.
+            By default, the prediction of every classifier and all principal components.
+        out: Folder to write to; by default RUN/explanations.
+        method: CAM method; at present only gradcam.
+        backend: How derivatives are computed: closed_form, reverse, forward or finite_difference.
+        scale_free: Divide the gradients of RBF SVMs by their largest kernel value, so that they do not underflow.
+            The maps are then correct up to a positive factor.
         json: Print the values as JSON.
     """
     from pcacam_jax.runs.explain_files import explain_files
@@ -116,19 +126,19 @@ def explain(
         raise InputError("give at least one image file to explain.")
     out = run / "explanations" if out is None else out
     values = explain_files(run, images, targets, out, method=method, backend=backend, scale_free=scale_free)
-    _print(json, values, *(_values_table(own) for own in values))
+    _print(json, values, *(_values_table(report) for report in values))
     Progress(quiet=json).say(f"wrote {len(values)} x (.png, .npz, .json) to {out}")
 
 
 @app.command
 def verify(run: tyro.conf.Positional[Path | None] = None, *, out: Path | None = None, json: Json = False) -> None:
-    """Prove the closed forms against reverse mode, forward mode and central differences; exit code 1 if one fails.
+    """Compare the closed forms with reverse mode, forward mode and central differences; exit code 1 if one fails.
 
-    Without a run: every stage, the six closed forms of the paper's Table 2, and the full-size head.
+    Without a run, this covers every stage, the six closed forms of the paper's Table 2, and a full-size head.
 
     Args:
-        run: Run folder whose head is verified, at the feature maps of its first test image.
-        out: File for the certificate; RUN/verification.json for a run, verification.json here otherwise.
+        run: Run folder whose head is verified at the feature maps of its first test image.
+        out: File to write the certificate to; by default RUN/verification.json, or verification.json without a run.
         json: Print the certificate as JSON instead of a table.
     """
     from pcacam_jax.core.files import write_json
@@ -155,37 +165,38 @@ def reproduce(
     sets: tuple[str, ...] = (),
     json: Json = False,
 ) -> None:
-    """Measure the paper's claims, its tables and figures; ends with one page, OUT/reproduction.md, and its .json.
+    """Measure the paper's claims, tables and figures, and write one page, OUT/reproduction.md, with its .json.
 
-    What is finished is kept in OUT, so a run that was cut off goes on where it was. A page of some claims only is named
-    after them, such as OUT/reproduction_table3_figure6.md, and leaves the whole page as it is.
+    Finished results are saved in OUT, so that an interrupted run continues where it stopped. The page of a selection of
+    claims is named after them, such as OUT/reproduction_table3_figure6.md, and leaves the complete page unchanged.
 
     Args:
-        claims: Such as table3 figure6; all of them by default.
-        data_root: Folder with a folder for each set: mnist, fashion_mnist, blood_mnist, cifar10, chest_xray, dog_cat.
-        scale: embedded (only the sample of Fashion-MNIST in the package), sample (at most 400 images of a class) or
-            full; sample where a data root is given, else embedded.
-        out: Folder for the page, its figures, a run of each set and what was measured.
-        seeds: Seeds of the fits, over which the numbers are averaged.
-        sets: Only these sets.
+        claims: Claims to measure, such as table3 figure6; all by default.
+        data_root: Folder that contains the datasets, each in a folder of its name:
+            mnist, fashion_mnist, blood_mnist, cifar10, chest_xray, dog_cat.
+        scale: embedded (the sample of Fashion-MNIST), sample (at most 400 images of a class) or full.
+            By default, sample if a data root is given, and embedded otherwise.
+        out: Folder for the page, its figures, one run of each dataset and the measurements.
+        seeds: Seeds of the fits; the scores are averaged over them.
+        sets: Datasets to use; all by default.
         json: Print the page's JSON instead of tables.
     """
-    from pcacam_jax.reproduce.gather import Order
+    from pcacam_jax.reproduce.gather import ReproductionRequest
     from pcacam_jax.reproduce.reproduce import page_name
     from pcacam_jax.reproduce.reproduce import reproduce as make
     from pcacam_jax.reproduce.terminal import section_tables
 
     scale = scale or ("sample" if data_root else "embedded")
-    order = Order(out=out, scale=scale, data_root=data_root, seeds=seeds, sets=sets)
+    request = ReproductionRequest(out=out, scale=scale, data_root=data_root, seeds=seeds, sets=sets)
     try:
-        report, sections = make(claims, order, Progress())
+        report, sections = make(claims, request, Progress())
     except KeyboardInterrupt:
-        _end(f"interrupted; what is finished is kept in {out}, and the same command goes on from there.", 130)
+        _end(f"interrupted; finished results are saved in {out}, and the same command continues from there.", 130)
     _print(json, report, *(table for section in sections for table in section_tables(section)))
     for section in sections:
         if section.finding is None:
-            Progress(quiet=json).say(f"{section.claim.name} was not made: its data could not be had.")
-    runs = f"; explain images with a run in {out / 'runs'}" if report["sets"] else ""
+            Progress(quiet=json).say(f"{section.claim.name} was not measured, because its data are not available.")
+    runs = f"; explain images with the runs in {out / 'runs'}" if report["sets"] else ""
     page = page_name([section.claim for section in sections])
     Progress(quiet=json).say(f"wrote {out / page}.md{runs}")
 
@@ -214,11 +225,9 @@ def _print_report(report: dict[str, Any], out: Path, *, as_json: bool) -> None:
         error = report["verification"][dtype]["max_relative_error"]
         checks.add_row(dtype, "not finite" if error is None else f"{error:.1e}")
     _print(as_json, report, scores, checks)
-    Progress(quiet=as_json).say(
-        f"wrote {out} in {report['timings']['total']:.0f} s; look at {out / report['figures'][0]}"
-    )
+    Progress(quiet=as_json).say(f"wrote {out} in {report['timings']['total']:.0f} s; see {out / report['figures'][0]}")
     if not report["verification"]["passed"]:
-        _end(f"the closed forms of this run fail their certificate; see {out / 'verification.json'}.", 1)
+        _end(f"the closed forms of this run fail their verification; see {out / 'verification.json'}.", 1)
 
 
 def _values_table(values: dict[str, Any]) -> Table:
@@ -234,12 +243,12 @@ def _values_table(values: dict[str, Any]) -> Table:
 
 
 def _certificate_table(certificate: Certificate) -> Table:
-    """Return a row for each map, a column for each dtype and witness."""
+    """Return a table with a row for each map and a column for each dtype and reference method."""
     errors: dict[str, dict[tuple[str, str], Comparison]] = {}
     for row in certificate.comparisons:
         errors.setdefault(row.name, {})[row.dtype, row.witness] = row
-    columns = [(dtype, witness) for dtype in DTYPES for witness in WITNESSES]
-    titles = [f"{dtype}\n{witness.replace('_', ' ')}" for dtype, witness in columns]
+    columns = [(dtype, method) for dtype in DTYPES for method in REFERENCE_METHODS]
+    titles = [f"{dtype}\n{method.replace('_', ' ')}" for dtype, method in columns]
     largest = ", ".join(f"{certificate.max_relative_error(dtype):.1e} in {dtype}" for dtype in DTYPES)
     table = Table(
         "map", *titles, title="relative error of the closed form against", caption=f"against autodiff: {largest}"
@@ -258,7 +267,7 @@ def _print(as_json: bool, value: Any, *tables: Table) -> None:
         print(json.dumps(value, indent=2))
         return
     console = Console()
-    # Where the output goes to a file there is no width to keep to.
+    # A file has no width that the tables must fit in.
     console = console if console.is_terminal else Console(width=120)
     for table in tables:
         console.print(table)
@@ -266,7 +275,7 @@ def _print(as_json: bool, value: Any, *tables: Table) -> None:
 
 def main() -> None:
     """Run the command line."""
-    # A plain kill leaves no more behind than Ctrl-C does.
+    # Clean up after a plain kill as after Ctrl-C.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     warnings.showwarning = lambda message, *_, **__: print(f"pcacam: warning: {message}", file=sys.stderr)
     try:
@@ -274,13 +283,13 @@ def main() -> None:
     except InputError as error:
         _end(str(error), 2)
     except KeyboardInterrupt:
-        _end("interrupted; nothing was left half-written.", 130)
+        _end("interrupted; no incomplete files were left behind.", 130)
     except BrokenPipeError:
-        # Whoever read the output has left: nobody is to be told, not even when Python empties its buffers.
+        # The reader closed the pipe: exit quietly, without the traceback that Python would print while flushing.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
-        _end(f"{error}; nothing was left half-written.", 2)
+        _end(f"{error}; no incomplete files were left behind.", 2)
 
 
 def _end(sentence: str, code: int) -> None:

@@ -7,7 +7,7 @@ import jax
 import pytest
 from support.small_runs import fitted, run_folder, small_cache, small_params, small_world
 
-# The same draws every time, so that a run can be repeated; experiments/estimators.py draws many more.
+# The same examples in every run, so that failures are reproducible; experiments/estimators.py draws many more.
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("repeatable")
 
@@ -51,13 +51,13 @@ def x64():
 
 @pytest.fixture(params=["float32", "float64"])
 def dtype(request):
-    """Run a test in both dtypes, float64 with x64 switched on."""
+    """Run a test in both dtypes, float64 with x64 enabled."""
     with jax.enable_x64(request.param == "float64"):
         yield request.param
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _forgotten_compilations():
-    """Compiled functions are kept in pieces of memory, of which a process may have only so many (vm.max_map_count)."""
+def _clear_compilations():
+    """Release compiled functions; they occupy memory maps, whose number is limited per process (vm.max_map_count)."""
     yield
     jax.clear_caches()

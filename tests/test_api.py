@@ -1,4 +1,4 @@
-"""The public names, their signatures, and what importing them costs."""
+"""The public names, their signatures, and the libraries that importing them loads."""
 
 import dataclasses
 import inspect
@@ -18,13 +18,13 @@ LAZY = ("flax", "sklearn", "tensorflow_datasets", "matplotlib", "safetensors", "
 
 
 def python(script, folder):
-    """Run a script in a fresh interpreter, warnings as errors, away from the checkout."""
-    done = subprocess.run([sys.executable, "-W", "error", "-c", script], cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.split()
+    """Run a script in a new interpreter, with warnings as errors, outside the checkout."""
+    process = subprocess.run([sys.executable, "-W", "error", "-c", script], cwd=folder, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    return process.stdout.split()
 
 
-def test_importing_pulls_in_no_large_library(tmp_path):
+def test_importing_the_package_imports_no_large_library(tmp_path):
     script = f"""
 import sys
 import pcacam_jax
@@ -35,7 +35,7 @@ print("then:", *({{"sklearn", "flax", "tensorflow_datasets", "matplotlib"}} & se
     assert python(script, tmp_path) == ["loaded:", "then:", "sklearn"]
 
 
-def test_a_user_of_numpy_and_scikit_learn_never_meets_flax(tmp_path):
+def test_heads_from_numpy_and_scikit_learn_do_not_import_flax(tmp_path):
     network = cases.network()
     np.savez(tmp_path / "dense.npz", *[array for pair in network.dense for array in pair])
     np.save(tmp_path / "maps.npy", network.maps)
@@ -66,7 +66,7 @@ print("flax" in sys.modules, "optax" in sys.modules)
     assert (flax, optax) == ("False", "False")
 
 
-def test_every_public_name_is_there():
+def test_every_public_name_exists():
     assert pcacam_jax.__all__ == sorted(set(pcacam_jax.__all__), key=pcacam_jax.__all__.index)
     for name in pcacam_jax.__all__:
         assert getattr(pcacam_jax, name) is not None
@@ -88,32 +88,36 @@ def parameters(function):
     }
 
 
-NEEDED = inspect.Parameter.empty
-FREE, NAMED = "POSITIONAL_OR_KEYWORD", "KEYWORD_ONLY"
+REQUIRED = inspect.Parameter.empty
+POSITIONAL, KEYWORD = "POSITIONAL_OR_KEYWORD", "KEYWORD_ONLY"
 
 
-def test_signatures_of_the_contract():
-    found = parameters(pcacam_jax.from_sklearn)
-    assert found["estimator"] == (FREE, NEEDED)
-    assert found["output"] == (NAMED, None)
+def test_signatures_of_the_public_functions():
+    signature = parameters(pcacam_jax.from_sklearn)
+    assert signature["estimator"] == (POSITIONAL, REQUIRED)
+    assert signature["output"] == (KEYWORD, None)
     assert parameters(pcacam_jax.jacobian) == {
-        "stage": (FREE, NEEDED),
-        "x": (FREE, NEEDED),
-        "backend": (NAMED, "closed_form"),
+        "stage": (POSITIONAL, REQUIRED),
+        "x": (POSITIONAL, REQUIRED),
+        "backend": (KEYWORD, "closed_form"),
     }
-    found = parameters(pcacam_jax.hybrid_head)
-    assert found["dense"] == (FREE, NEEDED)
-    assert found["maps_shape"] == (NAMED, NEEDED)
-    assert [found[name] for name in ("pca", "at", "activation")] == [(NAMED, None), (NAMED, 2), (NAMED, "relu")]
-    assert found["svms"][0] == NAMED
+    signature = parameters(pcacam_jax.hybrid_head)
+    assert signature["dense"] == (POSITIONAL, REQUIRED)
+    assert signature["maps_shape"] == (KEYWORD, REQUIRED)
+    assert [signature[name] for name in ("pca", "at", "activation")] == [
+        (KEYWORD, None),
+        (KEYWORD, 2),
+        (KEYWORD, "relu"),
+    ]
+    assert signature["svms"][0] == KEYWORD
     assert parameters(pcacam_jax.explain) == {
-        "head": (FREE, NEEDED),
-        "maps": (FREE, NEEDED),
-        "targets": (FREE, NEEDED),
-        "method": (NAMED, "gradcam"),
-        "backend": (NAMED, "closed_form"),
-        "batch_size": (NAMED, None),
-        "scale_free": (NAMED, False),
+        "head": (POSITIONAL, REQUIRED),
+        "maps": (POSITIONAL, REQUIRED),
+        "targets": (POSITIONAL, REQUIRED),
+        "method": (KEYWORD, "gradcam"),
+        "backend": (KEYWORD, "closed_form"),
+        "batch_size": (KEYWORD, None),
+        "scale_free": (KEYWORD, False),
     }
     assert [field.name for field in dataclasses.fields(pcacam_jax.Dense)] == ["kernel", "bias", "activation"]
     assert {"positive", "negative", "signed", "values", "targets"} <= set(dir(pcacam_jax.Explanation)) | {
@@ -125,12 +129,12 @@ def test_errors_are_value_errors():
     assert issubclass(pcacam_jax.InputError, ValueError)
 
 
-def test_the_example_of_the_dense_layer_runs():
+def test_a_dense_layer():
     layer = pcacam_jax.Dense(kernel=jnp.array([[1.0], [2.0]]), bias=jnp.array([-1.0]), activation="relu")
     np.testing.assert_array_equal(layer(jnp.ones(2)), [2.0])
 
 
-def test_the_notation_table_names_what_exists():
+def test_the_names_of_the_notation_table_exist():
     network = cases.network()
     head, table = network.head, {line.symbol: line.name for line in NOTATION}
     maps = jnp.asarray(network.maps[0], "float32")

@@ -1,4 +1,4 @@
-"""The command line run in this process, and what it is given."""
+"""The command line, run in this process, and its input files."""
 
 import shutil
 

@@ -17,50 +17,50 @@ from pcacam_jax.verification.certificate import Certificate, Comparison
 pytestmark = pytest.mark.filterwarnings("ignore:the CNN's macro F1")  # after the three epochs of QUICK
 
 
-def test_fit_makes_a_run_that_explain_and_verify_read(pcacam, data, images, tmp_path, small_world):
+def test_fit_writes_a_run_that_explain_and_verify_read(pcacam, data, images, tmp_path, small_world):
     out = tmp_path / "out"
-    code, printed, told = pcacam("fit", "--data", data, "--out", out, *QUICK)
+    code, stdout, stderr = pcacam("fit", "--data", data, "--out", out, *QUICK)
     assert code == 0
     for word in ("macro F1", "cnn", "svm_linear", "svm_rbf", "float32", "float64", f"wrote {out} in"):
-        assert word in printed + told
-    assert entries(out) == {*make_run.OWN_FILES} - {"explanations"}
+        assert word in stdout + stderr
+    assert entries(out) == {*make_run.RUN_FILES} - {"explanations"}
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
     assert load(out).class_names == tuple(sorted(CLASSES))
-    code, printed, _ = pcacam("explain", out, images["grey"], images["rgba"], "--json")
+    code, stdout, _ = pcacam("explain", out, images["grey"], images["rgba"], "--json")
     assert code == 0
-    assert [report["image"] for report in json.loads(printed)] == [str(images["grey"]), str(images["rgba"])]
+    assert [report["image"] for report in json.loads(stdout)] == [str(images["grey"]), str(images["rgba"])]
     assert pcacam("verify", out)[0] == 0
 
 
-def test_a_run_replaces_an_earlier_one_and_json_is_all_that_is_printed(pcacam, data, run, small_world, monkeypatch):
-    monkeypatch.setattr(progress, "EVERY", 0.0)
+def test_a_run_replaces_an_earlier_one_and_only_json_is_printed(pcacam, data, run, small_world, monkeypatch):
+    monkeypatch.setattr(progress, "REPORT_INTERVAL", 0.0)
     (run / "explanations").mkdir()
-    code, printed, told = pcacam("fit", "--data", data, "--out", run, *QUICK, "--json")
+    code, stdout, stderr = pcacam("fit", "--data", data, "--out", run, *QUICK, "--json")
     assert code == 0
-    assert json.loads(printed) == json.loads((run / "report.json").read_text())
-    assert "training" in told
+    assert json.loads(stdout) == json.loads((run / "report.json").read_text())
+    assert "training" in stderr
     assert "explanations" not in entries(run)
     assert load(run).config.epochs == 3
 
 
 @pytest.mark.parametrize(("error", "options"), [(1.0, ["--json"]), (float("nan"), [])])
-def test_a_run_whose_certificate_fails_is_kept_and_told(
+def test_a_run_whose_certificate_fails_is_written_and_reported(
     pcacam, data, tmp_path, small_world, monkeypatch, error, options
 ):
     failing = Certificate(tuple(Comparison("head", dtype, "reverse", error, 1e-5) for dtype in ("float32", "float64")))
     monkeypatch.setattr("pcacam_jax.fitting.fit.verify", lambda *_, **__: failing)
-    code, _, told = pcacam("fit", "--data", data, "--out", tmp_path / "out", *QUICK, *options)
+    code, _, stderr = pcacam("fit", "--data", data, "--out", tmp_path / "out", *QUICK, *options)
     assert code == 1
-    assert "fail their certificate" in told
+    assert "fail their verification" in stderr
     assert json.loads((tmp_path / "out" / "report.json").read_text())["verification"]["passed"] is False
 
 
 def test_explain_writes_a_picture_maps_and_values(pcacam, run, images, small_world):
-    code, printed, told = pcacam("explain", run, images["grey"], images["rgba"])
+    code, stdout, stderr = pcacam("explain", run, images["grey"], images["rgba"])
     assert code == 0
-    assert "svm_rbf:predicted" in printed
-    assert "L1" in printed
-    assert f"wrote 2 x (.png, .npz, .json) to {run / 'explanations'}" in told
+    assert "svm_rbf:predicted" in stdout
+    assert "L1" in stdout
+    assert f"wrote 2 x (.png, .npz, .json) to {run / 'explanations'}" in stderr
     out = run / "explanations"
     assert entries(out) == {f"{name}.{kind}" for name in ("grey", "rgba") for kind in ("png", "npz", "json")}
     report = json.loads((out / "grey.json").read_text())
@@ -76,7 +76,7 @@ def test_explain_writes_a_picture_maps_and_values(pcacam, run, images, small_wor
         assert arrays["labels"].tolist() == [row["label"] for row in report["targets"]]
         np.testing.assert_allclose(arrays["values"], [row["value"] for row in report["targets"]], rtol=1e-6)
         signed = arrays["positive"] - arrays["negative"]
-    # The mixture is exact: the SVM's map is that much of each component's.
+    # The SVM's map is exactly this mixture of the components' maps.
     mixed = np.tensordot(report["mixture"]["svm_rbf:predicted"], signed[3:], axes=1)
     np.testing.assert_allclose(signed[2], mixed, rtol=1e-3, atol=1e-5 * np.abs(signed[3:]).max())
     with Image.open(out / "grey.png") as picture:
@@ -84,18 +84,18 @@ def test_explain_writes_a_picture_maps_and_values(pcacam, run, images, small_wor
 
 
 @pytest.mark.parametrize("backend", ["reverse", "forward", "finite_difference"])
-def test_backends_and_targets_are_honoured(pcacam, run, images, tmp_path, small_world, backend):
+def test_backend_and_targets_are_used(pcacam, run, images, tmp_path, small_world, backend):
     out = tmp_path / "maps"
     arguments = ("explain", run, images["grey"], "--targets", "pca:1", "cnn:left", "--out", out, "--backend", backend)
-    code, printed, _ = pcacam(*arguments, "--json")
+    code, stdout, _ = pcacam(*arguments, "--json")
     assert code == 0
-    (report,) = json.loads(printed)
+    (report,) = json.loads(stdout)
     assert report["backend"] == backend
     assert [row["target"] for row in report["targets"]] == ["pca:1", "cnn:left"]
 
 
-def test_verify_writes_prints_and_tells_what_is_being_done(pcacam, tmp_path, monkeypatch):
-    monkeypatch.setattr(progress, "EVERY", 0.0)
+def test_verify_writes_and_prints_the_certificate_and_shows_progress(pcacam, tmp_path, monkeypatch):
+    monkeypatch.setattr(progress, "REPORT_INTERVAL", 0.0)
     shown = []
     rows = tuple(Comparison("a map", dtype, "reverse", 1e-9, 1e-5) for dtype in ("float32", "float64"))
     monkeypatch.setattr(cli, "default_cases", lambda: iter([("a map", None, None), ("[b] map", None, None)]))
@@ -108,60 +108,60 @@ def test_verify_writes_prints_and_tells_what_is_being_done(pcacam, tmp_path, mon
 
     monkeypatch.setattr(cli, "certify", certify)
     out = tmp_path / "new" / "certificate.json"
-    code, printed, told = pcacam("verify", "--out", out)
+    code, stdout, stderr = pcacam("verify", "--out", out)
     assert code == 0
     assert shown == ["a map", "[b] map"]
-    assert "certificate 2 of 2" in told
+    assert "certificate 2 of 2" in stderr
     for word in ("a map", "float32", "float64", "reverse", "1.0e-09"):
-        assert word in printed
+        assert word in stdout
     assert json.loads(out.read_text()) == Certificate(rows).as_dict()
-    code, printed, _ = pcacam("verify", "--out", out, "--json")
-    assert json.loads(printed) == json.loads(out.read_text())
+    code, stdout, _ = pcacam("verify", "--out", out, "--json")
+    assert json.loads(stdout) == json.loads(out.read_text())
 
 
 @pytest.mark.parametrize("error", [2e-5, float("inf")])
-def test_verify_ends_with_1_where_a_tolerance_is_exceeded(pcacam, tmp_path, monkeypatch, error):
+def test_verify_exits_with_1_if_a_tolerance_is_exceeded(pcacam, tmp_path, monkeypatch, error):
     rows = (Comparison("good", "float32", "reverse", 0.0, 1e-5), Comparison("bad", "float32", "forward", error, 1e-5))
     monkeypatch.setattr(cli, "certify", lambda cases, progress: Certificate(rows))
     out = tmp_path / "certificate.json"
-    code, printed, told = pcacam("verify", "--out", out)
+    code, stdout, stderr = pcacam("verify", "--out", out)
     assert code == 1
-    assert "> 1e-05" in printed
-    assert "1 of 2 comparisons fail" in told
+    assert "> 1e-05" in stdout
+    assert "1 of 2 comparisons fail" in stderr
     assert json.loads(out.read_text())["passed"] is False
 
 
-def test_verify_finds_a_closed_form_that_is_wrong(pcacam, run, monkeypatch):
+def test_verify_detects_a_wrong_closed_form(pcacam, run, monkeypatch):
     from pcacam_jax.stages import Affine
 
-    right = Affine.pull_back
-    monkeypatch.setattr(Affine, "pull_back", lambda self, saved, rows: 1.001 * right(self, saved, rows))
-    code, printed, _ = pcacam("verify", run, "--json")
+    correct = Affine.pull_back
+    monkeypatch.setattr(Affine, "pull_back", lambda self, saved, rows: 1.001 * correct(self, saved, rows))
+    code, stdout, _ = pcacam("verify", run, "--json")
     assert code == 1
-    failed = {row["name"] for row in json.loads(printed)["comparisons"] if not row["passed"]}
+    failed = {row["name"] for row in json.loads(stdout)["comparisons"] if not row["passed"]}
     assert failed == {"head: pca", "head: svm_linear", "head: svm_rbf"}
     assert json.loads((run / "verification.json").read_text())["passed"] is False
 
 
 @pytest.mark.parametrize("command", [(), ("demo",), ("fit",), ("explain",), ("verify",)])
 def test_every_command_has_help(pcacam, command):
-    code, printed, told = pcacam(*command, "--help")
+    code, stdout, stderr = pcacam(*command, "--help")
     assert code == 0
-    assert "usage: pcacam" in printed
+    assert "usage: pcacam" in stdout
     if command:
-        assert "--json" in printed
-    assert told == ""
+        assert "--json" in stdout
+    assert stderr == ""
 
 
-def test_names_with_brackets_are_printed_as_they_are(pcacam, run, images, small_world):
+def test_names_with_brackets_are_printed_unchanged(pcacam, run, images, small_world):
     path = images["grey"].rename(images["grey"].with_name("[red]grey[-1].png"))
-    code, printed, told = pcacam("explain", run, path, "--targets", "pca:0", "--out", run.parent / "[bold]")
+    code, stdout, stderr = pcacam("explain", run, path, "--targets", "pca:0", "--out", run.parent / "[bold]")
     assert code == 0
-    assert "[red]grey[-1].png" in printed.replace("\n", "")
-    assert "[bold]" in told
+    assert "[red]grey[-1].png" in stdout.replace("\n", "")
+    assert "[bold]" in stderr
 
 
-def test_the_schema_of_a_run_is_that_of_the_module(run):
+def test_a_run_stores_the_schema_version_of_the_module(run):
     assert json.loads((run / "config.json").read_text())["schema"] == run_module.SCHEMA
 
 

@@ -12,13 +12,13 @@ from pcacam_jax.core.checks import InputError
 
 @pytest.fixture
 def read_by_command(monkeypatch, tmp_path):
-    """Return a function that gives the dataset which ``pcacam fit`` would fit; nothing is fitted."""
+    """Return a function that returns the dataset that ``pcacam fit`` would use, without fitting."""
 
     def read(*options):
-        found = []
+        datasets = []
 
         def make_run(load, *others):
-            found.append(load())
+            datasets.append(load())
             raise InputError("that is enough.")
 
         monkeypatch.setattr("pcacam_jax.runs.make_run.make_run", make_run)
@@ -27,12 +27,12 @@ def read_by_command(monkeypatch, tmp_path):
         monkeypatch.setattr(sys, "argv", ["pcacam", "fit", "--out", str(tmp_path / "run"), *map(str, options)])
         with pytest.raises(SystemExit):
             cli.main()
-        return found[0]
+        return datasets[0]
 
     return read
 
 
-def test_a_named_set_is_limited_by_the_seed_of_the_run(read_by_command, tmp_path):
+def test_a_limited_dataset_is_drawn_with_the_seed_of_the_run(read_by_command, tmp_path):
     (tmp_path / "mnist").mkdir()
     for part, seed in (("train", 0), ("test", 1)):
         images = np.random.default_rng(seed).integers(0, 256, (200, 8, 8), np.uint8)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support import small_runs
-from support.small_runs import QUICK, entries, pictures, refused, without_certificate
+from support.small_runs import QUICK, assert_input_error, entries, pictures, without_certificate
 
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.fitting import features, training
@@ -32,56 +32,58 @@ pytestmark = pytest.mark.filterwarnings("ignore:the CNN's macro F1")  # after th
         (["--backend", "magic"], "backend must be one of"),
     ],
 )
-def test_explain_refuses_unknown_names(pcacam, run, images, small_world, arguments, pattern):
+def test_explain_rejects_unknown_names(pcacam, run, images, small_world, arguments, pattern):
     before = entries(run)
-    refused(pcacam("explain", run, images["grey"], *arguments), pattern)
+    assert_input_error(pcacam("explain", run, images["grey"], *arguments), pattern)
     assert entries(run) == before
 
 
-def test_explain_refuses_bad_images(pcacam, run, images, tmp_path, small_world):
+def test_explain_rejects_bad_images(pcacam, run, images, tmp_path, small_world):
     before = entries(run)
-    refused(pcacam("explain", run), "give at least one image file")
-    refused(pcacam("explain", run, images["grey"], images["corrupt"]), "corrupt.png cannot be decoded")
-    refused(pcacam("explain", run, tmp_path / "gone.png"), "there is none at this path")
+    assert_input_error(pcacam("explain", run), "give at least one image file")
+    assert_input_error(pcacam("explain", run, images["grey"], images["corrupt"]), "corrupt.png cannot be decoded")
+    assert_input_error(pcacam("explain", run, tmp_path / "gone.png"), "there is none at this path")
     Image.fromarray(np.zeros((20, 40), np.uint8)).save(tmp_path / "tiny.png")
-    refused(pcacam("explain", run, tmp_path / "tiny.png"), "tiny.png must be at least 28 x 28 pixels; got 40 x 20")
-    refused(pcacam("explain", run, tmp_path), "must be a file, but it is a folder")
+    assert_input_error(
+        pcacam("explain", run, tmp_path / "tiny.png"), "tiny.png must be at least 28 x 28 pixels; got 40 x 20"
+    )
+    assert_input_error(pcacam("explain", run, tmp_path), "must be a file, but it is a folder")
     (tmp_path / "other").mkdir()
     twin = shutil.copy(images["grey"], tmp_path / "other" / "grey.jpg")
-    refused(pcacam("explain", run, images["grey"], twin), "would overwrite each other")
-    refused(pcacam("explain", run, images["grey"], images["grey"]), "would overwrite each other")
+    assert_input_error(pcacam("explain", run, images["grey"], twin), "would overwrite each other")
+    assert_input_error(pcacam("explain", run, images["grey"], images["grey"]), "would overwrite each other")
     assert entries(run) == before
 
 
-def test_explain_refuses_other_weights_before_it_writes(pcacam, run, images, small_params, monkeypatch):
+def test_explain_rejects_other_weights_before_it_writes(pcacam, run, images, small_params, monkeypatch):
     layer = small_params["block1_conv1"]
     altered = {**small_params, "block1_conv1": {**layer, "bias": layer["bias"] + 1}}
     monkeypatch.setattr(weights, "load", lambda path=None: altered)
     before = entries(run)
-    refused(pcacam("explain", run, images["grey"]), "fitted with VGG16 weights of digest")
+    assert_input_error(pcacam("explain", run, images["grey"]), "fitted with VGG16 weights of digest")
     assert entries(run) == before
 
 
-def test_places_that_cannot_be_written_to_are_refused(pcacam, run, images, data, tmp_path, small_world, monkeypatch):
-    monkeypatch.setattr(make_run, "fit", lambda *_, **__: pytest.fail("the long work was begun"))
+def test_folders_that_are_not_writable_are_rejected(pcacam, run, images, data, tmp_path, small_world, monkeypatch):
+    monkeypatch.setattr(make_run, "fit", lambda *_, **__: pytest.fail("fitting was started"))
     file = tmp_path / "file"
     file.touch()
     for out in (file, file / "out", "/proc/out"):
-        refused(pcacam("fit", "--data", data, "--out", out, *QUICK), "(is a file|cannot be written to)")
-        refused(pcacam("demo", "--out", out), "(is a file|cannot be written to)")
-        refused(pcacam("explain", run, images["grey"], "--out", out), "cannot be written to")
-    refused(pcacam("verify", "--out", tmp_path), "is a folder")
-    refused(pcacam("verify", "--out", file / "certificate.json"), "cannot be written to")
+        assert_input_error(pcacam("fit", "--data", data, "--out", out, *QUICK), "(is a file|cannot be written to)")
+        assert_input_error(pcacam("demo", "--out", out), "(is a file|cannot be written to)")
+        assert_input_error(pcacam("explain", run, images["grey"], "--out", out), "cannot be written to")
+    assert_input_error(pcacam("verify", "--out", tmp_path), "is a folder")
+    assert_input_error(pcacam("verify", "--out", file / "certificate.json"), "cannot be written to")
 
 
-def test_a_folder_with_other_files_is_left_alone(pcacam, data, run, tmp_path):
+def test_a_folder_with_other_files_is_not_replaced(pcacam, data, run, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
     (other / "config.json").write_text("{}")
     (other / "thesis.tex").touch()
-    refused(pcacam("fit", "--data", data, "--out", other, *QUICK), r"thesis\.tex")
+    assert_input_error(pcacam("fit", "--data", data, "--out", other, *QUICK), r"thesis\.tex")
     (run / "notes.txt").touch()
-    refused(pcacam("demo", "--out", run), r"notes\.txt")
+    assert_input_error(pcacam("demo", "--out", run), r"notes\.txt")
     assert entries(other) == {"config.json", "thesis.tex"}
     assert load(run)
 
@@ -96,32 +98,34 @@ def test_a_folder_with_other_files_is_left_alone(pcacam, data, run, tmp_path):
         (["--components", "9"], "components must lie in 1 to 6"),
     ],
 )
-def test_fit_refuses_bad_values(pcacam, data, tmp_path, arguments, pattern):
-    refused(pcacam("fit", "--data", data, "--out", tmp_path / "out", *QUICK, *arguments), pattern)
+def test_fit_rejects_bad_values(pcacam, data, tmp_path, arguments, pattern):
+    assert_input_error(pcacam("fit", "--data", data, "--out", tmp_path / "out", *QUICK, *arguments), pattern)
     assert entries(tmp_path) == {"data.npz"}
 
 
 @pytest.mark.parametrize("weights_file", [b"", b"not a weights file"])
-def test_fit_refuses_bad_weights(pcacam, data, tmp_path, weights_file):
+def test_fit_rejects_bad_weights(pcacam, data, tmp_path, weights_file):
     path = tmp_path / "vgg.safetensors"
     path.write_bytes(weights_file)
-    refused(pcacam("fit", "--data", data, "--out", tmp_path / "out", *QUICK, "--weights", path), "vgg.safetensors")
+    assert_input_error(
+        pcacam("fit", "--data", data, "--out", tmp_path / "out", *QUICK, "--weights", path), "vgg.safetensors"
+    )
     assert entries(tmp_path) == {"data.npz", "vgg.safetensors"}
 
 
-def test_fit_refuses_bad_data(pcacam, images, tmp_path, small_world):
+def test_fit_rejects_bad_data(pcacam, images, tmp_path, small_world):
     (tmp_path / "empty").mkdir()
     out = tmp_path / "out"
-    refused(pcacam("fit", "--data", tmp_path / "empty", "--out", out, *QUICK), "is empty")
-    refused(pcacam("fit", "--data", tmp_path / "gone", "--out", out, *QUICK), "does not exist")
+    assert_input_error(pcacam("fit", "--data", tmp_path / "empty", "--out", out, *QUICK), "is empty")
+    assert_input_error(pcacam("fit", "--data", tmp_path / "gone", "--out", out, *QUICK), "does not exist")
     few = tmp_path / "few.npz"
     np.savez(few, images=pictures(2, 0)[0][:5], labels=[0, 0, 1, 1, 1])
-    refused(pcacam("fit", "--data", few, "--out", out, *QUICK), "give more images of each class")
+    assert_input_error(pcacam("fit", "--data", few, "--out", out, *QUICK), "give more images of each class")
     assert not out.exists()
     assert not [name for name in entries(tmp_path) if name.startswith(".")]
 
 
-def test_fit_refuses_a_corrupt_image_among_good_ones(pcacam, images, tmp_path, small_world):
+def test_fit_rejects_a_corrupt_image_among_good_ones(pcacam, images, tmp_path, small_world):
     for part in ("train", "test"):
         for name in ("a", "b"):
             (tmp_path / "photos" / part / name).mkdir(parents=True)
@@ -134,8 +138,8 @@ def test_fit_refuses_a_corrupt_image_among_good_ones(pcacam, images, tmp_path, s
     assert not [name for name in entries(tmp_path) if name.startswith((".", "out"))]
 
 
-FULL = (OSError(28, "No space left on device"), 2, "No space left on device; nothing was left half-written.\n")
-INTERRUPTED = (KeyboardInterrupt, 130, "pcacam: interrupted; nothing was left half-written.\n")
+FULL = (OSError(28, "No space left on device"), 2, "No space left on device; no incomplete files were left behind.\n")
+INTERRUPTED = (KeyboardInterrupt, 130, "pcacam: interrupted; no incomplete files were left behind.\n")
 
 
 @pytest.mark.parametrize(
@@ -149,7 +153,7 @@ INTERRUPTED = (KeyboardInterrupt, 130, "pcacam: interrupted; nothing was left ha
         ((figures, "grid"), InputError("it failed."), 2, "pcacam: it failed.\n"),
     ],
 )
-def test_whenever_it_ends_early_nothing_is_left(
+def test_an_early_end_leaves_no_incomplete_files(
     pcacam, data, tmp_path, small_params, monkeypatch, place, error, code, sentence
 ):
     def stop(*_, **__):
@@ -172,10 +176,10 @@ def test_whenever_it_ends_early_nothing_is_left(
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_during_the_extraction_leaves_nothing(data, tmp_path, number, code):
+def test_a_signal_during_the_extraction_leaves_no_incomplete_files(data, tmp_path, number, code):
     script = (
         "import os, signal, sys, time\n"
-        # a shell in the background leaves its children deaf to interrupts
+        # children of a background shell ignore interrupts
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         f"sys.path.insert(0, {str(Path(small_runs.__file__).parents[1])!r})\n"
         "import numpy as np\n"
@@ -183,7 +187,7 @@ def test_a_signal_during_the_extraction_leaves_nothing(data, tmp_path, number, c
         "from pcacam_jax.fitting import features\n"
         "from pcacam_jax.nets import weights\n"
         "weights.load = lambda path=None: {'layer': {'kernel': np.zeros(1, np.float32)}}\n"
-        # another thread may take the signal in, and then this one goes on for a moment
+        # another thread may receive the signal, so this one may continue for a moment
         f"features.extract = lambda *_, **__: (os.kill(os.getpid(), {int(number)}), time.sleep(60))\n"
         "cli.main()\n"
     )
@@ -199,32 +203,32 @@ def test_a_signal_during_the_extraction_leaves_nothing(data, tmp_path, number, c
 
 
 @pytest.mark.parametrize("name", ["config.json", "metrics.json", "model.safetensors", "verification_point.safetensors"])
-def test_a_run_that_lacks_a_file_is_refused(pcacam, run, images, name):
+def test_a_run_without_one_of_its_files_is_rejected(pcacam, run, images, name):
     (run / name).unlink()
-    refused(pcacam("verify", run), f"lacks {name}")
-    refused(pcacam("explain", run, images["grey"]), f"lacks {name}")
+    assert_input_error(pcacam("verify", run), f"lacks {name}")
+    assert_input_error(pcacam("explain", run, images["grey"]), f"lacks {name}")
 
 
-def test_verify_makes_a_lost_certificate_anew(pcacam, run, images):
+def test_verify_writes_a_missing_certificate_again(pcacam, run, images):
     (run / "verification.json").unlink()
-    refused(pcacam("explain", run, images["grey"]), "lacks verification.json; make it with: pcacam verify")
+    assert_input_error(pcacam("explain", run, images["grey"]), "lacks verification.json; make it with: pcacam verify")
     assert pcacam("verify", run)[0] == 0
     assert load(run)
 
 
-def test_another_schema_is_refused(pcacam, run):
+def test_another_schema_is_rejected(pcacam, run):
     path = run / "config.json"
     path.write_text(path.read_text().replace('"schema": 1', '"schema": 99'))
-    refused(pcacam("verify", run), "schema version 99, but this version reads 1")
+    assert_input_error(pcacam("verify", run), "schema version 99, but this version reads 1")
 
 
-def test_the_certificate_of_a_missing_run(pcacam, tmp_path):
-    refused(pcacam("verify", tmp_path / "gone"), "does not exist; make one with: pcacam fit")
+def test_verify_rejects_a_missing_run(pcacam, tmp_path):
+    assert_input_error(pcacam("verify", tmp_path / "gone"), "does not exist; make one with: pcacam fit")
 
 
 @pytest.mark.parametrize("arguments", [("fit",), ("fly",), ("demo", "--bogus"), ()])
-def test_a_command_line_that_makes_no_sense_ends_with_2(pcacam, arguments):
-    code, printed, told = pcacam(*arguments)
+def test_an_invalid_command_line_exits_with_2(pcacam, arguments):
+    code, out, err = pcacam(*arguments)
     assert code == 2
-    assert printed == ""
-    assert told
+    assert out == ""
+    assert err

@@ -1,4 +1,4 @@
-"""A run that takes seconds: three classes of small pictures, VGG16 with random weights, a narrow head."""
+"""A run that is fitted in seconds: three classes of small images, VGG16 with random weights, a narrow head."""
 
 import contextlib
 import re
@@ -26,7 +26,7 @@ def random_params(seed=0):
 
 
 def pictures(count, seed):
-    """Return ``count`` pictures of every class with their labels, sorted by class."""
+    """Return ``count`` images of every class with their labels, sorted by class."""
     random = np.random.default_rng(seed)
     images = random.integers(0, 80, (3 * count, 28, 28), dtype=np.uint8)
     labels = np.repeat(np.arange(3), count)
@@ -50,7 +50,7 @@ def small_config(**changes):
 
 @contextlib.contextmanager
 def in_place(params, cache):
-    """Let every load of weights give ``params``, and keep features in ``cache``."""
+    """Use ``params`` as the weights of VGG16, and ``cache`` as the cache folder."""
     from pcacam_jax.nets import weights
 
     with pytest.MonkeyPatch.context() as patch:
@@ -85,7 +85,7 @@ def fitted(small_params, small_cache):
 
 @pytest.fixture(scope="session")
 def run_folder(small_params, small_cache, tmp_path_factory):
-    """Return a run of the same configuration as ``fitted``; not to be changed: copy it first."""
+    """Return a run folder with the same configuration as ``fitted``; copy it before you change it."""
     from pcacam_jax.core.progress import Progress
     from pcacam_jax.runs.make_run import make_run
 
@@ -96,7 +96,7 @@ def run_folder(small_params, small_cache, tmp_path_factory):
 
 
 def x_m(fitted, part):
-    """Return the features of layer ``at`` in float64 by plain NumPy, for a head of sigmoids."""
+    """Compute the output of layer ``at`` in float64 with NumPy, for a head with sigmoids."""
     x = np.asarray(fitted.maps[part], np.float64).reshape(len(fitted.maps[part]), -1)
     for kernel, bias in fitted.training.layers[: fitted.config.at]:
         x = 1 / (1 + np.exp(-(x @ np.asarray(kernel, np.float64) + np.asarray(bias, np.float64))))
@@ -104,15 +104,15 @@ def x_m(fitted, part):
 
 
 def without_certificate(monkeypatch):
-    """Skip the certificate in ``fit``, where a test is not about it."""
+    """Skip the certificate in ``fit``, for tests that do not need it."""
     from pcacam_jax.fitting import fit as module
     from pcacam_jax.verification.certificate import Certificate
 
     monkeypatch.setattr(module, "verify", lambda *_, **__: Certificate(()))
 
 
-def refused(result, pattern):
-    """Check for one sentence on the standard error, exit code 2 and nothing on the standard output."""
+def assert_input_error(result, pattern):
+    """Check for exit code 2, one sentence on standard error and no standard output."""
     code, out, err = result
     assert code == 2
     assert out == ""
