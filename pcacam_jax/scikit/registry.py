@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from pcacam_jax.core.checks import InputError, check_choice, check_finite
 from pcacam_jax.core.types import Stage
-from pcacam_jax.scikit.refusals import unsupported_message
+from pcacam_jax.scikit.unsupported import unsupported_message
 
 Estimator = Any
 """A scikit-learn object; its fitted attributes are not part of its static type."""

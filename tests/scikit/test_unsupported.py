@@ -43,7 +43,7 @@ from support.drawing import Draw
 
 from pcacam_jax import InputError, from_sklearn
 from pcacam_jax.scikit import ENTRIES, outputs_of, scores_from_sklearn
-from pcacam_jax.scikit.refusals import BY_MODULE, BY_NAME, unsupported_message
+from pcacam_jax.scikit.unsupported import BY_MODULE, BY_NAME, unsupported_message
 
 X = np.abs(Draw(0).points(40, 4))
 WHICH = np.arange(40) % 3
