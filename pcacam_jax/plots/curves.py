@@ -1,4 +1,4 @@
-"""Curves and bars: learning (Figure 5), contribution ratios (Figure 6), influence (Figure 4), component weights."""
+"""Curves and bar charts: learning curve (Figure 5), contribution ratios (6), influence (4), component weights."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,7 +9,7 @@ from pcacam_jax.core.checks import InputError
 from pcacam_jax.plots.inputs import numbers, positive_number
 
 BLUE, ORANGE, GREY = "#3f90da", "#e76300", "#717581"
-MOST_LABELLED = 10  # with more bars than this, numbers over them collide
+MOST_LABELLED = 10  # the numbers above more bars than this would overlap
 
 
 def learning_curve(
@@ -18,16 +18,26 @@ def learning_curve(
     train_accuracy: ArrayLike | None = None,
     best_epoch: int | None = None,
 ) -> Axes:
-    """Draw accuracy against epoch and mark the epoch that was kept (Figure 5).
+    """Draw accuracy against epoch and mark the best epoch (Figure 5).
 
     Args:
         axes: where to draw.
-        validation_accuracy: (E,), in 0..1, the first entry after epoch 1.
-        train_accuracy: (E,), likewise.
-        best_epoch: counted from 1; by default the first with the highest validation accuracy.
+        validation_accuracy: (E,), after epochs 1 to E, in 0..1.
+        train_accuracy: (E,), in 0..1.
+        best_epoch: the epoch to mark, counted from 1; the first with the highest validation accuracy by default.
+
+    Returns:
+        ``axes``.
 
     Raises:
-        InputError: accuracies outside 0..1 or of different lengths, or an epoch that was not run.
+        InputError: accuracies lie outside 0..1 or differ in length, or ``best_epoch`` is not one of the E epochs.
+
+    Example:
+        >>> from matplotlib.figure import Figure
+        >>> from pcacam_jax import plots
+        >>> axes = plots.learning_curve(Figure().add_subplot(), [0.5, 0.9, 0.8])
+        >>> axes.get_legend().get_texts()[-1].get_text()
+        'best epoch: 2 (accuracy 0.900)'
     """
     validation = _shares("validation_accuracy", validation_accuracy, ("E",))
     epochs = np.arange(1, len(validation) + 1)
@@ -39,7 +49,7 @@ def learning_curve(
     best = int(validation.argmax()) + 1 if best_epoch is None else best_epoch
     if best not in epochs:
         raise InputError(f"best_epoch must lie between 1 and {len(epochs)}, the epochs run; got {best}.")
-    label = f"epoch {best} kept: {validation[best - 1]:.3f}"
+    label = f"best epoch: {best} (accuracy {validation[best - 1]:.3f})"
     axes.scatter(best, validation[best - 1], s=80, facecolors="none", edgecolors=ORANGE, zorder=3, label=label)
     axes.set(xlabel="epoch", ylabel="accuracy")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -49,22 +59,32 @@ def learning_curve(
 
 
 def contribution_ratios(axes: Axes, ratios: ArrayLike) -> Axes:
-    """Draw the share of variance that each component explains, and the running sum (Figure 6).
+    """Draw the share of variance that each component explains, and the cumulative sum (Figure 6).
 
     Args:
         axes: where to draw.
         ratios: (D,), scikit-learn's ``explained_variance_ratio_``.
 
+    Returns:
+        ``axes``.
+
     Raises:
-        InputError: negative ratios, or a sum above 1.
+        InputError: a ratio is negative, or the sum exceeds 1.
+
+    Example:
+        >>> from matplotlib.figure import Figure
+        >>> from pcacam_jax import plots
+        >>> axes = plots.contribution_ratios(Figure().add_subplot(), [0.6, 0.3])
+        >>> [round(float(bar.get_height()), 2) for bar in axes.patches]
+        [0.6, 0.3]
     """
     ratios = numbers("ratios", ratios, ("D",), lowest=0)
     total = np.cumsum(ratios)
     if total[-1] > 1 + 1e-6:
         raise InputError(f"ratios must sum to at most 1; they sum to {total[-1]:g}: divide by the total variance.")
     places = np.arange(1, len(ratios) + 1)
-    bars = axes.bar(places, ratios, color=BLUE, width=0.6, label="one component")
-    axes.plot(places, total, color=ORANGE, marker="o", markersize=4, label="sum so far")
+    bars = axes.bar(places, ratios, color=BLUE, width=0.6, label="each component")
+    axes.plot(places, total, color=ORANGE, marker="o", markersize=4, label="cumulative sum")
     if len(ratios) <= MOST_LABELLED:
         axes.bar_label(bars, [""] + [f"{ratio:.2f}" for ratio in ratios[1:]], padding=2, fontsize=8)
         for place, value in zip(places, total, strict=True):
@@ -76,15 +96,27 @@ def contribution_ratios(axes: Axes, ratios: ArrayLike) -> Axes:
 
 
 def influence_curve(axes: Axes, gamma: float, distances: ArrayLike | None = None) -> Axes:
-    """Draw ||dk/dv|| = 2 gamma d exp(-gamma d^2) of the RBF kernel against d, with its maximum (Eq. 28-32, Figure 4).
+    """Draw the influence of a support vector in an RBF kernel against its distance d, with the maximum (Figure 4).
+
+    The influence is ``||dk/dv|| = 2 gamma d exp(-gamma d^2)``, Eq. 28-32.
 
     Args:
-        axes: where to draw; its right-hand side gets a second scale if ``distances`` are given.
-        gamma: of ``k(s, v) = exp(-gamma ||s - v||^2)``.
-        distances: (S,), from the explained point to its support vectors, drawn as a histogram behind the curve.
+        axes: where to draw. With ``distances``, a second y axis is added on the right.
+        gamma: parameter of the kernel ``k(s, v) = exp(-gamma ||s - v||^2)``.
+        distances: (S,), distances between points and support vectors, drawn as a histogram behind the curve.
+
+    Returns:
+        ``axes``.
 
     Raises:
-        InputError: gamma not above 0, or negative distances.
+        InputError: ``gamma`` is not above 0, or a distance is negative.
+
+    Example:
+        >>> from matplotlib.figure import Figure
+        >>> from pcacam_jax import plots
+        >>> axes = plots.influence_curve(Figure().add_subplot(), gamma=0.5)
+        >>> float(axes.lines[-1].get_xdata()[0])
+        1.0
     """
     gamma = positive_number("gamma", gamma)
     peak = 1 / np.sqrt(2 * gamma)
@@ -94,10 +126,10 @@ def influence_curve(axes: Axes, gamma: float, distances: ArrayLike | None = None
         distances = numbers("distances", distances, ("S",), lowest=0)
         furthest = max(furthest, 1.05 * distances.max())
         _histogram_behind(axes, distances, furthest)
-    # The peak is one of the points, so the drawn curve reaches the height that the mark states.
+    # Including the peak lets the drawn curve reach the height written in the legend.
     d = np.union1d(np.linspace(0, furthest, 500), peak)
     axes.plot(d, 2 * gamma * d * np.exp(-gamma * d**2), color=BLUE, linewidth=2, label="influence")
-    label = rf"$d^* = 1/\sqrt{{2\gamma}}$ = {peak:.3g}, height {height:.3g}"
+    label = rf"maximum {height:.3g} at $d^* = 1/\sqrt{{2\gamma}}$ = {peak:.3g}"
     axes.vlines(peak, 0, height, color=ORANGE, linestyle="--", linewidth=1)
     axes.plot(peak, height, "o", color=ORANGE, label=label)
     axes.set(xlabel="distance $d$ to a support vector", ylabel=r"influence $\|\partial k / \partial v\|$")
@@ -107,12 +139,25 @@ def influence_curve(axes: Axes, gamma: float, distances: ArrayLike | None = None
 
 
 def component_weights(axes: Axes, mixture: ArrayLike, title: str = "") -> Axes:
-    """Draw dg/dv_r per component: from which components an SVM decision is read at this image.
+    """Draw ``dg/dv_r`` for every component: the weights of the component maps in an SVM's map of one image.
 
     Args:
         axes: where to draw.
-        mixture: (D,), the weights with which the component maps add up to the decision's map.
-        title: text above, such as the name of the SVM and its class.
+        mixture: (D,), one image's row of ``Explanation.mixture``.
+        title: text above the bars, such as the name of the SVM and the class.
+
+    Returns:
+        ``axes``.
+
+    Raises:
+        InputError: ``mixture`` is not a vector of finite numbers.
+
+    Example:
+        >>> from matplotlib.figure import Figure
+        >>> from pcacam_jax import plots
+        >>> axes = plots.component_weights(Figure().add_subplot(), [0.5, -2.0], "RBF-SVM: cat")
+        >>> [float(bar.get_height()) for bar in axes.patches]
+        [0.5, -2.0]
     """
     mixture = numbers("mixture", mixture, ("D",))
     places = np.arange(1, len(mixture) + 1)
@@ -142,11 +187,11 @@ def _component_axis(axes: Axes, count: int) -> None:
 
 
 def _histogram_behind(axes: Axes, distances: np.ndarray, furthest: float) -> None:
-    behind = axes.twinx()
-    behind.hist(distances, bins=40, range=(0, furthest), color=GREY, alpha=0.35)
-    behind.set_ylabel("distances per bin (grey)", color=GREY)
-    behind.tick_params(axis="y", colors=GREY)
-    behind.set_ylim(top=1.3 * behind.get_ylim()[1])  # room for the legend
-    behind.yaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_zorder(behind.get_zorder() + 1)
+    twin = axes.twinx()
+    twin.hist(distances, bins=40, range=(0, furthest), color=GREY, alpha=0.35)
+    twin.set_ylabel("number of distances (grey)", color=GREY)
+    twin.tick_params(axis="y", colors=GREY)
+    twin.set_ylim(top=1.3 * twin.get_ylim()[1])  # space for the legend
+    twin.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_zorder(twin.get_zorder() + 1)
     axes.patch.set_visible(False)

@@ -1,6 +1,8 @@
-"""Who is behind a decision: an image and its map on the left, the training images that answer for it on the right.
+"""The map of an SVM decision as a sum over training images.
 
-The signed maps have the colours of :mod:`pcacam_jax.plots.component_panels`: zero is black, orange raises, blue lowers.
+The explained image and its map are on the left, the support vectors and their contributions on the right. The signed
+maps have the colours of ``SIGNED_COLOURS`` in :mod:`pcacam_jax.plots.heatmaps`: orange regions raise the score, blue
+regions lower it, and black regions have no effect.
 """
 
 import math
@@ -14,128 +16,148 @@ from matplotlib.figure import Figure, SubFigure
 from numpy.typing import ArrayLike
 
 from pcacam_jax.core.checks import InputError
-from pcacam_jax.plots.heatmaps import SMALL, signed_overlay, signed_scale
+from pcacam_jax.plots.heatmaps import SMALL, signed_overlay
 from pcacam_jax.plots.heatmaps import image as draw_image
 from pcacam_jax.plots.inputs import check_count, numbers, positive_number
-from pcacam_jax.plots.panels import CELL
+from pcacam_jax.plots.panels import CELL, foot_height, signed_foot, wrapped_note
 
 NOTE = (
-    "The map of the decision is the sum of the maps right of it, one for each training image that became a support "
-    "vector. They all lie over the explained image on the left: each is the part of its map that the training image "
-    "above it answers for. Share: the size of that part among the sizes of all parts. For, against: likeness to that "
-    "training image raises, lowers the score."
+    "The map of the decision (left) is the sum of the maps on the right. Each of them is the contribution of one "
+    "support vector, the training image above it. All maps are drawn over the explained image: orange regions raise "
+    "the score of the class, blue regions lower it.\n"
+    "For, against: similarity to this training image raises, lowers the score. Distance: between the features of the "
+    "two images. Influence: norm of the kernel's gradient. Share: norm of this contribution, relative to the sum of "
+    "the norms of all contributions."
 )
 DISTANCE_NOTE = (
-    " Distances are in units of d*, at which a training image has the greatest influence: one much nearer or much "
-    "further hardly moves the score."
+    "\nd*: the distance at which a training image has the largest influence. Much closer and much more distant "
+    "training images have almost none."
 )
 
 
-class Witnesses(NamedTuple):
-    """The n training images of the largest parts, the largest first."""
+class SupportImages(NamedTuple):
+    """The n support vectors with the largest contributions to a decision's map, as training images, largest first."""
 
     images: Sequence[ArrayLike]
-    """Pictures, (H, W, 3) uint8."""
+    """n images, (H, W, 3) uint8."""
     names: Sequence[str]
-    """The class of each."""
+    """The n class names."""
     maps: np.ndarray
-    """The signed part of each in the decision's map, (n, h, w)."""
+    """The signed contributions ``L_i`` to the decision's map, (n, h, w)."""
     shares: np.ndarray
-    """||L_i|| / sum_j ||L_j||, (n,)."""
+    """``||L_i|| / sum_j ||L_j||``, (n,)."""
     coefficients: np.ndarray
-    """c_i, (n,): above zero where it speaks for the class explained."""
+    """``c_i``, (n,): positive where similarity to the training image raises the score of the explained class."""
     distances: np.ndarray
-    """||s_i - v||, (n,)."""
+    """``||s_i - v||``, (n,)."""
     influences: np.ndarray
-    """||dk(s_i, v)/dv||, (n,)."""
+    """``||dk(s_i, v)/dv||``, (n,)."""
 
 
 def decision_evidence(
     image: ArrayLike,
     signed: ArrayLike,
-    witnesses: Witnesses,
+    support_images: SupportImages,
     rest: ArrayLike,
     *,
     title: str,
     others: int,
     critical_distance: float | None = None,
 ) -> Figure:
-    """Return a figure of one decision: its image and map, the largest parts of the map, and the rest of it.
+    """Return a figure of one decision: its map, the contributions of single training images, and their remaining sum.
 
-    The map and the rest share one colour scale, the parts another.
+    The decision's map and the sum of all other contributions share one colour scale. The single contributions share
+    another one. :class:`pcacam_jax.Evidence` holds all the numbers.
 
     Args:
         image: the explained image, (H, W, 3) uint8.
-        signed: its signed map, (h, w).
-        witnesses: the training images of the largest parts.
-        rest: the sum of all other parts, (h, w).
-        title: what was decided.
-        others: how many support vectors the rest is of.
-        critical_distance: d* of an RBF kernel (Eq. 31); distances and influences are then given against it.
+        signed: the signed map of the decision, (h, w).
+        support_images: the training images with the largest contributions.
+        rest: the sum of all other contributions, (h, w).
+        title: the decision in words.
+        others: the number of support vectors that ``rest`` sums over.
+        critical_distance: d* of an RBF kernel (Eq. 31). Distances are then written in units of d*, and influences
+            relative to the influence at d*.
+
+    Returns:
+        The figure.
 
     Raises:
-        InputError: no training image, counts or shapes that disagree, values that are not finite.
+        InputError: there is no training image, counts or shapes disagree, or a value is not finite.
+
+    Example:
+        >>> import numpy as np
+        >>> from pcacam_jax import plots
+        >>> image, one = np.zeros((32, 32, 3), np.uint8), np.ones(1)
+        >>> nearest = plots.SupportImages([image], ["cat"], np.ones((1, 4, 4)), one, one, one, one)
+        >>> figure = plots.decision_evidence(image, np.ones((4, 4)), nearest, np.zeros((4, 4)), title="cat", others=0)
+        >>> len([axes for axes in figure.axes if axes.images])
+        5
     """
     signed = numbers("signed", signed, ("h", "w"))
     rest = numbers("rest", rest, signed.shape)
-    witnesses = _checked(witnesses, signed.shape)
+    support_images = _checked(support_images, signed.shape)
     if critical_distance is not None:
         critical_distance = positive_number("critical_distance", critical_distance)
-    count = len(witnesses.images)
-    height = 2 * CELL + 1.4
-    figure = Figure(figsize=(CELL * (count + 2.35), height + 0.9), layout="constrained")
-    body, foot = figure.subfigures(2, 1, squeeze=False, height_ratios=[height, 0.9])[:, 0]
+    count = len(support_images.images)
+    width, height = CELL * (count + 2.35), 2 * CELL + 1.4
+    note = wrapped_note(NOTE + (DISTANCE_NOTE if critical_distance is not None else ""), width)
+    heights = [height, foot_height(note)]
+    figure = Figure(figsize=(width, sum(heights)), layout="constrained")
+    body, foot = figure.subfigures(2, 1, squeeze=False, height_ratios=heights)[:, 0]
     left, right = body.subfigures(1, 2, squeeze=False, width_ratios=[1.35, count + 1], wspace=0.03)[0]
     whole = float(max(np.abs(signed).max(), np.abs(rest).max()))
-    _query(left, image, signed, whole, title)
-    _parts(right, image, witnesses, rest, whole, others, critical_distance)
-    _foot(foot, critical_distance is not None)
+    _decision(left, image, signed, whole, title)
+    _contributions(right, image, support_images, rest, whole, others, critical_distance)
+    signed_foot(foot, note, ("lowers the score", "raises the score"))
     return figure
 
 
-def _query(block: SubFigure, image: ArrayLike, signed: np.ndarray, maximum: float, title: str) -> None:
+def _decision(block: SubFigure, image: ArrayLike, signed: np.ndarray, maximum: float, title: str) -> None:
     block.suptitle(textwrap.fill(title, 22), fontsize=SMALL + 2, fontweight="bold", parse_math=False)
     above, below = block.subplots(2, 1)
     draw_image(above, image)
     above.set_xlabel("explained image", fontsize=SMALL, labelpad=2)
-    _map(below, image, signed, maximum, "its map")
+    _map(below, image, signed, maximum, "map of the decision")
 
 
-def _parts(
+def _contributions(
     block: SubFigure,
     image: ArrayLike,
-    witnesses: Witnesses,
+    support_images: SupportImages,
     rest: np.ndarray,
     whole: float,
     others: int,
     critical: float | None,
 ) -> None:
-    block.suptitle("the training images behind it, the largest part first", fontsize=SMALL + 2, fontweight="bold")
-    panels = block.subplots(2, len(witnesses.images) + 1, squeeze=False)
-    maximum = float(np.abs(witnesses.maps).max())
+    columns = len(support_images.images) + 1
+    heading = textwrap.fill("support vectors (training images), largest contribution first", int(12 * CELL * columns))
+    block.suptitle(heading, fontsize=SMALL + 2, fontweight="bold")
+    panels = block.subplots(2, columns, squeeze=False)
+    maximum = float(np.abs(support_images.maps).max())
     for n, (above, below) in enumerate(panels.T[:-1]):
-        draw_image(above, witnesses.images[n])
-        # Names come from users: a dollar sign in them is a dollar sign.
-        above.set_title(textwrap.fill(witnesses.names[n], 18), fontsize=SMALL + 1, parse_math=False)
-        above.set_xlabel(_in_words(witnesses, n, critical), fontsize=SMALL, labelpad=2)
-        _map(below, image, witnesses.maps[n], maximum, f"share {_percent(witnesses.shares[n])}")
+        draw_image(above, support_images.images[n])
+        # A class name may contain dollar signs, which are not mathematics.
+        above.set_title(textwrap.fill(support_images.names[n], 18), fontsize=SMALL + 1, parse_math=False)
+        above.set_xlabel(_in_words(support_images, n, critical), fontsize=SMALL, labelpad=2)
+        _map(below, image, support_images.maps[n], maximum, f"share {_percent(support_images.shares[n])}")
         _sign(below, "=" if n == 0 else "+")
     corner, last = panels.T[-1]
     corner.set_axis_off()
-    left_over = f"all other {others:,}\ntogether" if others else "no other is left"
-    corner.text(0.5, 0.5, left_over, transform=corner.transAxes, ha="center", va="center", fontsize=SMALL + 1)
-    _map(last, image, rest, whole, f"share {_percent(max(1 - witnesses.shares.sum(), 0))}")
+    remaining = f"sum of all other\nsupport vectors\n({others:,})" if others else "no other\nsupport vectors"
+    corner.text(0.5, 0.5, remaining, transform=corner.transAxes, ha="center", va="center", fontsize=SMALL + 1)
+    _map(last, image, rest, whole, f"share {_percent(max(1 - support_images.shares.sum(), 0))}")
     _sign(last, "+")
 
 
-def _in_words(witnesses: Witnesses, n: int, critical: float | None) -> str:
-    side = "for" if witnesses.coefficients[n] > 0 else "against"
-    distance, influence = witnesses.distances[n], witnesses.influences[n]
+def _in_words(support_images: SupportImages, n: int, critical: float | None) -> str:
+    side = "for" if support_images.coefficients[n] > 0 else "against"
+    distance, influence = support_images.distances[n], support_images.influences[n]
     if critical is None:
         return f"{side}\ndistance {distance:.3g}\ninfluence {influence:.3g}"
     # The influence at d* is exp(-1/2) / d* (Theorem 2).
-    most = math.exp(-0.5) / critical
-    return f"{side}\ndistance {distance / critical:.2f} d*\ninfluence {_percent(influence / most)} of most"
+    largest = math.exp(-0.5) / critical
+    return f"{side}\ndistance {distance / critical:.2f} d*\ninfluence {_percent(influence / largest)} of max"
 
 
 def _percent(share: float) -> str:
@@ -144,7 +166,7 @@ def _percent(share: float) -> str:
 
 def _map(axes: Axes, image: ArrayLike, heatmap: np.ndarray, maximum: float, text: str) -> None:
     signed_overlay(axes, image, heatmap, maximum=maximum)
-    scale = rf"full colour: $\pm${maximum:.2g}" if heatmap.any() else "zero everywhere"
+    scale = rf"range: $\pm${maximum:.2g}" if heatmap.any() else "zero everywhere"
     axes.set_xlabel(f"{text}\n{scale}", fontsize=SMALL, labelpad=2)
 
 
@@ -152,26 +174,18 @@ def _sign(axes: Axes, sign: str) -> None:
     axes.text(-0.1, 0.5, sign, transform=axes.transAxes, ha="center", va="center", fontsize=SMALL + 4)
 
 
-def _foot(foot: SubFigure, with_distance: bool) -> None:
-    """Draw the one colour bar, in shares of each scale, and the note."""
-    note = NOTE + (DISTANCE_NOTE if with_distance else "")
-    inches = foot.get_figure(root=True).get_size_inches()[0]
-    foot.supxlabel(textwrap.fill(note, int(21 * inches)), x=0.01, ha="left", fontsize=SMALL)
-    signed_scale(foot, (0.3, 0.85, 0.4, 0.09), ("lowers the score", "raises the score"))
-
-
-def _checked(witnesses: Witnesses, shape: tuple[int, ...]) -> Witnesses:
-    count, names = len(witnesses.images), [str(name) for name in witnesses.names]
+def _checked(support_images: SupportImages, shape: tuple[int, ...]) -> SupportImages:
+    count, names = len(support_images.images), [str(name) for name in support_images.names]
     if not count:
-        raise InputError("witnesses must hold at least one training image; got none.")
-    check_count("witnesses.names", names, count, "image")
-    shares = numbers("witnesses.shares", witnesses.shares, (count,), lowest=0)
-    return Witnesses(
-        list(witnesses.images),
+        raise InputError("support_images must contain at least one training image; got none.")
+    check_count("support_images.names", names, count, "image")
+    shares = numbers("support_images.shares", support_images.shares, (count,), lowest=0)
+    return SupportImages(
+        list(support_images.images),
         names,
-        numbers("witnesses.maps", witnesses.maps, (count, *shape)),
+        numbers("support_images.maps", support_images.maps, (count, *shape)),
         shares,
-        numbers("witnesses.coefficients", witnesses.coefficients, (count,)),
-        numbers("witnesses.distances", witnesses.distances, (count,), lowest=0),
-        numbers("witnesses.influences", witnesses.influences, (count,), lowest=0),
+        numbers("support_images.coefficients", support_images.coefficients, (count,)),
+        numbers("support_images.distances", support_images.distances, (count,), lowest=0),
+        numbers("support_images.influences", support_images.influences, (count,), lowest=0),
     )

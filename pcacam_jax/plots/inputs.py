@@ -1,4 +1,4 @@
-"""What the figures accept: arrays of finite numbers with a stated shape, and pictures."""
+"""Validation of the arguments of figures: finite arrays of an expected shape, images and counts."""
 
 from collections.abc import Sequence
 
@@ -9,32 +9,38 @@ from pcacam_jax.core.checks import InputError, check_finite
 
 
 def numbers(name: str, values: ArrayLike, shape: tuple[int | str, ...], *, lowest: float = -np.inf) -> np.ndarray:
-    """Return ``values`` as finite float64 numbers of the wanted shape; a letter in ``shape`` stands for any size >= 1.
+    """Return ``values`` as a finite float64 array of the expected shape.
+
+    Args:
+        name: what error messages call the values.
+        values: the array to check.
+        shape: the expected shape. A string, such as ``"h"``, allows any size of at least 1.
+        lowest: the smallest value that is allowed.
 
     Raises:
-        InputError: not numbers, another shape, no entries, NaN or infinity, or a value below ``lowest``.
+        InputError: ``values`` is not an array of finite numbers, has another shape, or has a value below ``lowest``.
     """
     try:
         array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise InputError(f"{name} must be an array of numbers; got {type(values).__name__} ({error}).") from error
     fits = array.ndim == len(shape) and all(
-        size == want if isinstance(want, int) else size > 0 for size, want in zip(array.shape, shape, strict=True)
+        size == side if isinstance(side, int) else size > 0 for size, side in zip(array.shape, shape, strict=True)
     )
     if not fits:
-        wanted = ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "")
-        raise InputError(f"{name} must have shape ({wanted}), each size at least 1; got {array.shape}.")
+        expected = ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "")
+        raise InputError(f"{name} must have shape ({expected}), each size at least 1; got {array.shape}.")
     check_finite(name, array)
     if array.size and array.min() < lowest:
-        raise InputError(f"{name} must hold no value below {lowest:g}; the lowest is {array.min():g}.")
+        raise InputError(f"{name} must not contain values below {lowest:g}; the lowest is {array.min():g}.")
     return array
 
 
 def picture(values: ArrayLike) -> np.ndarray:
-    """Return ``values`` as a picture: (H, W, 3), uint8.
+    """Return ``values`` as an image, a (H, W, 3) uint8 array.
 
     Raises:
-        InputError: another shape or dtype.
+        InputError: ``values`` has another shape or dtype.
     """
     array = np.asarray(values)
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or not array.size:
@@ -46,7 +52,7 @@ def picture(values: ArrayLike) -> np.ndarray:
 
 
 def positive_number(name: str, value: float) -> float:
-    """Return ``value`` as a float if it is finite and above zero, else refuse it."""
+    """Return ``value`` as a float, or raise an InputError if it is not finite or not above zero."""
     number = float(numbers(name, value, ()))
     if number <= 0:
         raise InputError(f"{name} must be above 0; got {number:g}.")
@@ -54,6 +60,6 @@ def positive_number(name: str, value: float) -> float:
 
 
 def check_count(name: str, values: Sequence, count: int, per: str) -> None:
-    """Refuse ``values`` unless there is one per ``per``."""
+    """Raise an InputError unless ``values`` has ``count`` entries, one for each ``per``, such as "image"."""
     if len(values) != count:
         raise InputError(f"{name} must have one entry per {per}: expected {count}, got {len(values)}.")

@@ -1,4 +1,4 @@
-"""Cards of components: every image above its own map, colours that say the sign, refusals in sentences."""
+"""Component cards: every image stands above its map, colours show the sign, invalid input raises an InputError."""
 
 import numpy as np
 import pytest
@@ -39,11 +39,11 @@ def test_every_image_has_its_name_value_and_map(components, count):
     assert written.count("do$g$") == 2 * components * (count - 1)
     for r, ratio in list(enumerate((62, 20), start=1))[:components]:
         assert f"Component {r} ({ratio}.0 % of variance)" in written
-        assert f"largest $v_{{{r}}}$" in written
-        assert f"smallest $v_{{{r}}}$" in written
+        assert f"largest values $v_{{{r}}}$" in written
+        assert f"smallest values $v_{{{r}}}$" in written
         assert f"$v_{{{r}}}$ = 1.5" in written
         assert f"$v_{{{r}}}$ = -1.5" in written
-    assert any("The sign is local" in text for text in written)
+    assert any("effects are local" in " ".join(text.split()) for text in written)
 
 
 def test_images_stand_above_their_maps_with_the_high_side_left():
@@ -53,10 +53,10 @@ def test_images_stand_above_their_maps_with_the_high_side_left():
     drawn = [axes for axes in figure.axes if len(axes.images) == 2]
     drawn.sort(key=lambda axes: axes.get_window_extent().x0)
     expected = [maps[1][0], maps[1][1], maps[-1][0], maps[-1][1]]
-    for axes, own in zip(drawn, expected, strict=True):
-        np.testing.assert_array_equal(axes.images[1].get_array(), own)
-        assert axes.images[1].get_clim() == (-np.abs(own).max(), np.abs(own).max())
-        assert axes.get_xlabel() == rf"full colour: $\pm${np.abs(own).max():.2g}"
+    for axes, heatmap in zip(drawn, expected, strict=True):
+        np.testing.assert_array_equal(axes.images[1].get_array(), heatmap)
+        assert axes.images[1].get_clim() == (-np.abs(heatmap).max(), np.abs(heatmap).max())
+        assert axes.get_xlabel() == rf"range: $\pm${np.abs(heatmap).max():.2g}"
     pictures = [axes for axes in figure.axes if len(axes.images) == 1 and axes.get_title()]
     assert len(pictures) == 4
     for above in pictures:
@@ -65,7 +65,7 @@ def test_images_stand_above_their_maps_with_the_high_side_left():
         np.testing.assert_array_equal(above.images[0].get_array(), PICTURE)
 
 
-def test_colours_say_the_sign_and_zero_is_black():
+def test_colours_show_the_sign_and_zero_is_black():
     drawn = plots.signed_overlay(Figure().add_subplot(), PICTURE, np.eye(4), maximum=2)
     colours = {value: drawn.to_rgba(value)[:3] for value in (-1.0, 0.0, 1.0)}
     np.testing.assert_allclose(colours[0.0], 0, atol=0.02)
@@ -73,14 +73,14 @@ def test_colours_say_the_sign_and_zero_is_black():
     assert colours[-1.0][2] > colours[-1.0][0] + 0.5
     assert drawn.get_clim() == (-2, 2)
     below = drawn.axes.images[0]
-    assert np.ptp(below.get_array(), axis=2).max() == 0  # grey
+    assert np.ptp(below.to_rgba(below.get_array())[..., :3], axis=2).max() == 0  # grey
     assert drawn.get_extent() == below.get_extent()
 
 
-def test_a_map_of_zeros_says_so():
+def test_a_map_of_zeros_is_labelled():
     written = texts(cards(1, maps=np.zeros((2, 4, 5))))
     assert written.count("zero everywhere") == 4
-    assert not any("full colour" in text for text in written)
+    assert not any("range:" in text for text in written)
 
 
 @pytest.mark.parametrize(
@@ -100,6 +100,6 @@ def test_a_map_of_zeros_says_so():
         ),
     ],
 )
-def test_wrong_cards_are_refused(call, sentence):
+def test_invalid_cards_raise(call, sentence):
     with pytest.raises(InputError, match=sentence):
         call()

@@ -1,4 +1,4 @@
-"""The figures: shared scales, marks where the formulas put them, refusals in sentences, nothing left behind."""
+"""Figures: shared scales, marks where the formulas place them, InputErrors, and no files or figures left over."""
 
 import gc
 import sys
@@ -96,7 +96,7 @@ def test_overlay_covers_the_picture_smoothly_on_the_given_scale():
 
 
 @pytest.mark.parametrize("maximum", [0, 2])
-def test_a_map_of_zeros_is_the_dimmed_picture_and_says_so(maximum):
+def test_a_map_of_zeros_is_the_dimmed_picture_with_a_label(maximum):
     axes = axes_of()
     mappable = plots.overlay(axes, PICTURE, np.zeros((4, 4)), maximum=maximum)
     assert texts_of(axes) == ["zero\neverywhere"]
@@ -195,7 +195,7 @@ def test_learning_curve_marks_the_first_best_epoch():
     axes = plots.learning_curve(axes_of(), [0.5, 0.9, 0.9], [0.4, 0.6, 0.8])
     assert tuple(axes.collections[0].get_offsets()[0]) == (2, 0.9)
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert labels == ["training", "validation", "epoch 2 kept: 0.900"]
+    assert labels == ["training", "validation", "best epoch: 2 (accuracy 0.900)"]
     assert tuple(plots.learning_curve(axes_of(), [0.5, 0.9], best_epoch=1).collections[0].get_offsets()[0]) == (1, 0.5)
 
 
@@ -237,7 +237,7 @@ def test_component_weights_are_bars(mixture):
 
 @pytest.mark.parametrize("components", [1, 2, 3])
 @pytest.mark.parametrize("classes", [2, 10])
-def test_feature_space_tells_every_class_apart(components, classes):
+def test_feature_space_gives_every_class_its_own_colour_and_marker(components, classes):
     labels = np.arange(3000) % classes
     names = [f"kind_{c}$" for c in range(classes)]
     axes = axes_of("3d" if components == 3 else None)
@@ -258,14 +258,14 @@ def test_feature_space_takes_a_mask_and_an_empty_list():
     plots.feature_space(axes_of(), features, labels, "ab", [])
 
 
-# refusals
+# invalid input
 
 
 ZERO = np.zeros((4, 4))
 BAD = {
     "grey image": (lambda: plots.image(axes_of(), PICTURE[..., 0]), "image must be uint8 of shape"),
     "float image": (lambda: plots.image(axes_of(), PICTURE / 255), "scale it to 0..255"),
-    "negative map": (lambda: plots.overlay(axes_of(), PICTURE, ZERO - 1, maximum=1), "no value below 0"),
+    "negative map": (lambda: plots.overlay(axes_of(), PICTURE, ZERO - 1, maximum=1), "must not contain values below 0"),
     "NaN map": (lambda: plots.overlay(axes_of(), PICTURE, ZERO * np.nan, maximum=1), "heatmap must be finite"),
     "deep map": (lambda: plots.overlay(axes_of(), PICTURE, ZERO[None], maximum=1), r"shape \(h, w\)"),
     "empty map": (lambda: plots.overlay(axes_of(), PICTURE, ZERO[:0], maximum=1), "each size at least 1"),
@@ -276,7 +276,7 @@ BAD = {
     "grid truth": (lambda: grid(truth=["cat"]), "truth must have one entry per image: expected 2, got 1"),
     "grid predictions": (lambda: grid(predictions={"KNN": ["a", "b"]}), "must be one of Grad-CAM, Lin-SVM, RBF-SVM"),
     "grid map": (lambda: grid(classifiers={"A": ZERO}), r"A must have shape \(2, h, w\)"),
-    "no images": (lambda: grid(0), "images must hold at least one"),
+    "no images": (lambda: grid(0), "images must contain at least one"),
     "vanished title": (lambda: grid(vanished={"PCA": [True, True]}), "vanished must be one of"),
     "vanished count": (lambda: grid(vanished={"Grad-CAM": [True]}), r"vanished\['Grad-CAM'\] must have one entry"),
     "panel names": (lambda: plots.explanation_panel(PICTURE, [], ZERO[None], ZERO[None], [1]), "one entry per target"),
@@ -287,11 +287,11 @@ BAD = {
     "ratios": (lambda: plots.contribution_ratios(axes_of(), [0.9, 0.2]), "sum to at most 1"),
     "words": (lambda: plots.component_weights(axes_of(), ["a"]), "must be an array of numbers"),
     "gamma": (lambda: plots.influence_curve(axes_of(), 0), "gamma must be above 0"),
-    "distances": (lambda: plots.influence_curve(axes_of(), 1, [-1]), "distances must hold no value below 0"),
+    "distances": (lambda: plots.influence_curve(axes_of(), 1, [-1]), "distances must not contain values below 0"),
     "four components": (lambda: plots.feature_space(axes_of(), np.eye(4), range(4), "abcd"), "at most 3 components"),
     "flat axes": (lambda: plots.feature_space(axes_of(), np.eye(3), range(3), "abc"), "drawn on 3d axes; got plain"),
     "deep axes": (lambda: plots.feature_space(axes_of("3d"), np.eye(2), [0, 1], "ab"), "drawn on plain axes; got 3d"),
-    "labels": (lambda: plots.feature_space(axes_of(), np.eye(2), [0, 2], "ab"), "whole numbers from 0 to 1"),
+    "labels": (lambda: plots.feature_space(axes_of(), np.eye(2), [0, 2], "ab"), "integers from 0 to 1"),
     "rows": (lambda: plots.feature_space(axes_of(), np.eye(2), [0, 1], "ab", [5]), "rows of the 2 features"),
     "coordinates": (lambda: plots.feature_space(axes_of(), np.eye(2), [0, 1], "ab", [[0.5, 1]]), "rows of the 2"),
     "suffix": (lambda: plots.save(Figure(), "figure.pdf"), "must end in .png"),
@@ -300,7 +300,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_input_gets_a_sentence(name):
+def test_invalid_input_raises(name):
     call, sentence = BAD[name]
     with pytest.raises(InputError, match=sentence):
         call()
