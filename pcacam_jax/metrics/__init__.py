@@ -1,4 +1,4 @@
-"""Measures of heatmaps as numbers: pure functions of arrays, for one example."""
+"""Metrics of heatmaps: pure functions of arrays for one example. Use ``jax.vmap`` for batches."""
 
 from pcacam_jax.metrics.agreement import DOMINANT, contributions, correlation, cosine, shares
 

@@ -1,19 +1,20 @@
-"""How alike two heatmaps are, and which components a decision is read from.
+"""Similarity of two heatmaps, and the share of each component in a decision.
 
-For maps A and B of the same (h, w), sums running over positions:
+For maps A and B of the same shape (h, w), with sums over positions::
 
     correlation(A, B) = sum (A - mean A)(B - mean B) / (||A - mean A|| ||B - mean B||)
     cosine(A, B)      = sum A B / (||A|| ||B||)
 
-Neither depends on the scale of a map, which a picture does not show. Two questions want two measures:
+Neither metric depends on the scales of the maps. Each answers its own question:
 
-- Do two pictures look alike, as the paper asks of maps after ReLU (Eq. 8, 11, 14)? The correlation. Maps without
-  negative values point much the same way whatever they show, so their cosine is high even for unrelated ones.
-- How far is a decision's map that of one component? The cosine of the signed maps. An SVM's map before ReLU is exactly
-  sum_r w_r L_r with w_r = ds/dv_r, and the cosine keeps the zero that separates what raises from what lowers.
+- Do two drawn maps look alike? The paper asks this about maps after ReLU (Eq. 8, 11, 14). Use the correlation. Maps
+  without negative values have a high cosine even if they are unrelated.
+- How similar is an SVM's map to the map of one component? Use the cosine of the signed maps. An SVM's map before ReLU
+  is exactly ``sum_r w_r L_r`` with ``w_r = ds/dv_r``, and the cosine distinguishes regions that raise a value from
+  regions that lower it.
 
-A high value does not say that the decision is read from that component: the maps L_r of one image may themselves be
-alike. What each component gives to the sum does say so, and is measured by :func:`shares`.
+A high similarity does not prove that a decision uses the component, because the maps ``L_r`` of one image can be
+similar to each other. :func:`shares` measures how much each component contributes to the decision's map.
 """
 
 import jax.numpy as jnp
@@ -24,49 +25,100 @@ from pcacam_jax.core.types import Scalar
 Heatmap = Float[Array, "h w"]
 
 DOMINANT = 0.5
-"""A component dominates a decision where its share is above this: it gives more than all others together."""
+"""A component whose share exceeds this value dominates a decision: it contributes more than all others together."""
 
 
 def correlation(first: Heatmap, second: Heatmap) -> Scalar:
-    """Return Pearson's correlation of two maps over their positions, in -1..1; NaN where either map is constant."""
+    """Return Pearson's correlation of two maps over their positions.
+
+    Args:
+        first: a heatmap, (h, w).
+        second: a heatmap of the same shape.
+
+    Returns:
+        A scalar in -1..1, or NaN if one of the maps is constant.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from pcacam_jax.metrics import correlation
+        >>> round(float(correlation(jnp.eye(2), 3 * jnp.eye(2) + 1)), 3)
+        1.0
+    """
     return jnp.sum(_unit(first, centred=True) * _unit(second, centred=True))
 
 
 def cosine(first: Heatmap, second: Heatmap) -> Scalar:
-    """Return the cosine of the angle between two maps, in -1..1; NaN where either map is zero everywhere."""
+    """Return the cosine of the angle between two maps.
+
+    Args:
+        first: a heatmap, (h, w).
+        second: a heatmap of the same shape.
+
+    Returns:
+        A scalar in -1..1, or NaN if one of the maps is zero everywhere.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from pcacam_jax.metrics import cosine
+        >>> round(float(cosine(jnp.eye(2), jnp.ones((2, 2)))), 3)
+        0.707
+    """
     return jnp.sum(_unit(first) * _unit(second))
 
 
 def contributions(weights: Float[Array, " D"], maps: Float[Array, "D h w"]) -> Float[Array, "D h w"]:
-    """Return w_r L_r, the part of each component in a decision's map: they add up to it, before any ReLU."""
+    """Return the contribution ``w_r L_r`` of every component to a decision's map; their sum is the map before ReLU.
+
+    Args:
+        weights: ``ds/dv_r``, (D,), one image's row of ``Explanation.mixture``.
+        maps: the signed maps ``L_r`` of all components (Eq. 10), (D, h, w).
+
+    Returns:
+        The contributions, (D, h, w).
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from pcacam_jax.metrics import contributions
+        >>> contributions(jnp.array([2.0, -1.0]), jnp.ones((2, 1, 2))).tolist()
+        [[[2.0, 2.0]], [[-1.0, -1.0]]]
+    """
     return weights[:, None, None] * maps
 
 
 def shares(weights: Float[Array, " D"], maps: Float[Array, "D h w"]) -> Float[Array, " D"]:
-    """Return the share of every component in a decision: |w_r| ||L_r|| / sum_s |w_s| ||L_s||.
+    """Return the share of every component in a decision: ``|w_r| ||L_r|| / sum_s |w_s| ||L_s||``.
 
-    The shares lie in 0..1 and add up to 1. Norms are compared, so parts that cancel each other both count. All NaN
-    where every part is zero, as for an RBF SVM whose gradient has underflowed.
+    The shares compare norms, so two contributions that cancel each other both count.
 
     Args:
-        weights: ds/dv_r, as in ``Explanation.mixture``.
-        maps: the signed maps L_r of all components.
+        weights: ``ds/dv_r``, (D,), one image's row of ``Explanation.mixture``.
+        maps: the signed maps ``L_r`` of all components (Eq. 10), (D, h, w).
+
+    Returns:
+        The shares, (D,), in 0..1 with the sum 1. All are NaN if every contribution is zero, for example after the
+        gradient of an RBF SVM has underflowed.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from pcacam_jax.metrics import shares
+        >>> shares(jnp.array([3.0, -1.0]), jnp.ones((2, 4, 4))).tolist()
+        [0.75, 0.25]
     """
-    # Scaled apart from each other, because the product of a tiny weight and a tiny map underflows in float32.
+    # Weights and maps are scaled separately: the product of a tiny weight and a tiny map would underflow in float32.
     sizes = jnp.abs(_scaled(weights)) * jnp.sqrt(jnp.sum(_scaled(maps) ** 2, axis=(1, 2)))
     return sizes / jnp.sum(sizes)
 
 
 def _unit(heatmap: Heatmap, *, centred: bool = False) -> Heatmap:
-    """Return the map, its mean taken off if ``centred``, at length one; NaN where there is nothing left."""
-    left = _scaled(heatmap)
+    """Return the map divided by its norm, after subtracting its mean if ``centred``; NaN if the norm is zero."""
+    values = _scaled(heatmap)
     if centred:
-        # A constant is told by its values: their rounded mean may differ from every one of them.
-        left = jnp.where(jnp.max(heatmap) == jnp.min(heatmap), 0, _scaled(left - jnp.mean(left)))
-    return left / jnp.sqrt(jnp.sum(left * left))
+        # The rounded mean of a constant map can differ from its value, so constant maps are tested for directly.
+        values = jnp.where(jnp.max(heatmap) == jnp.min(heatmap), 0, _scaled(values - jnp.mean(values)))
+    return values / jnp.sqrt(jnp.sum(values * values))
 
 
 def _scaled(values: Array) -> Array:
-    """Return the values divided by their largest magnitude, so that no square underflows; zeros stay zeros."""
+    """Return the values divided by their largest magnitude, so that no square underflows; zeros stay zero."""
     largest = jnp.max(jnp.abs(values))
     return values / jnp.where(largest > 0, largest, 1)

@@ -1,4 +1,4 @@
-"""Measures of heatmaps against loops written from their formulas, and what they answer where there is no answer."""
+"""Metrics of heatmaps against loops written from their formulas, and their NaN where a metric is undefined."""
 
 import math
 
@@ -75,9 +75,9 @@ def test_only_the_cosine_sees_the_level():
 def test_a_constant_map_correlates_with_nothing(constant, dtype):
     other = jnp.asarray(RNG.normal(size=(3, 4)), dtype)
     constant = jnp.asarray(constant, dtype)
-    for own in (other, constant):
-        assert np.isnan(correlation(constant, own))
-        assert np.isnan(correlation(own, constant))
+    for partner in (other, constant):
+        assert np.isnan(correlation(constant, partner))
+        assert np.isnan(correlation(partner, constant))
 
 
 def test_a_map_of_zeros_has_no_direction():
@@ -98,33 +98,33 @@ def test_measures_map_over_batches():
 
 def test_shares_are_their_formula(dtype):
     weights, maps = RNG.normal(size=3), RNG.normal(size=(3, 5, 4))
-    own = shares(jnp.asarray(weights, dtype), jnp.asarray(maps, dtype))
-    np.testing.assert_allclose(own, loop_shares(weights, maps), rtol=20 * np.finfo(dtype).eps)
+    values = shares(jnp.asarray(weights, dtype), jnp.asarray(maps, dtype))
+    np.testing.assert_allclose(values, loop_shares(weights, maps), rtol=20 * np.finfo(dtype).eps)
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e30])
 def test_shares_survive_tiny_and_huge_parts(scale):
     weights, maps = RNG.normal(size=3).astype(np.float32), RNG.normal(size=(3, 5, 4)).astype(np.float32)
-    own = shares(jnp.asarray(weights * np.float32(scale)), jnp.asarray(maps * np.float32(scale)))
-    np.testing.assert_allclose(own, loop_shares(weights, maps), rtol=1e-5)
+    values = shares(jnp.asarray(weights * np.float32(scale)), jnp.asarray(maps * np.float32(scale)))
+    np.testing.assert_allclose(values, loop_shares(weights, maps), rtol=1e-5)
 
 
 def test_a_single_part_is_everything_and_dominates():
-    own = shares(jnp.asarray([0.0, -2.0, 0.0]), jnp.ones((3, 2, 2)))
-    assert own.tolist() == [0, 1, 0]
-    assert (own > DOMINANT).tolist() == [False, True, False]
+    values = shares(jnp.asarray([0.0, -2.0, 0.0]), jnp.ones((3, 2, 2)))
+    assert values.tolist() == [0, 1, 0]
+    assert (values > DOMINANT).tolist() == [False, True, False]
 
 
 def test_equal_parts_dominate_nothing():
-    own = shares(jnp.asarray([1.0, -1.0]), jnp.ones((2, 2, 2)))
-    assert not (own > DOMINANT).any()
+    values = shares(jnp.asarray([1.0, -1.0]), jnp.ones((2, 2, 2)))
+    assert not (values > DOMINANT).any()
 
 
 @pytest.mark.parametrize(("weight", "level"), [(0.0, 1.0), (1.0, 0.0)])
 def test_no_parts_have_no_shares(weight, level):
-    own = shares(jnp.full(3, weight), jnp.full((3, 2, 2), level))
-    assert np.isnan(own).all()
-    assert not (own > DOMINANT).any()
+    values = shares(jnp.full(3, weight), jnp.full((3, 2, 2), level))
+    assert np.isnan(values).all()
+    assert not (values > DOMINANT).any()
 
 
 def test_contributions_are_the_terms_of_the_mixture():
