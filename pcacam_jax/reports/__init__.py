@@ -1,1 +1,1 @@
-"""Figures and statements about a fitted run."""
+"""Figures of a fitted run, and statistics of its maps."""

@@ -1,4 +1,4 @@
-"""The figure of a fitted run that shows which training images are behind a decision."""
+"""The figure that shows which training images contribute most to an SVM decision of a fitted run."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -12,12 +12,21 @@ from pcacam_jax.scikit.svm import expansion_of
 
 
 def evidence_of(fitted: Fitted, rows: np.ndarray, target: str, *, count: int = 8, scale_free: bool = False) -> Evidence:
-    """Return :func:`pcacam_jax.evidence` of test images of a run, for a linear SVM too.
+    """Return :func:`pcacam_jax.evidence` of test images of a run, also for a linear SVM.
 
-    ``indices`` of the result count in the order of the SVM's ``support_``, as :func:`training_rows` reads it.
+    Args:
+        fitted: a fitted run.
+        rows: indices of test images, (B,).
+        target: one class of one SVM, as in :func:`pcacam_jax.evidence`.
+        count: the number of support vectors to return separately.
+        scale_free: as in :func:`pcacam_jax.evidence`.
+
+    Returns:
+        The evidence. Its ``indices`` refer to the SVM's ``support_``; :func:`training_rows` converts them to training
+        images.
 
     Raises:
-        InputError: as :func:`pcacam_jax.evidence`.
+        InputError: ``target`` names no SVM of the run, or :func:`pcacam_jax.evidence` raises.
     """
     name = target.partition(":")[0] if isinstance(target, str) else ""
     check_choice("the SVM of target", name, fitted.svms)
@@ -27,52 +36,55 @@ def evidence_of(fitted: Fitted, rows: np.ndarray, target: str, *, count: int = 8
 
 
 def training_rows(fitted: Fitted, target: str, indices: np.ndarray) -> np.ndarray:
-    """Return which training images the support vectors of a target's SVM are, given their indices."""
+    """Return the training images of the support vectors ``indices`` of a target's SVM, as indices of the same shape."""
     return fitted.svms[target.partition(":")[0]].support_[indices]
 
 
 def evidence_figure(
     fitted: Fitted, row: int, target: str = "svm_rbf:predicted", *, count: int = 5, scale_free: bool = False
 ) -> Figure:
-    """Return a figure of the training images behind the decision on one test image.
+    """Return a figure of the training images that contribute most to the decision on one test image.
 
     Args:
         fitted: a fitted run.
-        row: the test image.
+        row: the index of the test image.
         target: one class of one SVM, as in :func:`pcacam_jax.evidence`.
-        count: training images to show.
+        count: the number of training images to show.
         scale_free: as in :func:`pcacam_jax.evidence`.
 
+    Returns:
+        The figure of :func:`pcacam_jax.plots.decision_evidence`.
+
     Raises:
-        InputError: no such image or target, or a gradient that underflowed, so that no image is behind it.
+        InputError: the image or the target does not exist, or the map is zero everywhere or its gradient underflowed.
     """
     images = fitted.dataset.test
     if isinstance(row, bool) or not 0 <= row < len(images):
-        raise InputError(f"row must be a test image, 0 to {len(images) - 1}; got {row}.")
-    found = evidence_of(fitted, np.array([row]), target, count=count, scale_free=scale_free)
-    if found.vanished[0] or not np.isfinite(np.asarray(found.shares)).all():
+        raise InputError(f"row must be the index of a test image, 0 to {len(images) - 1}; got {row}.")
+    explained = evidence_of(fitted, np.array([row]), target, count=count, scale_free=scale_free)
+    if explained.vanished[0] or not np.isfinite(np.asarray(explained.shares)).all():
         raise InputError(
-            f"the map of {target} on test image {row} is zero everywhere or its gradient underflowed, so it has no "
-            "parts to show; after underflow, scale_free=True brings an RBF machine's back."
+            f"the map of {target} on test image {row} is zero everywhere or its gradient underflowed, so there are no "
+            "contributions to show; if the gradient of an RBF SVM underflowed, pass scale_free=True."
         )
     train, size = fitted.dataset.train, fitted.config.size
-    rows = training_rows(fitted, target, np.asarray(found.indices[0]))
-    witnesses = plots.Witnesses(
+    rows = training_rows(fitted, target, np.asarray(explained.indices[0]))
+    support_images = plots.SupportImages(
         images=list(train.images(rows, size)),
         names=[fitted.dataset.class_names[label] for label in train.labels[rows]],
-        maps=np.asarray(found.maps[0]),
-        shares=np.asarray(found.shares[0]),
-        coefficients=np.asarray(found.coefficients[0]),
-        distances=np.asarray(found.distances[0]),
-        influences=np.asarray(found.influences[0]),
+        maps=np.asarray(explained.maps[0]),
+        shares=np.asarray(explained.shares[0]),
+        coefficients=np.asarray(explained.coefficients[0]),
+        distances=np.asarray(explained.distances[0]),
+        influences=np.asarray(explained.influences[0]),
     )
-    decided = words(target, str(found.labels[0]), fitted.head.space(target.partition(":")[0]))
+    decision = words(target, str(explained.labels[0]), fitted.head.space(target.partition(":")[0]))
     return plots.decision_evidence(
         images.images(np.array([row]), size)[0],
-        found.signed[0],
-        witnesses,
-        found.rest[0],
-        title=f"{decided} = {float(found.values[0]):.3g}",
-        others=found.support_vectors - len(rows),
-        critical_distance=found.critical_distance,
+        explained.signed[0],
+        support_images,
+        explained.rest[0],
+        title=f"{decision} = {float(explained.values[0]):.3g}",
+        others=explained.support_vectors - len(rows),
+        critical_distance=explained.critical_distance,
     )

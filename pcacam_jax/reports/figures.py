@@ -1,4 +1,4 @@
-"""The figures of a fitted run, as the paper draws them (Figures 4 to 9)."""
+"""The figures of a fitted run: the paper's Figures 4 to 9 and the component cards."""
 
 from pathlib import Path
 
@@ -12,11 +12,13 @@ from pcacam_jax.fitting.fit import Fitted
 from pcacam_jax.head.targets import PREDICTED
 
 FIGURES = "figures"
-"""The folder of a run's figures."""
+"""The name of the figure folder inside a run folder."""
 GRID_ROWS = (6, 10)
-"""Fewest and most rows of the grid, which has one for each class where that lies between."""
+"""The smallest and the largest number of rows of the grid; between them, the grid has one row per class."""
 MOST_POINTS = 2000
+"""The largest number of points in the plot of the feature space."""
 MOST_CARDS = 5
+"""The largest number of components that get a card."""
 QUANTITIES = {
     "decision": "decision value",
     "log_proba": "log-probability",
@@ -25,12 +27,12 @@ QUANTITIES = {
     "proba": "probability",
     "transform": "value",
 }
-"""Score spaces in words, where they are not their own."""
+"""Score spaces in words; spaces that are missing here are named as they are."""
 TITLES = {"cnn": "Grad-CAM", "svm_linear": "Lin-SVM", "svm_rbf": "RBF-SVM"}
 
 
 def draw_figures(fitted: Fitted, folder: Path) -> list[str]:
-    """Draw every figure of a run into ``folder``/figures and return the paths relative to ``folder``."""
+    """Save every figure of a run in ``folder``/figures and return the paths relative to ``folder``."""
     (folder / FIGURES).mkdir()
     figures = {
         "grid": grid(fitted),
@@ -46,7 +48,7 @@ def draw_figures(fitted: Fitted, folder: Path) -> list[str]:
 
 
 def grid(fitted: Fitted) -> Figure:
-    """Return the paper's Figures 8 and 9: test images of all classes in turn with the maps of every output."""
+    """Return the paper's Figures 8 and 9: test images of all classes with the maps of classifiers and components."""
     rows = one_of_each(fitted.dataset.test.labels, int(np.clip(len(fitted.dataset.class_names), *GRID_ROWS)))
     classifiers = ["cnn", *fitted.svms]
     targets = [*(f"{name}:predicted" for name in classifiers), "pca"]
@@ -63,17 +65,24 @@ def grid(fitted: Fitted) -> Figure:
 
 
 def one_of_each(labels: np.ndarray, count: int) -> np.ndarray:
-    """Return up to ``count`` indices: the first of every class in turn, then the second of every class, and so on."""
-    turn = np.empty(len(labels), int)
+    """Return up to ``count`` indices, sorted by class: the first of every class, then the second, until it is reached.
+
+    Example:
+        >>> import numpy as np
+        >>> from pcacam_jax.reports.figures import one_of_each
+        >>> one_of_each(np.array([0, 0, 0, 1, 1, 2]), 4).tolist()
+        [0, 1, 3, 5]
+    """
+    rank = np.empty(len(labels), int)
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
-        turn[members] = np.arange(len(members))
-    chosen = np.lexsort((labels, turn))[:count]
+        rank[members] = np.arange(len(members))
+    chosen = np.lexsort((labels, rank))[:count]
     return chosen[np.argsort(labels[chosen], kind="stable")]
 
 
 def learning_curve(fitted: Fitted) -> Figure:
-    """Return the paper's Figure 5: epochs against accuracy."""
+    """Return the paper's Figure 5: accuracy against epoch."""
     figure = Figure(figsize=(5.5, 3.6), layout="constrained")
     training = fitted.training
     plots.learning_curve(
@@ -86,14 +95,14 @@ def learning_curve(fitted: Fitted) -> Figure:
 
 
 def contribution_ratios(fitted: Fitted) -> Figure:
-    """Return the paper's Figure 6: the share of variance of each component."""
+    """Return the paper's Figure 6: the share of variance that each component explains."""
     figure = Figure(figsize=(4.5, 3.6), layout="constrained")
     plots.contribution_ratios(figure.add_subplot(), fitted.pca.explained_variance_ratio_)
     return figure
 
 
 def feature_space(fitted: Fitted) -> Figure:
-    """Return the paper's Figure 7: the training images' first components by class, the RBF-SVM's support ringed."""
+    """Return the paper's Figure 7: PCA features of training images by class, with the RBF-SVM's support vectors."""
     figure = Figure(figsize=(6.5, 5), layout="constrained")
     v, labels = fitted.components["train"][:, :3], fitted.dataset.train.labels
     axes = figure.add_subplot(projection="3d" if v.shape[1] == 3 else None)
@@ -101,40 +110,52 @@ def feature_space(fitted: Fitted) -> Figure:
     support = np.isin(rows, fitted.svms["svm_rbf"].support_)
     plots.feature_space(axes, v[rows], labels[rows], fitted.dataset.class_names, support_vectors=support)
     drawn = f"{len(v):,}" if len(rows) == len(v) else f"{len(rows):,} of {len(v):,}"
-    axes.set_title(f"PCA features of {drawn} training images; support vectors of the RBF-SVM ringed", fontsize=9)
+    axes.set_title(f"PCA features of {drawn} training images; support vectors of the RBF-SVM circled", fontsize=9)
     return figure
 
 
 def influence(fitted: Fitted) -> Figure:
-    """Return the paper's Figure 4 at the run's gamma, with the distances from test images to support vectors."""
+    """Return the paper's Figure 4 for the run's gamma, with the distances between test images and support vectors."""
     figure = Figure(figsize=(5.5, 3.6), layout="constrained")
     v, support = fitted.components["test"], fitted.svms["svm_rbf"].support_vectors_
     v, support = v[spread(len(v), 200)], support[spread(len(support), 500)]
     distances = np.sqrt(np.sum((v[:, None] - support[None]) ** 2, axis=-1)).ravel()
     axes = plots.influence_curve(figure.add_subplot(), fitted.config.gamma, distances)
     axes.set_title(
-        rf"RBF kernel, $\gamma$ = {fitted.config.gamma:.3g}; grey: distances of {len(v)} test images to "
-        f"{len(support)} support vectors",
+        rf"RBF kernel, $\gamma$ = {fitted.config.gamma:.3g}; grey: distances between {len(v)} test images "
+        f"and {len(support)} support vectors",
         fontsize=9,
     )
     return figure
 
 
 def spread(count: int, most: int) -> np.ndarray:
-    """Return all of ``count`` rows, or ``most`` of them evenly spread, since rows often come sorted by class."""
+    """Return the indices of ``count`` rows, or ``most`` evenly spaced ones, because rows are often sorted by class.
+
+    Example:
+        >>> from pcacam_jax.reports.figures import spread
+        >>> spread(10, 4).tolist()
+        [0, 3, 6, 9]
+    """
     return np.arange(count) if count <= most else np.linspace(0, count - 1, most).round().astype(int)
 
 
 def component_cards(fitted: Fitted, count: int = 4) -> Figure:
-    """Return a card for each component: the training images of the largest and of the smallest v_r, with their maps.
+    """Return one card per component: the training images with the largest and the smallest values, with their maps.
 
     Args:
-        fitted: a fitted run; of more than five components the first five are drawn.
-        count: images on either side, at least 1; no image comes on both.
+        fitted: a fitted run. Only the first five components are drawn.
+        count: the number of images on each side of a card, at least 1. No image is on both sides.
+
+    Returns:
+        The figure of :func:`pcacam_jax.plots.component_cards`.
+
+    Raises:
+        InputError: ``count`` is below 1.
     """
     v = fitted.components["train"][:, :MOST_CARDS]
     if count < 1:
-        raise InputError(f"count must be at least 1 image on either side; got {count}.")
+        raise InputError(f"count must be at least 1 image on each side; got {count}.")
     rows, places = furthest(v, count)
     maps = np.array(fitted.maps["train"][rows], np.float32)
     signed = np.asarray(explain(fitted.head, maps, [f"pca:{r}" for r in range(v.shape[1])]).signed)
@@ -149,11 +170,23 @@ def component_cards(fitted: Fitted, count: int = 4) -> Figure:
 
 
 def furthest(v: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows of (N, D) features that lie furthest on either side of any component, each row once.
+    """Return the rows with the largest and the smallest values of every component, each row once.
+
+    Args:
+        v: features, (N, D).
+        count: the number of rows on each side of a component.
 
     Returns:
-        The rows, and ``places`` (D, 2, n) among them: of the n largest values, then of the n smallest, the furthest
-        first; n is ``count``, or half of N where that is less, so that no row lies on both sides of one component.
+        A tuple ``(rows, places)``. ``rows`` are sorted row indices without repetition. ``places`` has shape (D, 2, n)
+        and indexes ``rows``: the n largest values, then the n smallest, the most extreme first. n is ``count``, but at
+        most ``N // 2``, so that no row is on both sides of one component.
+
+    Example:
+        >>> import numpy as np
+        >>> from pcacam_jax.reports.figures import furthest
+        >>> rows, places = furthest(np.array([[0.0], [9.0], [-3.0], [4.0]]), 1)
+        >>> rows.tolist(), places.tolist()
+        ([1, 2], [[[0], [1]]])
     """
     order = np.argsort(-v, axis=0, kind="stable")
     ends = np.stack([order[: min(count, len(v) // 2)], order[::-1][: min(count, len(v) // 2)]])
@@ -162,11 +195,11 @@ def furthest(v: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def explanation(image: np.ndarray, explained: Explanation, index: int) -> Figure:
-    """Return the panel of one explained image, its targets named in words."""
-    named = zip(explained.targets, explained.labels[index], explained.spaces, strict=True)
+    """Return the panel that explains ``image``, example ``index`` of ``explained``, with the targets named in words."""
+    targets = zip(explained.targets, explained.labels[index], explained.spaces, strict=True)
     return plots.explanation_panel(
         image,
-        [words(*own) for own in named],
+        [words(*target) for target in targets],
         explained.positive[index],
         explained.negative[index],
         explained.values[index],
@@ -176,12 +209,17 @@ def explanation(image: np.ndarray, explained: Explanation, index: int) -> Figure
 
 
 def words(target: str, label: str, space: str) -> str:
-    """Return what the value of a target is, in words: "RBF-SVM predicts Shirt, margin".
+    """Return the name of a target's value in words.
 
     Args:
-        target: its name, such as "svm_rbf:predicted".
-        label: the component or class that it turned out to be.
-        space: what its values are, as in :attr:`~pcacam_jax.Explanation.spaces`.
+        target: the target, such as ``"svm_rbf:predicted"``.
+        label: the component or the class that the target selects for this image.
+        space: the space of its values, as in :attr:`~pcacam_jax.Explanation.spaces`.
+
+    Example:
+        >>> from pcacam_jax.reports.figures import words
+        >>> words("svm_rbf:predicted", "Shirt", "margin")
+        'RBF-SVM predicts Shirt, margin'
     """
     output, _, entry = target.partition(":")
     quantity = QUANTITIES.get(space, space)

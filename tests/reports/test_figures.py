@@ -1,3 +1,5 @@
+"""The figures of a fitted run: which images they choose and what they write."""
+
 import dataclasses
 
 import numpy as np
@@ -57,8 +59,8 @@ def test_the_grid_has_a_row_for_each_image_and_all_columns(fitted):
         assert written.count(name) == 2  # six rows, three classes
 
 
-def test_the_other_figures_say_what_they_show(fitted):
-    assert any("epoch" in text and "kept" in text for text in texts(figures.learning_curve(fitted)))
+def test_the_other_figures_name_what_they_show(fitted):
+    assert any("best epoch: " in text for text in texts(figures.learning_curve(fitted)))
     assert "principal component $r$" in texts(figures.contribution_ratios(fitted))
     assert any("24 test images" in text for text in texts(figures.influence(fitted)))
     assert any("60 training images" in text for text in texts(figures.feature_space(fitted)))
@@ -72,7 +74,7 @@ def test_many_points_are_thinned(fitted, monkeypatch):
 
 @pytest.mark.parametrize("components", [1, 2])
 def test_fewer_components_are_drawn_flat(fitted, components):
-    narrow = {part: own[:, :components] for part, own in fitted.components.items()}
+    narrow = {part: v[:, :components] for part, v in fitted.components.items()}
     figure = figures.feature_space(dataclasses.replace(fitted, components=narrow))
     assert figure.axes[0].name != "3d"
 
@@ -113,12 +115,12 @@ def test_cards_show_the_furthest_training_images(fitted):
     assert f"Component 1 ({100 * ratio:.1f} % of variance)" in texts(figure)
 
 
-def test_cards_hold_each_image_with_its_own_class_and_map(fitted, monkeypatch):
-    held = []
-    monkeypatch.setattr(figures.plots, "component_cards", lambda cards, ratios: held.append((cards, ratios)))
-    halved = {part: own.astype(np.float16) for part, own in fitted.maps.items()}
+def test_cards_show_each_image_with_its_class_and_map(fitted, monkeypatch):
+    calls = []
+    monkeypatch.setattr(figures.plots, "component_cards", lambda cards, ratios: calls.append((cards, ratios)))
+    halved = {part: maps.astype(np.float16) for part, maps in fitted.maps.items()}
     figures.component_cards(dataclasses.replace(fitted, maps=halved), count=2)
-    [(cards, ratios)] = held
+    [(cards, ratios)] = calls
     assert len(cards) == len(ratios) == 3
     for r, (high, low) in enumerate(cards):
         v = fitted.components["train"][:, r]
@@ -127,18 +129,18 @@ def test_cards_hold_each_image_with_its_own_class_and_map(fitted, monkeypatch):
                 assert side.names[n] == fitted.dataset.class_names[fitted.dataset.train.labels[row]]
                 assert side.values[n] == v[row]
                 np.testing.assert_array_equal(side.images[n], fitted.dataset.train.images([row], 32)[0])
-                own = explain(fitted.head, np.array(halved["train"][[row]], np.float32), f"pca:{r}").signed[0, 0]
-                np.testing.assert_allclose(side.maps[n], own, rtol=1e-4, atol=1e-7)
+                signed = explain(fitted.head, np.array(halved["train"][[row]], np.float32), f"pca:{r}").signed[0, 0]
+                np.testing.assert_allclose(side.maps[n], signed, rtol=1e-4, atol=1e-7)
 
 
 def test_cards_take_no_image_twice_and_at_most_five_components(fitted, monkeypatch):
-    held = []
-    monkeypatch.setattr(figures.plots, "component_cards", lambda cards, ratios: held.append(cards))
+    calls = []
+    monkeypatch.setattr(figures.plots, "component_cards", lambda cards, ratios: calls.append(cards))
     figures.component_cards(fitted, count=999)
-    assert [len(side.names) for card in held[0] for side in card] == [30] * 6
+    assert [len(side.names) for card in calls[0] for side in card] == [30] * 6
     monkeypatch.setattr(figures, "MOST_CARDS", 2)
     figures.component_cards(fitted)
-    assert len(held[1]) == 2
+    assert len(calls[1]) == 2
     with pytest.raises(InputError, match="count must be at least 1 image"):
         figures.component_cards(fitted, count=0)
 

@@ -1,4 +1,4 @@
-"""What maps say, against loops over single images written from the definitions, and where there is nothing to say."""
+"""Statistics of maps against loops over single images, written from the definitions, and undefined values."""
 
 import dataclasses
 import json
@@ -21,8 +21,8 @@ SHAPE = (3, 4, 5)
 COUNT = 40
 
 
-def world(components=3, gamma=0.5):
-    """Return what the statements read of a fitted run: random maps whose classes differ in two channels."""
+def small_run(components=3, gamma=0.5):
+    """Return the parts of a fitted run that the statements use: random maps whose classes differ in two channels."""
     random = np.random.default_rng(0)
     widths = (int(np.prod(SHAPE)), 7, 6, 3)
     dense = [(random.normal(size=(a, b)) / np.sqrt(a), 0.1 * random.normal(size=b)) for a, b in pairwise(widths)]
@@ -45,17 +45,17 @@ def world(components=3, gamma=0.5):
 
 @pytest.fixture(scope="module")
 def run():
-    return world()
+    return small_run()
 
 
 @pytest.fixture(scope="module")
-def said(run):
+def statements(run):
     return map_statements(run, count=COUNT)
 
 
 @pytest.fixture(scope="module")
 def images(run):
-    """Return each chosen image's maps, explained on its own."""
+    """Return the label and the explanation of each chosen image, explained one by one."""
     rows = even_rows(run.dataset.test.labels, COUNT)
     targets = ["pca", "cnn:predicted", "svm_linear:predicted", "svm_rbf:predicted"]
     return [(int(run.dataset.test.labels[i]), explain(run.head, run.maps["test"][i : i + 1], targets)) for i in rows]
@@ -67,7 +67,7 @@ def pearson(first, second):
 
 
 def another(n):
-    """Return which image stands for chance at the n-th: the one before it in an order drawn by the seed 0."""
+    """Return the image that the n-th one is compared with by chance: its predecessor in a permutation with seed 0."""
     order = list(np.random.default_rng(0).permutation(COUNT))
     return order[order.index(n) - 1]
 
@@ -80,14 +80,14 @@ def test_chance_takes_every_other_image_once_whatever_its_class(images):
 
 
 def loops(images, t, r):
-    """Return what is said of the classifier of target ``t`` and component ``r``, one image at a time."""
-    found = Counter()
+    """Return the numbers about the classifier of target ``t`` and component ``r``, one image at a time."""
+    counts = Counter()
     lists = {name: [] for name in ("positive", "negative", "read", "chance", "share", "weight")}
-    for n, (_, own) in enumerate(images):
-        weights = np.asarray(own.mixture[own.targets[t]][0], float)
-        signed = np.asarray(own.signed[0], float)
+    for n, (_, explained) in enumerate(images):
+        weights = np.asarray(explained.mixture[explained.targets[t]][0], float)
+        signed = np.asarray(explained.signed[0], float)
         other = np.asarray(images[another(n)][1].signed[0], float)
-        other_weight = images[another(n)][1].mixture[own.targets[t]][0][r]
+        other_weight = images[another(n)][1].mixture[explained.targets[t]][0][r]
         decision = np.maximum(sum(weights[s] * signed[s] for s in range(3)), 0)
         side = np.maximum(np.sign(weights[r]) * signed[r], 0)
         sizes = [abs(weights[s]) * np.linalg.norm(signed[s]) for s in range(3)]
@@ -97,70 +97,70 @@ def loops(images, t, r):
         lists["chance"].append(pearson(decision, np.maximum(np.sign(other_weight) * other[r], 0)))
         lists["share"].append(sizes[r] / sum(sizes))
         lists["weight"].append(weights[r])
-        found["dominates"] += sizes[r] > sum(sizes) / 2
-        found["alike"] += lists["read"][-1] >= ALIKE
-        found["both"] += lists["read"][-1] >= ALIKE and sizes[r] > sum(sizes) / 2
-        found["comparable"] += np.isfinite(lists["read"][-1]) and sizes[r] > sum(sizes) / 2
-    return lists, found
+        counts["dominates"] += sizes[r] > sum(sizes) / 2
+        counts["alike"] += lists["read"][-1] >= ALIKE
+        counts["both"] += lists["read"][-1] >= ALIKE and sizes[r] > sum(sizes) / 2
+        counts["comparable"] += np.isfinite(lists["read"][-1]) and sizes[r] > sum(sizes) / 2
+    return lists, counts
 
 
 @pytest.mark.parametrize("r", [0, 1, 2])
 @pytest.mark.parametrize(("name", "t"), [("svm_linear", 4), ("svm_rbf", 5)])
-def test_components_are_measured_as_defined(said, images, name, t, r):
-    own, (lists, found) = said["classifiers"][name]["components"][r], loops(images, t, r)
-    assert own["component"] == r + 1
+def test_components_are_measured_as_defined(statements, images, name, t, r):
+    component, (lists, counts) = statements["classifiers"][name]["components"][r], loops(images, t, r)
+    assert component["component"] == r + 1
     for kind in ("positive", "negative", "read", "chance"):
-        assert own[kind]["images"] == np.isfinite(lists[kind]).sum()
-        assert own[kind]["mean"] == pytest.approx(np.nanmean(lists[kind]), abs=1e-5)
-        quartiles = [own[kind][quartile] for quartile in ("lower_quartile", "median", "upper_quartile")]
+        assert component[kind]["images"] == np.isfinite(lists[kind]).sum()
+        assert component[kind]["mean"] == pytest.approx(np.nanmean(lists[kind]), abs=1e-5)
+        quartiles = [component[kind][quartile] for quartile in ("lower_quartile", "median", "upper_quartile")]
         assert quartiles == pytest.approx(np.nanquantile(lists[kind], [0.25, 0.5, 0.75]), abs=1e-5)
-    assert own["share"] == pytest.approx(np.mean(lists["share"]), abs=1e-5)
-    assert own["weight"] == pytest.approx(np.mean(lists["weight"]), abs=1e-5)
-    assert own["weight_magnitude"] == pytest.approx(np.mean(np.abs(lists["weight"])), abs=1e-5)
-    assert own["weight_positive"] == pytest.approx(np.mean(np.array(lists["weight"]) > 0))
-    assert own["dominates"] == pytest.approx(found["dominates"] / COUNT)
-    assert own["read"]["alike"] == pytest.approx(found["alike"] / own["read"]["images"])
+    assert component["share"] == pytest.approx(np.mean(lists["share"]), abs=1e-5)
+    assert component["weight"] == pytest.approx(np.mean(lists["weight"]), abs=1e-5)
+    assert component["weight_magnitude"] == pytest.approx(np.mean(np.abs(lists["weight"])), abs=1e-5)
+    assert component["weight_positive"] == pytest.approx(np.mean(np.array(lists["weight"]) > 0))
+    assert component["dominates"] == pytest.approx(counts["dominates"] / COUNT)
+    assert component["read"]["alike"] == pytest.approx(counts["alike"] / component["read"]["images"])
     for key, whole in (("dominates_where_alike", "alike"), ("alike_where_dominating", "comparable")):
-        assert own[key] == (pytest.approx(found["both"] / found[whole]) if found[whole] else None)
+        assert component[key] == (pytest.approx(counts["both"] / counts[whole]) if counts[whole] else None)
 
 
 @pytest.mark.parametrize(("name", "t"), [("svm_linear", 4), ("svm_rbf", 5)])
-def test_the_cnn_is_compared_as_defined(said, images, name, t):
-    own = said["classifiers"][name]
+def test_the_cnn_is_compared_as_defined(statements, images, name, t):
+    svm = statements["classifiers"][name]
     values = np.array([pearson(one.positive[0, t], one.positive[0, 3]) for _, one in images])
     same = np.array([one.labels[0, t] == one.labels[0, 3] for _, one in images])
-    assert own["cnn"]["correlation"]["mean"] == pytest.approx(np.nanmean(values), abs=1e-5)
-    assert own["cnn"]["same_class"] == pytest.approx(same.mean())
-    assert own["cnn"]["correlation_same_class"]["mean"] == pytest.approx(np.nanmean(values[same]), abs=1e-5)
+    assert svm["cnn"]["correlation"]["mean"] == pytest.approx(np.nanmean(values), abs=1e-5)
+    assert svm["cnn"]["same_class"] == pytest.approx(same.mean())
+    assert svm["cnn"]["correlation_same_class"]["mean"] == pytest.approx(np.nanmean(values[same]), abs=1e-5)
     elsewhere = [pearson(one.positive[0, t], images[another(n)][1].positive[0, 3]) for n, (_, one) in enumerate(images)]
-    assert own["cnn"]["chance"]["mean"] == pytest.approx(np.nanmean(elsewhere), abs=1e-5)
+    assert svm["cnn"]["chance"]["mean"] == pytest.approx(np.nanmean(elsewhere), abs=1e-5)
     flat = [(np.ravel(one.signed[0, t]), np.ravel(one.signed[0, 3])) for _, one in images]
     cosines = np.array([a @ b / np.linalg.norm(a) / np.linalg.norm(b) for a, b in flat])
-    assert own["cnn"]["cosine"]["mean"] == pytest.approx(cosines.mean(), abs=1e-5)
-    assert own["cnn"]["opposed"] == pytest.approx((cosines < 0).mean())
-    assert 0 <= own["mixture_error"] < 1e-5
+    assert svm["cnn"]["cosine"]["mean"] == pytest.approx(cosines.mean(), abs=1e-5)
+    assert svm["cnn"]["opposed"] == pytest.approx((cosines < 0).mean())
+    assert 0 <= svm["mixture_error"] < 1e-5
     shares = [[loops(images, t, r)[0]["share"][n] for r in range(3)] for n in range(0, COUNT, 10)]
     np.testing.assert_allclose(np.sum(shares, axis=1), 1)
 
 
-def test_the_sign_is_counted_image_by_image(said, images):
-    for r, own in enumerate(said["components"]):
+def test_the_sign_is_counted_image_by_image(statements, images):
+    for r, component in enumerate(statements["components"]):
         totals = [float(np.asarray(one.signed[0, r], float).sum()) for _, one in images]
         values = [float(one.values[0, r]) for _, one in images]
         pairs = list(zip(totals, values, strict=True))
-        assert own["disagree"] == pytest.approx(np.mean([total * value < 0 for total, value in pairs]))
-        assert own["raised"] == sum(total > 0 for total in totals)
-        assert own["lowered"] == sum(total < 0 for total in totals)
+        assert component["disagree"] == pytest.approx(np.mean([total * value < 0 for total, value in pairs]))
+        assert component["raised"] == sum(total > 0 for total in totals)
+        assert component["lowered"] == sum(total < 0 for total in totals)
         below = [value <= 0 for total, value in pairs if total > 0]
         above = [value >= 0 for total, value in pairs if total < 0]
-        assert own["not_positive_where_raised"] == (pytest.approx(np.mean(below)) if below else None)
-        assert own["not_negative_where_lowered"] == (pytest.approx(np.mean(above)) if above else None)
+        assert component["not_positive_where_raised"] == (pytest.approx(np.mean(below)) if below else None)
+        assert component["not_negative_where_lowered"] == (pytest.approx(np.mean(above)) if above else None)
 
 
-def test_pairs_differ_where_no_sides_are_alike(said, images):
-    assert [own["components"] for own in said["pairs"]] == [[1, 2], [1, 3], [2, 3]]
-    for own in said["pairs"]:
-        r, s = (component - 1 for component in own["components"])
+def test_pairs_differ_where_no_sides_are_alike(statements, images):
+    assert [pair["components"] for pair in statements["pairs"]] == [[1, 2], [1, 3], [2, 3]]
+    for pair in statements["pairs"]:
+        r, s = (component - 1 for component in pair["components"])
         for key, beside in (("differ", lambda n: n), ("chance", another)):
             differ = 0
             for n, (_, one) in enumerate(images):
@@ -170,94 +170,97 @@ def test_pairs_differ_where_no_sides_are_alike(said, images):
                     for a in (1, -1)
                     for b in (1, -1)
                 )
-            assert own[key] == pytest.approx(differ / COUNT)
+            assert pair[key] == pytest.approx(differ / COUNT)
 
 
-def test_classes_have_their_means_and_balance(said, images):
-    for label, own in enumerate(said["classes"]):
+def test_classes_have_their_means_and_balance(statements, images):
+    for label, kind in enumerate(statements["classes"]):
         members = [one for true, one in images if true == label]
-        assert (own["name"], own["images"]) == (CLASSES[label], len(members))
-        assert own["mean"] == pytest.approx(np.mean([one.values[0, :3] for one in members], axis=0), abs=1e-5)
+        assert (kind["name"], kind["images"]) == (CLASSES[label], len(members))
+        assert kind["mean"] == pytest.approx(np.mean([one.values[0, :3] for one in members], axis=0), abs=1e-5)
         balance = [one.positive[0, :3].sum((1, 2)) / abs(one.signed[0, :3]).sum((1, 2)) for one in members]
-        assert own["positive_share"] == pytest.approx(np.mean(balance, axis=0), abs=1e-5)
+        assert kind["positive_share"] == pytest.approx(np.mean(balance, axis=0), abs=1e-5)
 
 
-def test_the_frame_of_the_statements(said):
-    assert (said["data"], said["images"], said["map_shape"], said["alike"]) == ("beasts", COUNT, [3, 4], ALIKE)
-    assert len(said["explained_variance_ratio"]) == 3
-    assert json.loads(json.dumps(said, allow_nan=False)) == said
+def test_the_frame_of_the_statements(statements):
+    frame = [statements[key] for key in ("data", "images", "map_shape", "alike")]
+    assert frame == ["beasts", COUNT, [3, 4], ALIKE]
+    assert len(statements["explained_variance_ratio"]) == 3
+    assert json.loads(json.dumps(statements, allow_nan=False)) == statements
 
 
-def test_a_single_component_is_everything():
-    said = map_statements(world(components=1), count=12)
-    assert said["pairs"] == []
-    for own in said["classifiers"].values():
-        [part] = own["components"]
-        assert part["share"] == part["dominates"] == own["dominated"] == 1
+def test_a_single_component_has_the_whole_share():
+    statements = map_statements(small_run(components=1), count=12)
+    assert statements["pairs"] == []
+    for svm in statements["classifiers"].values():
+        [part] = svm["components"]
+        assert part["share"] == part["dominates"] == svm["dominated"] == 1
         assert part["read"]["mean"] == pytest.approx(1, abs=1e-5)
-        assert part["read"]["alike"] == part["dominates_where_alike"] == own["dominant_is_most_alike"] == 1
-    assert "component 1 to 100 %" in " ".join(sentences(said))
+        assert part["read"]["alike"] == part["dominates_where_alike"] == svm["dominant_is_most_alike"] == 1
+    assert "100 % for component 1" in " ".join(sentences(statements))
 
 
-def test_a_vanished_gradient_has_no_likeness_and_is_counted():
-    run = world(gamma=1e6)
+def test_a_vanished_gradient_has_no_similarity_and_is_counted():
+    run = small_run(gamma=1e6)
     run.maps = {"test": run.maps["test"] + 0.3 * np.random.default_rng(1).random(SHAPE).astype(np.float32)}
-    own = map_statements(run, count=9)["classifiers"]["svm_rbf"]
-    assert own["zero_weights"] == own["zero_maps"] == 9
-    assert own["mixture_error"] is None
-    assert {own[key] for key in ("dominated", "alike_a_component", "alike_several", "dominant_is_most_alike")} == {None}
-    assert {own["components"][0][key] for key in ("share", "dominates", "alike_where_dominating")} == {None}
-    assert own["cnn"]["correlation"] == {**dict.fromkeys(own["cnn"]["correlation"]), "images": 0}
+    svm = map_statements(run, count=9)["classifiers"]["svm_rbf"]
+    assert svm["zero_weights"] == svm["zero_maps"] == 9
+    assert svm["mixture_error"] is None
+    assert {svm[key] for key in ("dominated", "alike_a_component", "alike_several", "dominant_is_most_alike")} == {None}
+    assert {svm["components"][0][key] for key in ("share", "dominates", "alike_where_dominating")} == {None}
+    assert svm["cnn"]["correlation"] == {**dict.fromkeys(svm["cnn"]["correlation"]), "images": 0}
     written = " ".join(sentences(map_statements(run, count=9)))
     assert "The RBF-SVM's map is zero everywhere on 9 images, on 9 of them because its gradient vanished." in written
-    assert "one component gives more than all others together on an undefined share of the images" in written
+    assert "One component contributes more than all others together on an undefined share of the images" in written
     assert "nan" not in written.lower()
 
 
 def test_images_without_maps_change_no_share(run):
-    """Where tanh saturates, every gradient is zero, and so is every map."""
+    """Where tanh saturates, every gradient and every map is zero."""
     rows = np.arange(90)
     flat = rows % 3 == 0
-    plain, mixed = world(), world()
+    plain, mixed = small_run(), small_run()
     mixed.maps = {"test": np.where(flat[:, None, None, None], 1e5, 1) * mixed.maps["test"]}
     plain.maps = {"test": plain.maps["test"][~flat]}
     test = plain.dataset.test.take(rows[~flat])
     plain.dataset = dataclasses.replace(plain.dataset, test=test)
-    expected, said = map_statements(plain), map_statements(mixed)
-    for name, own in said["classifiers"].items():
-        assert own["zero_maps"] == 30 + expected["classifiers"][name]["zero_maps"]
+    expected, statements = map_statements(plain), map_statements(mixed)
+    for name, svm in statements["classifiers"].items():
+        assert svm["zero_maps"] == 30 + expected["classifiers"][name]["zero_maps"]
         for key in ("dominated", "alike_a_component", "alike_several", "dominant_is_most_alike"):
-            assert own[key] == pytest.approx(expected["classifiers"][name][key]), key
-        for part, reference in zip(own["components"], expected["classifiers"][name]["components"], strict=True):
+            assert svm[key] == pytest.approx(expected["classifiers"][name][key]), key
+        for part, reference in zip(svm["components"], expected["classifiers"][name]["components"], strict=True):
             for key in ("share", "dominates", "dominates_where_alike", "alike_where_dominating"):
                 assert part[key] == pytest.approx(reference[key]), key
     for part, key in (("pairs", "differ"), ("components", "disagree")):
-        assert [own[key] for own in said[part]] == pytest.approx([own[key] for own in expected[part]])
+        assert [svm[key] for svm in statements[part]] == pytest.approx([svm[key] for svm in expected[part]])
 
 
-def test_maps_of_gradients_that_underflowed_are_not_read(run, monkeypatch):
-    def lost(*arguments):
+def test_maps_of_underflowed_gradients_are_left_out(run, monkeypatch):
+    def with_underflow(*arguments):
         explained = explain(*arguments)
         vanished = np.zeros_like(explained.vanished)
         vanished[::2, explained.targets.index("svm_rbf:predicted")] = True
         return dataclasses.replace(explained, vanished=vanished)
 
     before = map_statements(run, count=20)["classifiers"]
-    monkeypatch.setattr("pcacam_jax.reports.map_statistics.explain", lost)
-    said = map_statements(run, count=20)["classifiers"]
-    assert said["svm_linear"] == before["svm_linear"]
+    monkeypatch.setattr("pcacam_jax.reports.map_statistics.explain", with_underflow)
+    statements = map_statements(run, count=20)["classifiers"]
+    assert statements["svm_linear"] == before["svm_linear"]
     assert before["svm_rbf"]["zero_weights"] == 0
-    assert said["svm_rbf"]["zero_weights"] == 10
-    assert said["svm_rbf"]["zero_maps"] >= 10
+    assert statements["svm_rbf"]["zero_weights"] == 10
+    assert statements["svm_rbf"]["zero_maps"] >= 10
 
 
-def test_maps_of_one_value_and_half_precision_are_no_obstacle(fitted):
-    """At 32 pixels a map has one value, so nothing correlates."""
-    said = map_statements(dataclasses.replace(fitted, maps={"test": fitted.maps["test"].astype(np.float16)}), count=7)
-    assert said["map_shape"] == [1, 1]
-    assert said["classifiers"]["svm_rbf"]["cnn"]["correlation"]["images"] == 0
-    assert json.loads(json.dumps(said, allow_nan=False)) == said
-    assert "undefined" in " ".join(sentences(said))
+def test_maps_of_one_value_and_half_precision_are_accepted(fitted):
+    """At 32 pixels a map has one value, so no correlation is defined."""
+    statements = map_statements(
+        dataclasses.replace(fitted, maps={"test": fitted.maps["test"].astype(np.float16)}), count=7
+    )
+    assert statements["map_shape"] == [1, 1]
+    assert statements["classifiers"]["svm_rbf"]["cnn"]["correlation"]["images"] == 0
+    assert json.loads(json.dumps(statements, allow_nan=False)) == statements
+    assert "undefined" in " ".join(sentences(statements))
 
 
 @pytest.mark.parametrize(
@@ -270,7 +273,7 @@ def test_maps_of_one_value_and_half_precision_are_no_obstacle(fitted):
         ([3, 2], 1, [1, 0]),
     ],
 )
-def test_rows_are_even_over_the_classes(counts, count, expected):
+def test_rows_are_balanced_over_the_classes(counts, count, expected):
     labels = np.random.default_rng(0).permutation(np.repeat(np.arange(len(counts)), counts))
     rows = even_rows(labels, count)
     assert [int((labels[rows] == label).sum()) for label in range(len(counts))] == expected
@@ -281,7 +284,7 @@ def test_rows_are_spread_within_a_class():
     assert even_rows(np.repeat([0, 1], 100), 4).tolist() == [25, 75, 125, 175]
 
 
-def test_a_summary_leaves_out_what_has_no_value():
+def test_a_summary_leaves_out_undefined_values():
     assert summary([np.nan, 0.5, 0.9, 1.0, 0.8]) == {
         "images": 4,
         "mean": pytest.approx(0.8),
@@ -292,37 +295,35 @@ def test_a_summary_leaves_out_what_has_no_value():
     }
 
 
-def test_sentences_tell_the_numbers(said):
-    told = json.loads(json.dumps(said))
-    own = told["classifiers"]["svm_rbf"]
-    own["cnn"] |= {
+def test_sentences_contain_the_numbers(statements):
+    changed = json.loads(json.dumps(statements))
+    svm = changed["classifiers"]["svm_rbf"]
+    svm["cnn"] |= {
         "same_class": 0.951,
         "opposed": 0.072,
         "chance": {"mean": 0.1},
         "correlation": {"mean": 0.934, "alike": 0.884},
     }
-    own["zero_maps"], told["classifiers"]["svm_linear"]["zero_maps"] = 0, 1
-    told["components"][0]["disagree"] = 0.25
-    told["pairs"][2] |= {"differ": 0.801, "chance": 0.9}
-    for kind, mean in zip(told["classes"], (1.2, -0.5, -2.0), strict=True):
+    svm["zero_maps"], changed["classifiers"]["svm_linear"]["zero_maps"] = 0, 1
+    changed["components"][0]["disagree"] = 0.25
+    changed["pairs"][2] |= {"differ": 0.801, "chance": 0.9}
+    for kind, mean in zip(changed["classes"], (1.2, -0.5, -2.0), strict=True):
         kind["mean"][0] = mean
-    for kind in told["classes"]:
+    for kind in changed["classes"]:
         kind["mean"][1] = None
-    written = sentences(told)
-    assert not any(line.startswith("Component 2 is") for line in written)
-    assert written[0].startswith("Measured on 40 test images of beasts, on maps of 3 x 4 values")
+    written = sentences(changed)
+    assert not any(line.startswith("The mean of component 2 is") for line in written)
+    assert written[0].startswith("Measured on 40 test images of beasts, with maps of 3 x 4 values after ReLU.")
     assert (
-        "The RBF-SVM's map correlates 0.93 on average with the CNN's Grad-CAM (0.10 with that of another image) and is "
-        "similar to it on 88 % of the images; both predict the same class on 95 %. Before ReLU the two maps point "
-        "against each other on 7 %: what raises one score lowers the other." in written
+        "The mean correlation of the RBF-SVM's map with the CNN's Grad-CAM map is 0.93 (0.10 with the Grad-CAM map of "
+        "another image). The two maps are similar on 88 % of the images, and both classifiers predict the same class "
+        "on 95 %. Before ReLU, the cosine of the two maps is negative on 7 %: regions that raise one score lower the "
+        "other." in written
     )
+    assert "The mean of component 1 is positive for cat (+1.2) and negative for newt (-2) and dog (-0.5)." in written
     assert (
-        "Component 1 is positive on average for cat (+1.2); negative on average for newt (-2) and dog (-0.5)."
-        in written
-    )
-    assert (
-        "Components 2 and 3 look at different regions on 80 % of the images, where no side of one is similar to a side "
-        "of the other; with the map of another image it is 90 %." in written
+        "Components 2 and 3 look at different regions on 80 % of the images: neither L+ nor L- of component 2 is "
+        "similar to L+ or L- of component 3. For maps of two different images, this is the case on 90 %." in written
     )
     assert any("25 % for component 1" in line for line in written)
     assert "The Lin-SVM's map is zero everywhere on 1 image." in written
