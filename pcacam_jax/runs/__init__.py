@@ -1,1 +1,1 @@
-"""Run folders: made from a dataset, loaded, and used to explain image files."""
+"""Run folders: fit a dataset into one, load it and explain image files with it."""

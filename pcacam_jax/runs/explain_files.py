@@ -1,4 +1,4 @@
-"""Explanations of image files: a picture, raw maps and values for each."""
+"""Explain image files and save a figure, the maps and the values of each."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from pcacam_jax import plots
 from pcacam_jax.cam.explain import Explanation, scale_free_head
 from pcacam_jax.cam.methods import METHODS
 from pcacam_jax.core.checks import InputError, check_choice
-from pcacam_jax.core.files import writable_folder, write_json, written_whole
+from pcacam_jax.core.files import atomic_write, writable_folder, write_json
 from pcacam_jax.fitting.features import BATCH
 from pcacam_jax.head.targets import parse_targets
 from pcacam_jax.reports import figures
@@ -28,13 +28,26 @@ def explain_files(
     backend: str = "closed_form",
     scale_free: bool = False,
 ) -> list[dict[str, Any]]:
-    """Write NAME.png, NAME.npz and NAME.json to ``out`` for every image file; return what the .json files hold.
+    """Write NAME.png, NAME.npz and NAME.json to ``out`` for every image file.
 
-    The .npz holds ``positive``, ``negative`` (T, h, w), ``values``, ``targets``, ``labels`` and ``vanished`` (T,).
+    The .npz file holds ``positive`` and ``negative``, both (T, h, w), and ``values``, ``targets``, ``labels`` and
+    ``vanished``, all (T,).
+
+    Args:
+        run_folder: a folder written by :func:`pcacam_jax.runs.make_run.make_run`.
+        paths: the image files.
+        targets: what to explain, as in :func:`pcacam_jax.explain`; :func:`default_targets` if empty.
+        out: the output folder, created if it does not exist.
+        method: as in :func:`pcacam_jax.explain`.
+        backend: as in :func:`pcacam_jax.explain`.
+        scale_free: as in :func:`pcacam_jax.explain`.
+
+    Returns:
+        The contents of the .json files, in the order of ``paths``.
 
     Raises:
-        InputError: not a run, an unreadable image, an unknown target, method or backend, two images of one name, or no
-            place to write.
+        InputError: the folder is not a run, an image cannot be read, a target, the method or the backend is unknown,
+            two images have the same name, or ``out`` cannot be written to.
     """
     run = load(run_folder)
     targets = targets or default_targets(run)
@@ -45,21 +58,21 @@ def explain_files(
         scale_free_head(run.head, parsed, backend)
     _check_names(paths)
     images = run.load_images(paths)
-    _ = run.params  # what can fail has failed before anything is written
+    _ = run.params  # load the weights now, so that an error is raised before anything is written
     writable_folder(out)
     reports = []
     for start in range(0, len(paths), BATCH):
-        part = slice(start, start + BATCH)
-        explained = run.explain(images[part], targets, method=method, backend=backend, scale_free=scale_free)
-        for index, (path, image) in enumerate(zip(paths[part], images[part], strict=True)):
+        batch = slice(start, start + BATCH)
+        explained = run.explain(images[batch], targets, method=method, backend=backend, scale_free=scale_free)
+        for index, (path, image) in enumerate(zip(paths[batch], images[batch], strict=True)):
             reports.append(_write(path, image, explained, index, out))
     return reports
 
 
 def _check_names(paths: Sequence[Path]) -> None:
-    named: dict[str, Path] = {}
+    by_name: dict[str, Path] = {}
     for path in paths:
-        other = named.setdefault(path.stem, path)
+        other = by_name.setdefault(path.stem, path)
         if other is not path:
             raise InputError(
                 f"the results are named after the images, so {other} and {path} would overwrite each other; rename "
@@ -68,7 +81,7 @@ def _check_names(paths: Sequence[Path]) -> None:
 
 
 def default_targets(run: Run) -> list[str]:
-    """Return every classifier's prediction and all components."""
+    """Return the targets for the predicted class of every classifier and for all components."""
     return [*(f"{name}:predicted" for name in run.head.outputs if name != "pca"), "pca"]
 
 
@@ -95,7 +108,7 @@ def _write(path: Path, image: np.ndarray, explained: Explanation, index: int, ou
         name: np.asarray(getattr(explained, name)[index])
         for name in ("positive", "negative", "values", "labels", "vanished")
     }
-    with written_whole(out / f"{path.stem}.npz") as temporary:
+    with atomic_write(out / f"{path.stem}.npz") as temporary:
         np.savez_compressed(temporary, targets=np.array(explained.targets), **arrays)
     write_json(out / f"{path.stem}.json", report)
     return report

@@ -1,4 +1,4 @@
-"""Whole runs from the data to the report, and the demo on the embedded sample of Fashion-MNIST."""
+"""Complete runs from the dataset to the report, and the demo on the embedded sample of Fashion-MNIST."""
 
 import time
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pcacam_jax.core.checks import InputError
-from pcacam_jax.core.files import folder_written_whole, write_json
+from pcacam_jax.core.files import atomic_folder, write_json
 from pcacam_jax.core.progress import Progress
 from pcacam_jax.data import EMBEDDED_SAMPLE, Dataset, read_dataset
 from pcacam_jax.fitting.config import FitConfig
@@ -16,27 +16,37 @@ from pcacam_jax.runs.run import CERTIFICATE, CONFIG, EXPLANATIONS, METRICS, MODE
 
 DEMO_CONFIG = FitConfig(size=96)
 REPORT = "report.json"
-OWN_FILES = {CONFIG, METRICS, MODEL, CERTIFICATE, POINT, FIGURES, EXPLANATIONS, REPORT}
-"""All that a run folder holds."""
+RUN_FILES = {CONFIG, METRICS, MODEL, CERTIFICATE, POINT, FIGURES, EXPLANATIONS, REPORT}
+"""The names of all files and folders that a run folder can contain."""
 
 
 def make_demo(out: Path, progress: Progress) -> dict[str, Any]:
-    """Fit the embedded sample at 96 px and write the run with its report to ``out``; return the report."""
+    """Fit the embedded sample at 96 px, write the run folder ``out`` and return its report."""
     return make_run(lambda: read_dataset(EMBEDDED_SAMPLE), DEMO_CONFIG, out, progress)
 
 
 def make_run(read: Callable[[], Dataset], config: FitConfig, out: Path, progress: Progress) -> dict[str, Any]:
-    """Read, fit, verify and draw; write the run folder ``out`` with report.json, whole or not at all.
+    """Read a dataset, fit and verify it, and write the run folder with figures and report.json.
+
+    The folder is written completely or not at all.
+
+    Args:
+        read: a function that returns the dataset. It is called after ``out`` has been checked.
+        config: the settings of the fit.
+        out: the run folder to write. An existing run folder is replaced.
+        progress: where progress is shown.
 
     Returns:
-        The report: ``metrics``, ``explained_variance_ratio``, ``verification``, ``figures``, ``timings`` (seconds).
+        The report with ``metrics``, ``explained_variance_ratio``, ``verification``, ``figures`` and ``timings`` in
+        seconds, among others.
 
     Raises:
-        InputError: ``out`` holds other files or cannot be written; bad data, weights or configuration.
+        InputError: ``out`` contains other files or cannot be written to, or the data, the weights or the configuration
+            are invalid.
     """
     start = time.perf_counter()
     _check_replaceable(out)
-    with folder_written_whole(out, marker=CONFIG) as folder:
+    with atomic_folder(out, marker=CONFIG) as folder:
         fitted = fit(read(), config, progress=progress)
         save(fitted, folder)
         drawing = time.perf_counter()
@@ -56,10 +66,11 @@ def make_run(read: Callable[[], Dataset], config: FitConfig, out: Path, progress
 
 
 def _check_replaceable(out: Path) -> None:
-    """Refuse a folder with anything in it that no run has written, which replacing it would delete."""
-    foreign = sorted({path.name for path in out.iterdir()} - OWN_FILES) if out.is_dir() else []
+    """Raise an InputError if ``out`` contains files that are not part of a run, because replacing it deletes them."""
+    foreign = sorted({path.name for path in out.iterdir()} - RUN_FILES) if out.is_dir() else []
     if foreign:
         raise InputError(
-            f"the folder {out} holds what no run has written ({', '.join(foreign[:3])}) and would be replaced; "
+            f"the folder {out} would be replaced, but contains files that no run has written "
+            f"({', '.join(foreign[:3])}); "
             "choose a new or empty folder."
         )

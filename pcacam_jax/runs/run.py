@@ -1,7 +1,8 @@
-"""A run folder: config.json, metrics.json, model.safetensors, verification.json, figures/; written whole, loaded back.
+"""Save and load run folders.
 
-Beside verification.json stands verification_point.safetensors, the maps at which the certificate holds, so that
-anyone can verify the run again without its images or VGG16's weights.
+A run folder contains config.json, metrics.json, model.safetensors, verification.json, verification_point.safetensors,
+report.json and figures/. The file verification_point.safetensors holds the feature maps at which the head was verified,
+so a run can be verified again without its images and without the weights of VGG16.
 """
 
 import dataclasses
@@ -37,38 +38,49 @@ SIGN_RULE = "the loading of largest magnitude of every component is positive"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Run:
-    """A fitted run, ready to explain new images."""
+    """A fitted run that explains new images. :func:`pcacam_jax.load` returns it."""
 
     config: FitConfig
+    """The settings of the fit."""
     class_names: tuple[str, ...]
+    """The names of the classes, in the order of the labels."""
     weights_digest: str
+    """The digest of the VGG16 weights that the run was fitted with."""
     shortest_side: int
-    """Image files with a shorter side in pixels are refused: they are not of the kind that the run was fitted on."""
+    """The smallest side in pixels that image files may have: 32, or less if the run was fitted on smaller images."""
     head: HybridHead
+    """The fitted head, from feature maps to all outputs."""
     metrics: dict[str, Any]
+    """The contents of metrics.json."""
 
     @functools.cached_property
     def params(self) -> vgg16.Params:
-        """VGG16's parameters, the very ones of the fit.
+        """The parameters of VGG16 that the run was fitted with.
 
         Raises:
-            InputError: they cannot be had, or are others.
+            InputError: the weights cannot be loaded, or their digest differs from ``weights_digest``.
         """
         path = self.config.weights
-        # A file that is gone need not matter: what it held was kept in the cache, and the digest decides.
+        # The weights of a deleted file can still be in the cache. The digest decides whether they are the right ones.
         params = weights.load(path if path and Path(path).is_file() else None)
         if (digest := weights.weights_digest(params)) != self.weights_digest:
             raise InputError(
-                f"this run was fitted with VGG16 weights of digest {self.weights_digest[:12]}..., but those found have "
-                f"{digest[:12]}...; restore the file, or fit again."
+                f"this run was fitted with VGG16 weights of digest {self.weights_digest[:12]}..., but the available "
+                f"weights have {digest[:12]}...; restore the file or fit again."
             )
         return params
 
     def load_images(self, paths: str | Path | Sequence[str | Path]) -> np.ndarray:
-        """Return image files as (B, size, size, 3) uint8, as the run's own images were read.
+        """Read image files in the same way as the images that the run was fitted on.
+
+        Args:
+            paths: one path or several.
+
+        Returns:
+            The images, (B, size, size, 3) uint8.
 
         Raises:
-            InputError: no files, or one that is no image or too small.
+            InputError: there are no files, or a file is not an image or too small.
         """
         paths = [paths] if isinstance(paths, str | Path) else list(paths)
         if not paths:
@@ -76,10 +88,16 @@ class Run:
         return np.stack([load_image(path, self.config.size, smallest=self.shortest_side) for path in paths])
 
     def features(self, images: np.ndarray) -> np.ndarray:
-        """Return the (B, h, w, K) maps of (B, size, size, 3) images in 0..255.
+        """Return the feature maps of images.
+
+        Args:
+            images: (B, size, size, 3), values in 0..255.
+
+        Returns:
+            The maps, (B, h, w, K).
 
         Raises:
-            InputError: no images, images of another size, or values that cannot be in 0..255.
+            InputError: there are no images, they have another size, or their values do not lie in 0..255.
         """
         images = np.asarray(images)
         expected = (self.config.size, self.config.size, 3)
@@ -93,7 +111,19 @@ class Run:
         return np.concatenate([np.asarray(batch) for batch in batches])
 
     def explain(self, images: np.ndarray, targets: str | Sequence[str], **options: Any) -> Explanation:
-        """Return the heatmaps of ``targets`` on images; ``options`` as in :func:`pcacam_jax.explain`."""
+        """Explain images.
+
+        Args:
+            images: (B, size, size, 3), values in 0..255.
+            targets: as in :func:`pcacam_jax.explain`.
+            **options: further arguments of :func:`pcacam_jax.explain`.
+
+        Returns:
+            The explanation, with T heatmaps for each of the B images.
+
+        Raises:
+            InputError: the images do not suit :meth:`features`, or :func:`pcacam_jax.explain` raises.
+        """
         return explain(self.head, self.features(images), targets, **options)
 
 
@@ -107,7 +137,7 @@ def _check_range(images: np.ndarray) -> None:
 
 
 def save(fitted: Fitted, folder: Path) -> None:
-    """Write everything but the figures of a fitted run into ``folder``."""
+    """Write all files of a fitted run except the figures and the report into ``folder``."""
     fit_config = dataclasses.asdict(fitted.config)
     if fitted.config.weights:
         fit_config["weights"] = str(Path(fitted.config.weights).expanduser().absolute())
@@ -131,20 +161,35 @@ def save(fitted: Fitted, folder: Path) -> None:
 
 
 def load(folder: str | Path) -> Run:
-    """Load a run folder into something that explains new images.
+    """Load a run folder.
+
+    Args:
+        folder: a folder written by ``pcacam fit`` or :func:`pcacam_jax.runs.make_run.make_run`.
+
+    Returns:
+        The run.
 
     Raises:
-        InputError: not a run folder, a file that is missing or altered, or another schema version.
+        InputError: the folder is not a run folder, a file is missing or was altered, or the schema version is unknown.
     """
     _check_files(Path(folder), CONFIG, METRICS, MODEL, CERTIFICATE, POINT)
     return _read(Path(folder))
 
 
 def verify_run(folder: str | Path, *, progress: Progress | None = None) -> Certificate:
-    """Verify a run's head again, at the maps of its own first test image; its verification.json is not needed.
+    """Verify the head of a run again, at the feature maps of its first test image, which the run folder contains.
+
+    The file verification.json is not needed.
+
+    Args:
+        folder: the run folder.
+        progress: where progress is shown; nowhere by default.
+
+    Returns:
+        The certificate, as :func:`pcacam_jax.verify` returns it.
 
     Raises:
-        InputError: as :func:`load`.
+        InputError: the folder is not a run folder, a file is missing or was altered, or the schema version is unknown.
     """
     folder = Path(folder)
     _check_files(folder, CONFIG, METRICS, MODEL, POINT)
@@ -171,9 +216,7 @@ def _read(folder: Path) -> Run:
     config = read_json(folder / CONFIG)
     schema = config.get("schema") if isinstance(config, dict) else None
     if schema != SCHEMA:
-        raise InputError(
-            f"{folder} has schema version {schema}, but this version reads {SCHEMA}; fit it again with it."
-        )
+        raise InputError(f"{folder} has schema version {schema}, but this version reads {SCHEMA}; fit the run again.")
     head, metrics = store.restore(folder / MODEL), read_json(folder / METRICS)
     if not isinstance(head, HybridHead):
         raise InputError(f"{folder / MODEL} must hold a HybridHead; got {type(head).__name__}; fit it again.")
@@ -186,5 +229,5 @@ def _read(folder: Path) -> Run:
         raise InputError(f"{folder / CONFIG} is not the configuration of a run ({error}); fit it again.") from error
     maps_shape = vgg16.maps_shape((fit_config.size, fit_config.size), fit_config.tap)
     if head.in_shape != maps_shape or head.outputs["cnn"] != run.class_names:
-        raise InputError(f"{folder / CONFIG} and {MODEL} beside it are not of the same run; fit it again.")
+        raise InputError(f"{folder / CONFIG} and {MODEL} beside it do not belong to the same run; fit it again.")
     return run

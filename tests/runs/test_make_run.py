@@ -1,4 +1,4 @@
-"""The demo once as a user runs it, from an empty cache, with the published weights."""
+"""The demo, run once from the command line with an empty cache and the published weights."""
 
 import json
 import os
@@ -30,12 +30,12 @@ def demo(tmp_path_factory):
 
 
 def test_the_report_is_written_and_printed(demo):
-    folder, report, told = demo
+    folder, report, progress = demo
     assert json.loads((folder / "out" / "report.json").read_text()) == report
     assert {"features", "training", "estimators", "figures", "total"} <= report["timings"].keys()
     assert min(report["timings"].values()) > 0
     assert report["timings"]["total"] >= report["timings"]["features"] + report["timings"]["training"]
-    assert "Warning" not in told
+    assert "Warning" not in progress
 
 
 def test_the_classifiers_have_learnt(demo):
@@ -56,7 +56,7 @@ def test_the_certificate_holds(demo):
     assert json.loads((folder / "out" / "verification.json").read_text())["passed"] is True
 
 
-def test_every_figure_is_a_picture(demo):
+def test_every_figure_is_a_png_image(demo):
     folder, report, _ = demo
     names = {Path(figure).stem for figure in report["figures"]}
     assert names == {"grid", "learning_curve", "contribution_ratios", "feature_space", "influence", "component_cards"}
@@ -79,7 +79,7 @@ def test_the_run_explains_an_image(demo, monkeypatch):
     assert np.mean(explained.labels[:, 0] == truth) >= 0.5
 
 
-def test_nothing_else_is_left(demo):
+def test_no_other_files_are_left(demo):
     folder, _, _ = demo
     assert {path.name for path in folder.iterdir()} == {"out", "cache"}
     assert not list(folder.rglob(".*"))
