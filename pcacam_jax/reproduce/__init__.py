@@ -1,1 +1,1 @@
-"""The paper again: outcomes of runs on its six datasets, its claims measured on them, and one page that holds both."""
+"""Reproduction of the paper: fit its six datasets, measure its claims, and write the results to one page."""

@@ -1,4 +1,4 @@
-"""Figures of several sets on one sheet, as the paper draws them."""
+"""Figures that show several datasets on one sheet, in the layout of the paper's figures."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -12,31 +12,31 @@ from pcacam_jax.plots.curves import BLUE, GREY, ORANGE
 from pcacam_jax.reports.figures import MOST_CARDS, TITLES
 from pcacam_jax.reproduce.outcome import Outcome
 
-PER_ROW = 3
-ROOM = 1.2
-"""Inches of a sheet's height for a title and a legend, which would else be taken from the panels."""
+PANELS_PER_ROW = 3
+TITLE_AND_LEGEND_HEIGHT = 1.2
+"""Inches added to a sheet for its title and legend, which would otherwise shrink the panels."""
 
 
 def sheet(
     outcomes: Mapping[str, Outcome], panel: tuple[float, float], *, projection: str | None = None
 ) -> tuple[Figure, Iterator[tuple[Axes, Outcome]]]:
-    """Return a figure with a panel for each outcome, three in a row, and the panels with their outcomes.
+    """Return a figure with one panel per outcome, three per row, and an iterator over the panels and outcomes.
 
     Args:
-        outcomes: what is drawn, in order.
+        outcomes: the outcomes to draw, in order.
         panel: width and height of a panel in inches.
-        projection: such as "3d".
+        projection: a Matplotlib projection such as "3d".
     """
-    across = min(PER_ROW, len(outcomes))
+    across = min(PANELS_PER_ROW, len(outcomes))
     down = -(-len(outcomes) // across)
-    figure = Figure(figsize=(panel[0] * across, panel[1] * down + ROOM), layout="constrained")
+    figure = Figure(figsize=(panel[0] * across, panel[1] * down + TITLE_AND_LEGEND_HEIGHT), layout="constrained")
     figure.set_layout_engine("constrained", h_pad=0.12, w_pad=0.08)
-    places = (figure.add_subplot(down, across, place + 1, projection=projection) for place in range(len(outcomes)))
-    return figure, zip(places, outcomes.values(), strict=True)
+    panels = (figure.add_subplot(down, across, place + 1, projection=projection) for place in range(len(outcomes)))
+    return figure, zip(panels, outcomes.values(), strict=True)
 
 
 def validation_curves(axes: Axes, outcome: Outcome) -> Axes:
-    """Draw epochs against accuracy: mean over seeds, the range of the seeds, and the epoch that each seed kept."""
+    """Draw accuracy against epochs: mean and range over seeds, and the selected epoch of each seed."""
     validation = np.array(outcome.record["curves"]["validation_accuracy"])
     train = np.array(outcome.record["curves"]["train_accuracy"])
     epochs = np.arange(1, validation.shape[1] + 1)
@@ -45,8 +45,8 @@ def validation_curves(axes: Axes, outcome: Outcome) -> Axes:
         axes.fill_between(epochs, validation.min(axis=0), validation.max(axis=0), color=BLUE, alpha=0.25, linewidth=0)
     axes.plot(epochs, validation.mean(axis=0), color=BLUE, label="validation")
     best = np.array(outcome.record["best_epochs"])
-    reached = validation[np.arange(len(best)), best - 1]
-    axes.scatter(best, reached, s=30, facecolors="none", edgecolors=ORANGE, zorder=3, label="kept")
+    best_accuracy = validation[np.arange(len(best)), best - 1]
+    axes.scatter(best, best_accuracy, s=30, facecolors="none", edgecolors=ORANGE, zorder=3, label="selected epoch")
     axes.set(xlabel="epoch", ylabel="accuracy", title=outcome.title)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(alpha=0.3)
@@ -54,18 +54,18 @@ def validation_curves(axes: Axes, outcome: Outcome) -> Axes:
 
 
 def shared_legend(figure: Figure, axes: Axes, *, names: Sequence[str] = ()) -> None:
-    """Put one legend below the whole sheet, with the entries of one panel, under other names if given."""
+    """Put one legend below the whole sheet, with the entries of ``axes``; ``names`` replace the labels if given."""
     handles, labels = axes.get_legend_handles_labels()
-    for own in figure.axes:
-        if legend := own.get_legend():
+    for panel in figure.axes:
+        if legend := panel.get_legend():
             legend.remove()
-    panels = len({place.get_position().x0 for place in figure.axes})
-    columns = len(handles) if panels > 1 else 1
+    across = len({panel.get_position().x0 for panel in figure.axes})
+    columns = len(handles) if across > 1 else 1
     figure.legend(handles, list(names) or labels, loc="outside lower center", ncols=columns, frameon=False)
 
 
 def component_grid(outcome: Outcome, group: str) -> Figure:
-    """Return a row per image with L+ and L- of every component, as the paper's Figure 2."""
+    """Return a figure with one row per image that shows L+ and L- of every component, like the paper's Figure 2."""
     arrays = outcome.group(group)
     images, signed = arrays["images"], arrays["components"]
     columns = 1 + 2 * signed.shape[1]
@@ -80,15 +80,15 @@ def component_grid(outcome: Outcome, group: str) -> Figure:
     for axes, title in zip(panels[0], ["image", *signs], strict=True):
         axes.set_title(title, fontsize=9)
     note = (
-        "$L_r^+$, $L_r^-$: where component $r$ is locally pushed up, down. The two maps of a pair share one scale. "
-        f"Seed {outcome.seeds[0]}."
+        "$L_r^+$, $L_r^-$: regions that raise, lower component $r$ if they are strengthened a little. Both maps of a "
+        f"pair share one scale. Seed {outcome.seeds[0]}."
     )
     figure.supxlabel(note, x=0.01, ha="left", fontsize=7)
     return figure
 
 
 def map_grid(outcome: Outcome, components: int) -> Figure:
-    """Return the paper's Figures 8 and 9: test images of all classes with every classifier's map and L+, L-."""
+    """Return a figure like the paper's Figures 8 and 9: test images, every classifier's map, and L+ and L-."""
     arrays = outcome.group("grid")
     titles = list(TITLES.values())
     figure = plots.paper_grid(
@@ -97,7 +97,7 @@ def map_grid(outcome: Outcome, components: int) -> Figure:
         arrays["components"][:, :components],
         truth=[outcome.class_names[label] for label in arrays["labels"]],
         predictions={
-            title: [outcome.class_names[kind] for kind in arrays["predicted"][:, t]] for t, title in enumerate(titles)
+            title: [outcome.class_names[label] for label in arrays["predicted"][:, t]] for t, title in enumerate(titles)
         },
         vanished={title: arrays["vanished"][:, t] for t, title in enumerate(titles)},
     )
@@ -106,16 +106,17 @@ def map_grid(outcome: Outcome, components: int) -> Figure:
 
 
 def cards(outcome: Outcome) -> Figure:
-    """Return a card for each component: the training images at either end of it, with their maps."""
+    """Return a figure with one card per component: the training images at both of its ends, with their maps."""
     arrays = outcome.group("cards")
     names = np.array(outcome.class_names)[arrays["labels"]]
 
-    def side(chosen: np.ndarray, r: int) -> plots.Side:
+    def side(rows: np.ndarray, r: int) -> plots.Side:
         return plots.Side(
-            list(arrays["images"][chosen]), list(names[chosen]), arrays["values"][chosen, r], arrays["maps"][chosen, r]
+            list(arrays["images"][rows]), list(names[rows]), arrays["values"][rows, r], arrays["maps"][rows, r]
         )
 
-    sides = [(side(own[0], r), side(own[1], r)) for r, own in enumerate(arrays["places"][:MOST_CARDS])]
+    ends = enumerate(arrays["places"][:MOST_CARDS])
+    sides = [(side(high, r), side(low, r)) for r, (high, low) in ends]
     figure = plots.component_cards(sides, outcome.record["explained_variance_ratio"][0][: len(sides)])
     figure.suptitle(f"{outcome.title}, training images, seed {outcome.seeds[0]}", fontsize=12)
     return figure

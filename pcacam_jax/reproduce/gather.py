@@ -1,4 +1,4 @@
-"""The outcomes of the sets that are asked for: kept ones where they still fit, new fits where not."""
+"""Collect the outcomes of the requested datasets: read cached ones, and fit and measure the other datasets."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pcacam_jax.core.checks import InputError, check_choice
-from pcacam_jax.core.files import folder_written_whole
+from pcacam_jax.core.files import atomic_folder
 from pcacam_jax.core.progress import Progress
 from pcacam_jax.data import EMBEDDED_SAMPLE, Dataset, read_dataset, read_paper_set, sets_in
 from pcacam_jax.fitting.config import FitConfig
@@ -28,22 +28,27 @@ from pcacam_jax.reproduce.settings import check_scale, settings_of
 from pcacam_jax.runs.run import CONFIG, save
 
 RUNS = "runs"
+"""Subfolder of a reproduction with the run of each dataset's first seed."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Order:
-    """What is to be reproduced, on which data, and where to."""
+class ReproductionRequest:
+    """The datasets, scale and seeds of a reproduction, and the folder to write it to.
+
+    Raises:
+        InputError: an unknown scale or dataset, invalid seeds, or a data root without datasets.
+    """
 
     out: Path
     scale: str
     data_root: Path | None = None
-    """Folder with a folder for each set; without it every set is fetched by its own way."""
+    """Folder with one subfolder per dataset; without it, every dataset is loaded from its own source."""
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     sets: tuple[str, ...] = ()
-    """The sets to take; all if empty."""
+    """The datasets to use; all if empty."""
 
     def __post_init__(self):
-        """Refuse what cannot be reproduced."""
+        """Validate the fields."""
         check_scale(self.scale)
         for name in self.sets:
             check_choice("sets", name, SETS)
@@ -53,136 +58,144 @@ class Order:
             sets_in(self.data_root)
 
     def command(self, claims: Iterable[str]) -> str:
-        """Return the command that makes the same again; paths are the reader's own."""
+        """Return the command that repeats this reproduction, with placeholders for local paths."""
         root = ["--data-root", "DIR"] if self.data_root else []
         sets = ["--sets", *self.sets] if self.sets else []
         seeds = ["--seeds", *map(str, self.seeds)]
         return " ".join(["pcacam reproduce", *claims, *root, "--scale", self.scale, *seeds, *sets])
 
 
-class Gathered(NamedTuple):
-    """Outcomes by set, and for every set without one the reason."""
+class GatheredOutcomes(NamedTuple):
+    """Outcomes by dataset name, and the reason for every dataset without an outcome."""
 
     outcomes: dict[str, Outcome]
     missing: dict[str, str]
 
 
-def gather(order: Order, sets: Iterable[str], progress: Progress) -> Gathered:
-    """Return the outcomes of these sets, in the paper's order; data that cannot be had are told, not raised.
+def gather(request: ReproductionRequest, sets: Iterable[str], progress: Progress) -> GatheredOutcomes:
+    """Return the outcomes of the named datasets, in the paper's order.
+
+    Datasets that cannot be loaded are reported in ``missing``; an error is raised only if ``request.sets`` names them.
 
     Raises:
-        InputError: VGG16's weights cannot be had, a fit is refused or cannot be kept, a set named in ``order.sets``
-            cannot be had, or the folder holds what must not be replaced.
+        InputError: VGG16's weights are not available, a dataset cannot be fitted, its outcome cannot be written, a
+            dataset named in ``request.sets`` cannot be loaded, or the output folder contains files that must not be
+            replaced.
     """
-    wanted, gathered, asked = set(sets), Gathered({}, {}), {}
-    check_places(order)
-    digest = weights.weights_digest(weights.load()) if wanted else ""
-    for name in (name for name in SETS if name in wanted):
-        if reason := left_out(order, name):
-            gathered.missing[name] = reason
+    names, outcomes, missing, datasets = set(sets), {}, {}, {}
+    check_output_folders(request)
+    digest = weights.weights_digest(weights.load()) if names else ""
+    for name in (name for name in SETS if name in names):
+        if reason := exclusion_reason(request, name):
+            missing[name] = reason
             continue
         try:
-            asked[name] = asked_for(order, name, digest)
+            datasets[name] = load_dataset(request, name, digest)
         except InputError as error:
-            if name in order.sets:
+            if name in request.sets:
                 raise
-            gathered.missing[name] = str(error)
-            progress.say(f"{TABLE3[name].title} cannot be had: {error}")
-    for name, own in asked.items():
-        gathered.outcomes[name] = outcome_of(order, name, own, progress)
-    return gathered
+            missing[name] = str(error)
+            progress.say(f"{TABLE3[name].title} is not available: {error}")
+    for name, loaded in datasets.items():
+        outcomes[name] = cached_or_new_outcome(request, name, loaded, progress)
+    return GatheredOutcomes(outcomes, missing)
 
 
-def check_places(order: Order) -> None:
-    """Refuse, before the long work, a folder whose content must not be replaced.
+def check_output_folders(request: ReproductionRequest) -> None:
+    """Check before the long computation that the output folder contains nothing that must not be replaced.
 
     Raises:
-        InputError: it holds outcomes of another scale or of other seeds, or other files where a set's folders go.
+        InputError: it contains outcomes of another scale or of other seeds, or other files in the folder of a dataset.
     """
     for name in SETS:
-        for folder, marker in ((order.out / OUTCOMES / name, RECORD), (order.out / RUNS / name, CONFIG)):
+        for folder, marker in ((request.out / OUTCOMES / name, RECORD), (request.out / RUNS / name, CONFIG)):
             if folder.is_dir() and any(folder.iterdir()) and not (folder / marker).is_file():
                 raise InputError(
-                    f"the folder {folder} holds other files (no {marker}); move them, or choose another --out."
+                    f"the folder {folder} contains other files (no {marker}); move them, or choose another --out."
                 )
-        kept = read_record(order.out / OUTCOMES / name)
-        if kept.get("scale", order.scale) != order.scale:
+        record = read_record(request.out / OUTCOMES / name)
+        if record.get("scale", request.scale) != request.scale:
             raise InputError(
-                f"{order.out} holds a reproduction at the scale {kept['scale']}, which one at the scale {order.scale} "
-                "would replace; choose another --out."
+                f"{request.out} contains a reproduction at scale {record['scale']}, which would be replaced by one at "
+                f"scale {request.scale}; choose another --out."
             )
-        if kept.get("seeds", list(order.seeds)) != list(order.seeds):
+        if record.get("seeds", list(request.seeds)) != list(request.seeds):
             raise InputError(
-                f"{order.out} holds a reproduction with the seeds {' '.join(map(str, kept['seeds']))}, which one with "
-                f"the seeds {' '.join(map(str, order.seeds))} would replace; choose another --out."
+                f"{request.out} contains a reproduction with seeds {' '.join(map(str, record['seeds']))}, which would "
+                f"be replaced by one with seeds {' '.join(map(str, request.seeds))}; choose another --out."
             )
 
 
-def left_out(order: Order, name: str) -> str | None:
-    """Return why the order does not even ask for a set, None if it does."""
-    if order.sets and name not in order.sets:
-        return f"{TABLE3[name].title} was left out by --sets; name it there, too, to have it."
-    if name not in check_scale(order.scale).sets:
-        return f"the scale {order.scale} has no {TABLE3[name].title}; take --scale sample or full with --data-root."
+def exclusion_reason(request: ReproductionRequest, name: str) -> str | None:
+    """Return why the request excludes a dataset, or None if it includes it."""
+    if request.sets and name not in request.sets:
+        return f"{TABLE3[name].title} was excluded by --sets; add it there to include it."
+    if name not in check_scale(request.scale).sets:
+        return (
+            f"the scale {request.scale} does not include {TABLE3[name].title}; "
+            "use --scale sample or --scale full with --data-root."
+        )
     return None
 
 
-class Asked(NamedTuple):
-    """A set that is asked for, and its outcome if one is kept that still fits."""
+class LoadedDataset(NamedTuple):
+    """A requested dataset with its configuration, the key of its outcome, and that outcome if it is cached."""
 
     dataset: Dataset
     config: FitConfig
     key: str
-    kept: Outcome | None
+    cached: Outcome | None
 
 
-def asked_for(order: Order, name: str, weights_digest: str) -> Asked:
-    """Return one set of the order, all of whose images can be decoded if they are yet to be read.
+def load_dataset(request: ReproductionRequest, name: str, weights_digest: str) -> LoadedDataset:
+    """Load a requested dataset; unless its outcome is cached, check that all images can be decoded.
 
     Raises:
-        InputError: the set cannot be had, or an image cannot be decoded.
+        InputError: the dataset cannot be loaded, or an image cannot be decoded.
     """
-    dataset, config = _read(order, name), settings_of(order.scale, name)
-    key = outcome_key(dataset, config, order.seeds, weights_digest)
-    kept = read_outcome(order.out / OUTCOMES / name, key)
-    if kept is None:
+    dataset, config = _read(request, name), settings_of(request.scale, name)
+    key = outcome_key(dataset, config, request.seeds, weights_digest)
+    cached = read_outcome(request.out / OUTCOMES / name, key)
+    if cached is None:
         dataset.train.check()
         dataset.test.check()
-    return Asked(dataset, config, key, kept)
+    return LoadedDataset(dataset, config, key, cached)
 
 
-def outcome_of(order: Order, name: str, asked: Asked, progress: Progress) -> Outcome:
-    """Return the outcome of one set: the one that is kept, if data, settings, seeds and weights are still the same.
+def cached_or_new_outcome(
+    request: ReproductionRequest, name: str, loaded: LoadedDataset, progress: Progress
+) -> Outcome:
+    """Return the cached outcome of a dataset if data, settings, seeds and weights are unchanged.
 
-    Otherwise every seed is fitted, and the first seed's run is saved beside, so that it can explain images.
+    Otherwise fit the dataset with every seed, measure the fits, and save the outcome. The run of the first seed is
+    saved too, so that it can explain images.
 
     Raises:
-        InputError: the fit is refused, or there is no place for what comes of it.
+        InputError: the dataset cannot be fitted, or the results cannot be written.
     """
-    title, folder = TABLE3[name].title, order.out / OUTCOMES / name
-    dataset, config, key, kept = asked
-    if kept:
-        progress.say(f"{title}: kept from an earlier run")
-        return kept
+    title, folder = TABLE3[name].title, request.out / OUTCOMES / name
+    dataset, config, key, cached = loaded
+    if cached:
+        progress.say(f"{title}: using the outcome of an earlier run")
+        return cached
     progress.say(
         f"{title}: {len(dataset.train):,} + {len(dataset.test):,} images, {config.size} px, "
-        f"{config.epochs} epochs, seeds {', '.join(map(str, order.seeds))}"
-        + ("; the kept outcome is of other data, settings or weights" if (folder / RECORD).is_file() else "")
+        f"{config.epochs} epochs, seeds {', '.join(map(str, request.seeds))}"
+        + ("; the stored outcome has other data, settings or weights" if (folder / RECORD).is_file() else "")
     )
-    fitted = fit_seeds(dataset, config, order.seeds, progress=progress)
+    fits = fit_seeds(dataset, config, request.seeds, progress=progress)
     with progress.bar("maps, figures", 2) as advance:
-        outcome = measure(fitted, key=key, scale=order.scale, name=name)
+        outcome = measure(fits, key=key, scale=request.scale, name=name)
         advance(1)
-        with folder_written_whole(order.out / RUNS / name, marker=CONFIG) as run:
-            save(fitted[0], run)
-            draw_figures(fitted[0], run)
+        with atomic_folder(request.out / RUNS / name, marker=CONFIG) as run:
+            save(fits[0], run)
+            draw_figures(fits[0], run)
         advance(1)
     write_outcome(folder, outcome)
     return outcome
 
 
-def _read(order: Order, name: str) -> Dataset:
-    """Return the data of a set at the order's scale."""
-    if order.scale == "embedded":
+def _read(request: ReproductionRequest, name: str) -> Dataset:
+    if request.scale == "embedded":
         return read_dataset(EMBEDDED_SAMPLE)
-    return read_paper_set(name, order.data_root, limit_per_class=check_scale(order.scale).limit_per_class)
+    return read_paper_set(name, request.data_root, limit_per_class=check_scale(request.scale).limit_per_class)

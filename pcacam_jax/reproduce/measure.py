@@ -1,4 +1,4 @@
-"""From the fits of one dataset to its outcome."""
+"""Measure the fits of one dataset and collect the results as its outcome."""
 
 import datetime
 import os
@@ -19,15 +19,15 @@ from pcacam_jax.reproduce.paper import CLASSIFIERS, TABLE3
 from pcacam_jax.verification.certificate import DTYPES
 
 FIRST_IMAGES = 3
-"""Test images of the first class whose maps are kept, as many as the paper's Figure 2 shows."""
+"""Number of test images of the first class whose maps are stored, as many as the paper's Figure 2 shows."""
 CARD_IMAGES = 4
-"""Training images at either end of a component."""
+"""Number of training images at each end of a component."""
 TARGETS = [*(f"{name}:predicted" for name in CLASSIFIERS), "pca"]
 
 
-def measure(fitted: list[Fitted], *, key: str, scale: str, name: str) -> Outcome:
-    """Return the outcome of the fits of one of the paper's sets, one fit for each seed."""
-    first = fitted[0]
+def measure(fits: list[Fitted], *, key: str, scale: str, name: str) -> Outcome:
+    """Return the outcome of one of the paper's datasets, given one fit per seed."""
+    first = fits[0]
     record = {
         "schema": SCHEMA,
         "key": key,
@@ -37,34 +37,34 @@ def measure(fitted: list[Fitted], *, key: str, scale: str, name: str) -> Outcome
         "class_names": list(first.dataset.class_names),
         "images": first.metrics["images"],
         "settings": shared_settings(first.config),
-        "seeds": [own.config.seed for own in fitted],
-        "scores": _scores(fitted),
+        "seeds": [fit.config.seed for fit in fits],
+        "scores": _scores(fits),
         "support_vectors": {
-            name: [own.metrics["metrics"][name]["support_vectors"] for own in fitted] for name in first.svms
+            name: [fit.metrics["metrics"][name]["support_vectors"] for fit in fits] for name in first.svms
         },
-        "best_epochs": [own.training.best_epoch for own in fitted],
+        "best_epochs": [fit.training.best_epoch for fit in fits],
         "curves": {
-            name: [[float(value) for value in getattr(own.training, name)] for own in fitted]
+            name: [[float(value) for value in getattr(fit.training, name)] for fit in fits]
             for name in ("validation_accuracy", "train_accuracy", "loss")
         },
-        "explained_variance_ratio": [own.metrics["explained_variance_ratio"] for own in fitted],
-        "statements": [map_statements(own) for own in fitted],
+        "explained_variance_ratio": [fit.metrics["explained_variance_ratio"] for fit in fits],
+        "statements": [map_statements(fit) for fit in fits],
         "certificate": {
-            "passed": all(own.certificate.passed for own in fitted),
-            "comparisons": sum(len(own.certificate.comparisons) for own in fitted),
-            **{dtype: _worst([own.certificate.max_relative_error(dtype) for own in fitted]) for dtype in DTYPES},
+            "passed": all(fit.certificate.passed for fit in fits),
+            "comparisons": sum(len(fit.certificate.comparisons) for fit in fits),
+            **{dtype: _worst([fit.certificate.max_relative_error(dtype) for fit in fits]) for dtype in DTYPES},
         },
-        "warnings": _warnings([own.metrics["warnings"] for own in fitted]),
+        "warnings": _warnings([fit.metrics["warnings"] for fit in fits]),
         "timings": first.timings,
         "extracted": first.extracted,
         "resumed": first.resumed,
-        **where_and_when(),
+        **environment(),
     }
     return Outcome(record, _arrays(first))
 
 
-def where_and_when() -> dict[str, Any]:
-    """Return versions, machine and time: what a reader needs to run it again."""
+def environment() -> dict[str, Any]:
+    """Return library versions, hardware and time, so that a reader can repeat the measurement."""
     device = jax.devices()[0]
     libraries = ("jax", "numpy", "scikit-learn")
     return {
@@ -82,27 +82,32 @@ def where_and_when() -> dict[str, Any]:
     }
 
 
-def _scores(fitted: list[Fitted]) -> dict[str, dict[str, list[float]]]:
+def _scores(fits: list[Fitted]) -> dict[str, dict[str, list[float]]]:
     return {
         classifier: {
-            part: [own.metrics["metrics"][classifier][f"{part}_f1"] for own in fitted] for part in ("train", "test")
+            split: [fit.metrics["metrics"][classifier][f"{split}_f1"] for fit in fits] for split in ("train", "test")
         }
         for classifier in CLASSIFIERS
     }
 
 
 def _warnings(warnings: list[list[str]]) -> list[str]:
-    """Return of every seed's warnings the first about each classifier, with the number of seeds that have it.
+    """Return one warning of each kind, with the number of seeds that have it; ``warnings`` has one list per seed.
 
-    Two seeds' sentences differ in their numbers only, and open with the classifier that they are about.
+    Warnings of one kind start with the same two words, the first of which names the classifier. They differ between
+    seeds only in their numbers.
     """
     kinds: dict[str, list[str]] = {}
-    for sentence in (sentence for own in warnings for sentence in own):
+    for sentence in (sentence for sentences in warnings for sentence in sentences):
         kinds.setdefault(" ".join(sentence.split()[:2]), []).append(sentence)
     return [
-        own[0]
-        + (f" So in {len(own)} of {len(warnings)} seeds; the numbers are of the first." if len(warnings) > 1 else "")
-        for own in kinds.values()
+        sentences[0]
+        + (
+            f" This applies to {len(sentences)} of {len(warnings)} seeds; the numbers are those of the first of them."
+            if len(warnings) > 1
+            else ""
+        )
+        for sentences in kinds.values()
     ]
 
 
@@ -112,21 +117,21 @@ def _worst(errors: list[float]) -> float | None:
 
 
 def _arrays(fitted: Fitted) -> dict[str, np.ndarray]:
-    labels = {part: getattr(fitted.dataset, part).labels for part in ("train", "test")}
-    arrays = {f"{part}.labels": own.astype(np.int64) for part, own in labels.items()}
-    arrays |= {f"{part}.features": own for part, own in fitted.components.items()}
-    # One RBF-SVM's support vectors are rows of its training features.
+    labels = {split: getattr(fitted.dataset, split).labels for split in ("train", "test")}
+    arrays = {f"{split}.labels": values.astype(np.int64) for split, values in labels.items()}
+    arrays |= {f"{split}.features": values for split, values in fitted.components.items()}
+    # The support vectors themselves are rows of the training features.
     arrays["support_rows"] = fitted.svms["svm_rbf"].support_.astype(np.int64)
     grid = one_of_each(labels["test"], int(np.clip(len(fitted.dataset.class_names), *GRID_ROWS)))
     first = np.flatnonzero(labels["test"] == 0)[:FIRST_IMAGES]
     groups = {"grid": _explained(fitted, grid), "first": _explained(fitted, first), "cards": _cards(fitted)}
-    return arrays | {f"{name}.{key}": value for name, own in groups.items() for key, value in own.items()}
+    return arrays | {f"{name}.{key}": value for name, group in groups.items() for key, value in group.items()}
 
 
 def _explained(fitted: Fitted, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """Return test images with the positive maps of the classifiers' predictions and the components' signed maps.
+    """Return test images with the classifiers' positive maps of their predicted class and the components' signed maps.
 
-    ``vanished`` (n, 3) says which classifiers' gradients underflowed, so that their maps say nothing.
+    ``vanished`` (n, 3) marks the classifiers whose gradient underflowed, so that their maps carry no information.
     """
     explained = explain(fitted.head, np.asarray(fitted.maps["test"][rows], np.float32), TARGETS)
     classifiers = len(CLASSIFIERS)
@@ -141,7 +146,10 @@ def _explained(fitted: Fitted, rows: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _cards(fitted: Fitted) -> dict[str, np.ndarray]:
-    """Return the training images at both ends of every component; ``places`` (D, 2, n) says which are where."""
+    """Return the training images at both ends of every component, with their maps.
+
+    ``places`` (D, 2, n) indexes the other arrays: for each component the n largest values, then the n smallest.
+    """
     v = fitted.components["train"]
     rows, places = furthest(v, CARD_IMAGES)
     return {

@@ -1,4 +1,4 @@
-"""The outcome of one dataset: all that claims are measured on, in a folder written whole and read back if it fits."""
+"""The outcome of one dataset: everything that claims are measured on, cached in a folder that is written atomically."""
 
 import dataclasses
 import hashlib
@@ -11,26 +11,26 @@ import numpy as np
 
 from pcacam_jax.core.array_file import read_arrays, write_arrays
 from pcacam_jax.core.checks import InputError
-from pcacam_jax.core.files import digest, folder_written_whole, read_json, write_json
+from pcacam_jax.core.files import atomic_folder, digest, read_json, write_json
 from pcacam_jax.data import Dataset
 from pcacam_jax.fitting.config import FitConfig
 from pcacam_jax.reproduce.paper import SETS
 
 SCHEMA = 2
-"""Part of the key: raise it when the same key would mean another content."""
+"""Part of the key. Increase it when the content stored for a key changes."""
 OUTCOMES = "outcomes"
-"""Where a reproduction keeps them, a folder for each set."""
+"""Subfolder of a reproduction with one folder per dataset."""
 RECORD, ARRAYS = "outcome.json", "arrays.safetensors"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Outcome:
-    """What came of the fits of one dataset over several seeds.
+    """The results of fitting one dataset with several seeds.
 
     Attributes:
         record: plain data; lists over seeds are in the order of ``record["seeds"]``.
-        arrays: of the first seed: PCA features and labels of both parts, rows of the RBF-SVM's support vectors, and
-            images with their maps.
+        arrays: arrays of the first seed: PCA features and labels of both splits, row numbers of the RBF-SVM's support
+            vectors in the training features, and images with their maps.
     """
 
     record: dict[str, Any]
@@ -38,12 +38,12 @@ class Outcome:
 
     @property
     def title(self) -> str:
-        """The set's name in the paper."""
+        """The dataset's name in the paper."""
         return self.record["title"]
 
     @property
     def class_names(self) -> list[str]:
-        """C names in label order."""
+        """Names of the C classes in label order."""
         return self.record["class_names"]
 
     @property
@@ -53,26 +53,26 @@ class Outcome:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The fields of the configuration that all seeds share."""
+        """The configuration fields shared by all seeds."""
         return self.record["settings"]
 
-    def scores(self, classifier: str, part: str) -> list[float]:
+    def scores(self, classifier: str, split: str) -> list[float]:
         """Return the macro F1 of every seed on "train" or "test"."""
-        return self.record["scores"][classifier][part]
+        return self.record["scores"][classifier][split]
 
     def statements(self) -> list[dict[str, Any]]:
-        """Return what the maps of every seed say."""
+        """Return the map statistics of every seed; see ``map_statements``."""
         return self.record["statements"]
 
     def group(self, name: str) -> dict[str, np.ndarray]:
-        """Return the arrays "NAME.*" without that prefix."""
+        """Return the arrays whose names start with ``NAME.``, without this prefix."""
         prefix = f"{name}."
         return {key.removeprefix(prefix): value for key, value in self.arrays.items() if key.startswith(prefix)}
 
 
 def outcome_key(dataset: Dataset, config: FitConfig, seeds: Sequence[int], weights_digest: str) -> str:
-    """Return a digest of all that an outcome depends on."""
-    labels = {part: getattr(dataset, part).labels for part in ("train", "test")}
+    """Return a SHA-256 digest of everything that an outcome depends on."""
+    labels = {split: getattr(dataset, split).labels for split in ("train", "test")}
     content = {
         "schema": SCHEMA,
         "settings": shared_settings(config),
@@ -84,20 +84,20 @@ def outcome_key(dataset: Dataset, config: FitConfig, seeds: Sequence[int], weigh
 
 
 def shared_settings(config: FitConfig) -> dict[str, Any]:
-    """Return the fields that decide what comes out, without the seed, and without where the weights lie."""
+    """Return the configuration fields that affect the results, without the seed and the path of the weights."""
     settings = dataclasses.asdict(config) | {"hidden": list(config.hidden)}
     return {name: value for name, value in settings.items() if name not in ("seed", "weights")}
 
 
 def write_outcome(folder: Path, outcome: Outcome) -> None:
-    """Write an outcome folder, whole or not at all; one that is there is replaced."""
-    with folder_written_whole(folder, marker=RECORD) as temporary:
+    """Write an outcome folder atomically and replace an existing one."""
+    with atomic_folder(folder, marker=RECORD) as temporary:
         write_json(temporary / RECORD, outcome.record)
         write_arrays(temporary / ARRAYS, outcome.arrays)
 
 
 def read_outcome(folder: Path, key: str) -> Outcome | None:
-    """Return the outcome in a folder if it is whole and has this key, else None."""
+    """Return the outcome in a folder, or None if it is incomplete or has another key."""
     record = read_record(folder)
     if record.get("key") != key:
         return None
@@ -108,7 +108,7 @@ def read_outcome(folder: Path, key: str) -> Outcome | None:
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """Return the record of the outcome in a folder, an empty one where there is none that can be read."""
+    """Return the record of the outcome in a folder, or an empty one if it cannot be read."""
     try:
         record = read_json(folder / RECORD)
     except InputError:
@@ -117,10 +117,16 @@ def read_record(folder: Path) -> dict[str, Any]:
 
 
 def read_outcomes(out: Path) -> dict[str, Outcome]:
-    """Return every outcome that a reproduction keeps in its folder, in the paper's order.
+    """Return all outcomes in the folder of a reproduction, in the paper's order.
+
+    Args:
+        out: the folder that ``pcacam reproduce --out`` wrote.
+
+    Returns:
+        Outcomes by dataset name.
 
     Raises:
-        InputError: there is none, or one is damaged.
+        InputError: the folder contains no outcome, or an outcome is damaged.
     """
     folders = {name: Path(out) / OUTCOMES / name for name in SETS}
     outcomes = {
@@ -129,5 +135,7 @@ def read_outcomes(out: Path) -> dict[str, Outcome]:
         if folder.is_dir()
     }
     if not outcomes:
-        raise InputError(f"{out} holds no outcome of a reproduction; make one with: pcacam reproduce --out {out}.")
+        raise InputError(
+            f"{out} contains no outcomes of a reproduction; create them with: pcacam reproduce --out {out}."
+        )
     return outcomes

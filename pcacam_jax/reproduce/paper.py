@@ -1,15 +1,15 @@
-"""The paper's numbers as data: Table 3, and what Section 6.2 says of Figure 6."""
+"""The paper's numbers as data: Table 3, and the statements of Section 6.2 about Figure 6."""
 
 from typing import NamedTuple
 
 from pcacam_jax.data.paper_table import PAPER_SETS
 
 CLASSIFIERS = {"cnn": "CNN", "svm_linear": "Lin-SVM", "svm_rbf": "RBF-SVM"}
-"""The columns of Table 3: our names and the paper's."""
+"""The classifiers of Table 3: our names and the paper's names."""
 
 
 class PaperRow(NamedTuple):
-    """One row of Table 3: numbers of classes and images, and macro F1 (training, test) of each classifier."""
+    """One row of Table 3: number of classes, number of images, and macro F1 (training, test) of each classifier."""
 
     title: str
     classes: int
@@ -41,8 +41,8 @@ TABLE3 = {
 
 SETS = tuple(TABLE3)
 MANY_COMPONENTS = ("mnist", "fashion_mnist", "blood_mnist", "cifar10")
-"""Where Figure 6 has relatively high shares for all three components; Figure 8 shows their maps."""
+"""Datasets whose three components all have relatively high shares in Figure 6; Figure 8 shows their maps."""
 ONE_COMPONENT = ("chest_xray", "dog_cat")
-"""Where only the first component's share is high; Figure 9 shows their maps."""
+"""Datasets for which only the first component has a high share; Figure 9 shows their maps."""
 LEAST_EXPLAINED = 0.75
-"""Components 1 to 3 together explain more than this, for every set."""
+"""Components 1 to 3 together explain more than this share of the variance on every dataset."""

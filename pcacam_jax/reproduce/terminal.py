@@ -1,4 +1,4 @@
-"""The page's sections on the terminal."""
+"""Sections of the page as terminal tables."""
 
 from rich.markup import escape
 from rich.table import Table
@@ -7,15 +7,15 @@ from pcacam_jax.reproduce.page import Section
 
 
 def section_tables(section: Section) -> list[Table]:
-    """Return what was measured of a claim, the last table with the verdicts below it; nothing of one not made."""
+    """Return the tables of a claim, the last one with the verdicts as its caption; none if it was not measured."""
     if section.finding is None:
         return []
     tables, title = [], f"{section.claim.paper}: {section.claim.title}"
-    for own in section.finding.tables:
-        words = f"{title}\n{own.title}" if own.title else title
-        table = Table(*own.columns, title=escape(words), title_justify="left", caption_justify="left")
-        for row in own.rows:
-            table.add_row(*map(escape, row))
-        tables.append(table)
+    for table in section.finding.tables:
+        heading = f"{title}\n{table.title}" if table.title else title
+        printed = Table(*table.columns, title=escape(heading), title_justify="left", caption_justify="left")
+        for row in table.rows:
+            printed.add_row(*map(escape, row))
+        tables.append(printed)
     tables[-1].caption = escape("\n".join([*section.finding.gaps, *section.finding.verdicts]))
     return tables

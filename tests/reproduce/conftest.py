@@ -1,4 +1,4 @@
 from support.command_line import pcacam
-from support.small_papers import made, small_paper
+from support.small_papers import reproduction, small_paper
 
-__all__ = ["made", "pcacam", "small_paper"]
+__all__ = ["pcacam", "reproduction", "small_paper"]

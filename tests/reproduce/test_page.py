@@ -1,4 +1,4 @@
-"""The page's numbers are the outcomes' numbers, it reads as Markdown, and it names no place on this machine."""
+"""The page shows the numbers of the outcomes, is valid Markdown, and names no local path."""
 
 import json
 import re
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.small_papers import HAD
+from support.small_papers import AVAILABLE
 
 from pcacam_jax.core.text import listed
 from pcacam_jax.reproduce.claim import Table, mean_and_spread, spread_text
@@ -20,12 +20,14 @@ SHARED = Path(__file__).parents[3] / "shared" / "data" / "README.md"
 
 
 @pytest.fixture
-def text(made):
-    return (made[0].out / "reproduction.md").read_text()
+def text(reproduction):
+    return (reproduction[0].out / "reproduction.md").read_text()
 
 
-def outcomes(made):
-    return {name: json.loads((made[0].out / "outcomes" / name / "outcome.json").read_text()) for name in HAD}
+def outcomes(reproduction):
+    return {
+        name: json.loads((reproduction[0].out / "outcomes" / name / "outcome.json").read_text()) for name in AVAILABLE
+    }
 
 
 def section(text, title):
@@ -37,23 +39,23 @@ def rows(block):
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines if not set(line) <= set("|-: ")]
 
 
-def test_table_3_holds_the_outcomes_numbers(made, text):
-    found = rows(section(text, "Table 3"))
-    assert found[0] == ["set", "classifier", "train, paper", "train, ours", "Δ", "test, paper", "test, ours", "Δ"]
+def test_table_3_holds_the_outcomes_numbers(reproduction, text):
+    table = rows(section(text, "Table 3"))
+    assert table[0] == ["dataset", "classifier", "train, paper", "train, ours", "Δ", "test, paper", "test, ours", "Δ"]
     expected = []
-    for name, record in outcomes(made).items():
+    for name, record in outcomes(reproduction).items():
         for classifier, title in CLASSIFIERS.items():
             cells = [TABLE3[name].title, title]
-            for part, paper in TABLE3[name].scores(classifier).items():
-                ours = record["scores"][classifier][part]
+            for split, paper in TABLE3[name].scores(classifier).items():
+                ours = record["scores"][classifier][split]
                 mean = statistics.fmean(ours)
                 cells += [f"{paper:.3f}", f"{mean:.3f} ± {statistics.stdev(ours):.3f}", f"{mean - paper:+.3f}"]
             expected.append(cells)
-    assert found[1:] == expected
+    assert table[1:] == expected
 
 
-def test_figures_5_and_6_hold_the_outcomes_numbers(made, text):
-    record = outcomes(made)["mnist"]
+def test_figures_5_and_6_hold_the_outcomes_numbers(reproduction, text):
+    record = outcomes(reproduction)["mnist"]
     ratios = np.array(record["explained_variance_ratio"])
     shares = next(row for row in rows(section(text, "Figure 6")) if row[0] == "MNIST")
     assert [float(cell.split(" ")[0]) for cell in shares[1:5]] == pytest.approx(
@@ -65,31 +67,31 @@ def test_figures_5_and_6_hold_the_outcomes_numbers(made, text):
     assert float(epochs[3].split(" ")[0]) == pytest.approx(statistics.fmean(best), abs=6e-4)
 
 
-def test_the_json_holds_the_same(made):
-    content = made[1]
-    for name, record in outcomes(made).items():
+def test_the_json_has_the_same_numbers(reproduction):
+    content = reproduction[1]
+    for name, record in outcomes(reproduction).items():
         for classifier in CLASSIFIERS:
-            own = content["claims"]["table3"]["data"][name][classifier]["test"]
+            test = content["claims"]["table3"]["data"][name][classifier]["test"]
             values = record["scores"][classifier]["test"]
-            assert own["mean"] == pytest.approx(statistics.fmean(values), rel=1e-12)
-            assert own["standard_deviation"] == pytest.approx(statistics.stdev(values), abs=1e-12)
-            assert own["delta"] == pytest.approx(own["mean"] - TABLE3[name].scores(classifier)["test"], abs=1e-12)
+            assert test["mean"] == pytest.approx(statistics.fmean(values), rel=1e-12)
+            assert test["standard_deviation"] == pytest.approx(statistics.stdev(values), abs=1e-12)
+            assert test["delta"] == pytest.approx(test["mean"] - TABLE3[name].scores(classifier)["test"], abs=1e-12)
 
 
-def test_header_settings_and_pictures(made, text):
-    order, _, sections = made
+def test_header_settings_and_figures(reproduction, text):
+    request, _, sections = reproduction
     assert "- seeds: 0 and 1; numbers are means over seeds ± standard deviation" in text
     assert "- data root: data\n" in text
     assert "size 32;" in text
     assert "hidden 8 6 5;" in text
     assert ["MNIST", "60 / 24", "60,000 / 10,000"] in rows(section(text, "Settings"))
-    pictures = re.findall(r"!\[[^]]*\]\(([^)]*)\)", text)
-    assert pictures == [figure for section in sections for figure in section.figures]
-    assert all((order.out / picture).is_file() for picture in pictures)
+    figures = re.findall(r"!\[[^]]*\]\(([^)]*)\)", text)
+    assert figures == [figure for section in sections for figure in section.figures]
+    assert all((request.out / figure).is_file() for figure in figures)
 
 
 def test_figures_of_the_first_seed_say_so(text):
-    note = "The figures are of the first seed, 0."
+    note = "The figures show the first seed, 0."
     assert {title: note in section(text, title) for title in ("Figure 2", "Figure 5", "Figure 9", "Section 6.2.2")} == {
         "Figure 2": True,
         "Figure 5": False,
@@ -98,11 +100,11 @@ def test_figures_of_the_first_seed_say_so(text):
     }
 
 
-def test_no_place_on_this_machine_is_named(made, text):
-    order = made[0]
-    written = [text, *(path.read_text() for path in [*order.out.glob("*.json"), *order.out.glob("outcomes/*/*.json")])]
-    for content in written:
-        assert str(order.out.parent) not in content
+def test_no_local_path_is_written(reproduction, text):
+    request = reproduction[0]
+    records = [*request.out.glob("*.json"), *request.out.glob("outcomes/*/*.json")]
+    for content in [text, *(path.read_text() for path in records)]:
+        assert str(request.out.parent) not in content
         assert not re.search(r"(?<![\w:/.*)])/(?:home|tmp|root|work|usr)/", content)
 
 
@@ -128,13 +130,13 @@ def test_large_gaps_come_with_facts():
     assert large_gaps("mnist", outcome(0.96)) == []
     cnn, linear, rbf = large_gaps("mnist", outcome(0.9))
     assert cnn.startswith("MNIST, CNN: test F1 0.900 against the paper's 0.991 (-0.091). ")
-    assert "Trained on 60 images, the paper on 60,000, 1000.0 times as many." in cnn
+    assert "Trained on 60 images; the paper has 60,000, 1000.0 times as many." in cnn
     assert cnn.endswith("Train minus test is +0.090 here, +0.002 in the paper.")
     assert linear.endswith("33% of the training images are support vectors.")
     assert "33%" in rbf
     assert not any("memorised" in gap for gap in large_gaps("mnist", outcome(0.3, support=59)))
-    told = large_gaps("mnist", outcome(0.3, warnings=["svm_rbf memorises: 98% of the training images."]))
-    assert ["memorised" in gap for gap in told] == [False, False, True]
+    gaps = large_gaps("mnist", outcome(0.3, warnings=["svm_rbf memorises: 98% of the training images."]))
+    assert ["memorised" in gap for gap in gaps] == [False, False, True]
     assert "Trained on" not in large_gaps("mnist", outcome(0.3, images=60_000))[0]
     assert len(large_gaps("mnist", outcome(1.0))) == 0
 
@@ -149,14 +151,14 @@ def test_means_spreads_and_lists():
 
 def test_the_papers_numbers():
     if not SHARED.is_file():
-        pytest.skip("the shared data with the paper's Table 3 are not here")
+        pytest.skip("the shared data with the paper's Table 3 are not available")
     lines = re.findall(r"^\| [A-Z].*?/.*\|$", SHARED.read_text(), re.MULTILINE)
-    read = {}
+    parsed = {}
     for line in lines:
         title, counts, *scores = (cell.strip() for cell in line.strip("|").split("|"))
         if re.fullmatch(r"\d+ / [\d,]+ / [\d,]+", counts):
-            read[title] = (counts, *(tuple(float(f"0{value}") for value in pair.split("/")) for pair in scores))
-    assert read == {
+            parsed[title] = (counts, *(tuple(float(f"0{value}") for value in pair.split("/")) for pair in scores))
+    assert parsed == {
         row.title: (f"{row.classes} / {row.train:,} / {row.test:,}", row.cnn, row.svm_linear, row.svm_rbf)
         for row in TABLE3.values()
     }

@@ -1,4 +1,4 @@
-"""A reproduction that takes seconds: small pictures under the names of the paper's sets, one of which cannot be had."""
+"""A reproduction that takes seconds: small images under the names of three of the paper's datasets."""
 
 import contextlib
 
@@ -10,21 +10,21 @@ from pcacam_jax.core.checks import InputError
 from pcacam_jax.core.progress import Progress
 from pcacam_jax.reproduce import gather, reproduce
 
-HAD = ("mnist", "cifar10", "dog_cat")
+AVAILABLE = ("mnist", "cifar10", "dog_cat")
 CLAIMS = ("table3", "figure2", "figure5", "figure6", "figure7", "figure8", "figure9", "maps", "gamma_trap")
-REASON = "this set lies on another machine; carry it over."
+REASON = "this dataset is on another computer; copy it from there."
 
 
 def read(name, root, *, limit_per_class):
     assert limit_per_class == 400
-    if name not in HAD:
+    if name not in AVAILABLE:
         raise InputError(REASON)
     return small_dataset()
 
 
 @contextlib.contextmanager
-def world(params, cache):
-    """Give small data under the paper's names, without certificates and without the figures of every run."""
+def small_datasets(params, cache):
+    """Replace the paper's datasets by small ones, and skip the certificates and the figures of the runs."""
     from pcacam_jax.fitting import fit
     from pcacam_jax.verification.certificate import Certificate
 
@@ -39,19 +39,19 @@ def world(params, cache):
 
 @pytest.fixture
 def small_paper(small_params, small_cache, monkeypatch):
-    """Draw, but write no pictures, which takes longest; ``made`` has them."""
+    """Use small datasets, and draw figures without writing them, which takes longest; ``reproduction`` writes them."""
     monkeypatch.setattr(plots, "save", lambda figure, path, **options: path)
-    with world(small_params, small_cache):
+    with small_datasets(small_params, small_cache):
         yield
 
 
 @pytest.fixture(scope="session")
-def made(small_params, small_cache, tmp_path_factory):
-    """Return a folder with a reproduction of all claims on data, what it returned; not to be changed: copy it first."""
+def reproduction(small_params, small_cache, tmp_path_factory):
+    """Return the request, content and sections of a reproduction with data; copy the folder before changing it."""
     root = tmp_path_factory.mktemp("reproduced")
     (root / "data" / "mnist").mkdir(parents=True)
-    (root / "data" / "mnist" / "train.npz").touch()  # what it holds is not read, but that it is there
-    order = gather.Order(out=root / "out", scale="sample", data_root=root / "data", seeds=(0, 1))
-    with world(small_params, small_cache):
-        content, sections = reproduce.reproduce(CLAIMS, order, Progress(quiet=True))
-    return order, content, sections
+    (root / "data" / "mnist" / "train.npz").touch()  # its content is not read, only its existence is checked
+    request = gather.ReproductionRequest(out=root / "out", scale="sample", data_root=root / "data", seeds=(0, 1))
+    with small_datasets(small_params, small_cache):
+        content, sections = reproduce.reproduce(CLAIMS, request, Progress(quiet=True))
+    return request, content, sections

@@ -1,4 +1,4 @@
-"""Claims by name: one module each."""
+"""The claims of the paper, one module per claim, and the function that finds them by name."""
 
 import importlib
 from collections.abc import Iterable
@@ -19,17 +19,22 @@ NAMES = (
     "maps",
     "gamma_trap",
 )
-"""Every claim, in the order of the page."""
+"""All claims in the order of the page."""
 
 
 def find_claims(names: Iterable[str] = ()) -> list[Claim]:
-    """Return the claims of these names, by default all, in the order of :data:`NAMES`.
+    """Return the claims with these names in the order of :data:`NAMES`, or all claims if no name is given.
 
     Raises:
         InputError: an unknown name.
+
+    Example:
+        >>> from pcacam_jax.reproduce.claims import find_claims
+        >>> [claim.paper for claim in find_claims(["figure4", "table2"])]
+        ['Table 2', 'Figure 4']
     """
-    wanted = tuple(names) or NAMES
-    for name in wanted:
+    selected = tuple(names) or NAMES
+    for name in selected:
         if name not in NAMES:
             raise InputError(f"there is no claim {name!r}; the claims are {', '.join(NAMES)}.")
-    return [importlib.import_module(f"{__name__}.{name}").CLAIM for name in NAMES if name in wanted]
+    return [importlib.import_module(f"{__name__}.{name}").CLAIM for name in NAMES if name in selected]

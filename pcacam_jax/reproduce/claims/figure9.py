@@ -1,11 +1,11 @@
-"""Claim: where only the first component counts, SVM maps are highly similar to its map.
+"""Claim: where only the first component matters, SVM maps are highly similar to its map.
 
 Command: pcacam reproduce figure9 --data-root DIR --scale full
          (or --scale sample)
-Paper:   Figure 9, grids for Chest X-ray and Dog vs. Cat with L1+ and L1-: SVM maps "highly similar" to them, so the SVM
-         probably decides by v1 alone; L1+ belongs to COVID-19 and cats, L1- to pneumonia and dogs. No numbers.
-Ours:    on the samples, holds for Dog vs. Cat (correlation .99 linear, .75 RBF), not for Chest X-ray (.43, .50), whose
-         v2 has 31 % of the variance.
+Paper:   Figure 9, grids for Chest X-ray and Dog vs. Cat with L1+ and L1-: SVM maps are "highly similar" to them, so
+         the SVM probably decides by v1 alone; L1+ belongs to COVID-19 and cats, L1- to pneumonia and dogs. No numbers.
+Ours:    on the samples, holds for Dog vs. Cat (correlation .99 linear, .75 RBF), but not for Chest X-ray (.43, .50),
+         where v2 has 31 % of the variance.
 """
 
 import numpy as np
@@ -15,20 +15,20 @@ from pcacam_jax.reproduce.outcome import Outcome
 from pcacam_jax.reproduce.paper import CLASSIFIERS, ONE_COMPONENT
 from pcacam_jax.reproduce.seed_statistics import (
     SVMS,
-    cells,
+    component_statistic,
+    image_share,
     likeness_to_side,
+    map_size,
     mean,
     mean_percent,
-    of_component,
-    share_of,
-    side_read,
+    side_comparison,
     text,
 )
 
 ENDS = {"chest_xray": ("COVID-19", "pneumonia"), "dog_cat": ("cat", "dog")}
 """The classes at the two ends of the paper's first component."""
 APART = 1.0
-"""Two classes lie apart where their means differ by more than this many standard deviations within classes."""
+"""Two classes are separated if their means differ by more than this many standard deviations within classes."""
 
 
 def measure(outcomes: Outcomes) -> Finding:
@@ -36,23 +36,24 @@ def measure(outcomes: Outcomes) -> Finding:
         (
             outcome.title,
             CLASSIFIERS[svm],
-            cells(outcome),
-            text(side_read(outcome, svm, 0)),
-            text(side_read(outcome, svm, 0, "chance")),
-            mean_percent(side_read(outcome, svm, 0, "read", "alike")),
-            text(of_component(outcome, svm, 0, "share")),
-            mean_percent(of_component(outcome, svm, 0, "dominates")),
+            map_size(outcome),
+            text(side_comparison(outcome, svm, 0)),
+            text(side_comparison(outcome, svm, 0, "chance")),
+            mean_percent(side_comparison(outcome, svm, 0, "read", "alike")),
+            text(component_statistic(outcome, svm, 0, "share")),
+            mean_percent(component_statistic(outcome, svm, 0, "dominates")),
         )
         for outcome in outcomes.values()
         for svm in SVMS
     ]
-    columns = ("set", "SVM", "map", "like L1", "by chance", "images alike", "share of v1", "v1 dominates")
+    columns = ("dataset", "SVM", "map", "correlation", "by chance", "images alike", "share of v1", "v1 dominates")
+    title = "correlation of SVM maps with the side of L1 that enters them, and share of v1 in the decision's map"
     return Finding(
-        tables=(Table(columns, tuple(rows), "SVM maps and the side of L1 that they read"),),
+        tables=(Table(columns, tuple(rows), title),),
         verdicts=tuple(text for name, outcome in outcomes.items() for text in verdicts(name, outcome)),
         data={
             name: {
-                svm: {"read": side_read(outcome, svm, 0), "share": of_component(outcome, svm, 0, "share")}
+                svm: {"read": side_comparison(outcome, svm, 0), "share": component_statistic(outcome, svm, 0, "share")}
                 for svm in SVMS
             }
             for name, outcome in outcomes.items()
@@ -66,35 +67,34 @@ def verdicts(name: str, outcome: Outcome) -> list[str]:
 
 
 def similar(outcome: Outcome, svm: str) -> str:
-    """Return whether an SVM's maps are like the side of L1 that they read."""
-    own, dominant = likeness_to_side(outcome, svm, 0), mean(of_component(outcome, svm, 0, "dominates"))
+    """Return a sentence about the similarity of an SVM's maps and the side of L1 that enters them."""
+    result, dominant = likeness_to_side(outcome, svm, 0), mean(component_statistic(outcome, svm, 0, "dominates"))
     return (
-        f"{outcome.title}: that {CLASSIFIERS[svm]} maps are highly similar to one side of L1 "
-        f"{'holds' if own.holds else 'does not hold'}: {own.words()}; v1 gives more than half of the decision's map on "
-        f"{share_of(dominant)}."
+        f"{outcome.title}: {CLASSIFIERS[svm]} maps {'are' if result.holds else 'are not'} highly similar to one side "
+        f"of L1: {result.describe()}; v1 contributes more than half of the decision's map on {image_share(dominant)}."
     )
 
 
 def ends(outcome: Outcome, expected: tuple[str, str]) -> str:
-    """Return whether two classes lie at the two ends of v1; of only two classes, whether they lie apart at all."""
+    """Return a sentence about the two classes at the ends of v1; if there are no others, about their separation."""
     distance, pair = separation(outcome, expected), " and ".join(expected)
-    apart = (
+    difference = (
         f"their means differ by {distance:.1f} standard deviations within classes (test images of seed "
         f"{outcome.seeds[0]})"
     )
     if len(outcome.class_names) == 2:
-        held = "lie apart on v1, as in the paper" if distance > APART else "do not lie apart on v1"
-        return f"{outcome.title}: {pair} {held}: {apart}; apart is more than {APART:g}."
-    orders = [ordered(own["classes"]) for own in outcome.statements()]
-    number = sum({own[0], own[-1]} == set(expected) for own in orders)
+        verdict = "are separated on v1, as in the paper" if distance > APART else "are not separated on v1"
+        return f"{outcome.title}: {pair} {verdict}: {difference}; separated means more than {APART:g}."
+    orders = [ordered(statements["classes"]) for statements in outcome.statements()]
+    number = sum({order[0], order[-1]} == set(expected) for order in orders)
     return (
-        f"{outcome.title}: {pair} lie at the two ends of v1, as in the paper, in {number} of {len(orders)} seeds "
-        f"(which end is which is arbitrary); {apart}."
+        f"{outcome.title}: {pair} are at the two ends of v1, as in the paper, in {number} of {len(orders)} seeds (the "
+        f"sign of v1 is arbitrary); {difference}."
     )
 
 
 def separation(outcome: Outcome, pair: tuple[str, str]) -> float:
-    """Return how far the means of v1 of two classes lie apart, in standard deviations within them; test images."""
+    """Return the distance of two classes' means of v1 in standard deviations within the classes, on test images."""
     test = outcome.group("test")
     v = np.asarray(test["features"][:, 0], np.float64)
     first, second = (v[test["labels"] == outcome.class_names.index(name)] for name in pair)
@@ -103,8 +103,8 @@ def separation(outcome: Outcome, pair: tuple[str, str]) -> float:
 
 
 def ordered(classes: list[dict]) -> list[str]:
-    """Return the classes by their mean first component."""
-    return [own["name"] for own in sorted(classes, key=lambda own: own["mean"][0])]
+    """Return the class names in the order of their mean first component."""
+    return [statement["name"] for statement in sorted(classes, key=lambda statement: statement["mean"][0])]
 
 
 def draw(outcomes: Outcomes) -> dict:
@@ -115,10 +115,10 @@ def draw(outcomes: Outcomes) -> dict:
 
 CLAIM = Claim(
     name="figure9",
-    title="maps where only the first component counts",
+    title="maps of datasets on which only the first component matters",
     paper="Figure 9",
     statement="PCA maps of the first component and SVM maps are highly similar, so the SVM probably decides by v1 "
-    "alone; v1 has COVID-19 at one end and pneumonia at the other, cats and dogs likewise.",
+    "alone; COVID-19 is at one end of v1 and pneumonia at the other, and likewise cats and dogs.",
     sets=ONE_COMPONENT,
     measure=measure,
     draw=draw,
