@@ -1,4 +1,4 @@
-"""Heatmaps as arrays: one file per family of methods, each for one example and any number of targets."""
+"""Grad-CAM heatmaps of a head's outputs, and decompositions of an SVM's map over components and support vectors."""
 
 from pcacam_jax.cam.heatmap import normalise, resize, shared_maximum
 

@@ -1,4 +1,4 @@
-"""Which components an SVM's map is made of: L = sum_r w_r L_r with w_r = ds/dv_r, exactly (Eq. 10, 14, 15)."""
+"""An SVM's map as a sum over components: L = sum_r w_r L_r with w_r = ds/dv_r, exactly (Eq. 10, 14, 15)."""
 
 import dataclasses
 import functools
@@ -15,74 +15,91 @@ from pcacam_jax.cam.vanished import vanished
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.core.types import Maps, Rows
 from pcacam_jax.head.batches import batched, check_explained, checked_batch_size, checked_maps
-from pcacam_jax.head.hybrid import HeadByProducts, HybridHead
+from pcacam_jax.head.hybrid import HeadResiduals, HybridHead
 from pcacam_jax.head.targets import Selection, Target, columns_of, parse_targets
 from pcacam_jax.metrics.agreement import contributions, shares
 
-MOST_EXAMPLES = 256
+LARGEST_BATCH = 256
 BLOCK_FLOATS = 2**20
-"""Of the unit rows that are pulled back at once, for one example."""
+"""Largest number of floats in the unit rows that are pulled back at once for one example."""
 BATCH_FLOATS = 2**24
-"""Of what a batch needs beside its maps; it says how many examples are taken at a time."""
+"""Number of floats that a batch of the default size may need in addition to its maps."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Decomposition:
-    """The signed maps of one SVM target on B examples, each as a sum over D components."""
+    """The signed map of one SVM target on each of B examples, as a sum over D components (Eq. 10, 14, 15)."""
 
     target: str
+    """Name of the target, such as ``"svm_rbf:predicted"``."""
     components: tuple[str, ...]
-    """Names of the D components; without a PCA, the entries of x_m."""
+    """Names of the D components; without a PCA, the indices of the entries of ``x_m``."""
     maps: Float[Array, "B D h w"]
-    """w_r L_r: they add up to the target's signed map."""
+    """``(B, D, h, w)``, the signed terms ``w_r L_r``, in the unit of ``values``; their sum is the target's map."""
     weights: Float[Array, "B D"]
-    """w_r = ds/dv_r."""
+    """``(B, D)``, ``w_r = ds/dv_r``, in the unit of ``values`` per unit of component r."""
     shares: Float[Array, "B D"]
-    """||w_r L_r|| / sum_s ||w_s L_s||; NaN where every part is zero."""
+    """``(B, D)``, ``||w_r L_r|| / sum_q ||w_q L_q||``, a fraction from 0 to 1; NaN if all terms are zero."""
     values: Float[Array, " B"]
-    """The target's value s."""
+    """``(B,)``, the score ``s`` of the target, such as a margin."""
     columns: Int[Array, " B"]
-    """The class that the target meant at each example."""
+    """``(B,)``, the index of the class that the target means at each example."""
     labels: np.ndarray
-    """The names of those classes, (B,) strings."""
+    """``(B,)`` strings, the names of these classes."""
     vanished: Bool[Array, " B"]
-    """Whether the gradient underflowed, so that the parts say nothing."""
+    """``(B,)``, True where the gradient underflowed, so that the terms have no meaning."""
 
     @property
     def signed(self) -> Float[Array, "B h w"]:
-        """L = sum_r w_r L_r."""
+        """``L = sum_r w_r L_r``, ``(B, h, w)``."""
         return jnp.sum(self.maps, axis=1)
 
 
 def decompose(
     head: HybridHead, maps: Float[Array, "B h w K"] | np.ndarray, target: str, *, batch_size: int | None = None
 ) -> Decomposition:
-    """Return the map of an SVM's decision as a sum over components.
+    """Compute the map of an SVM's decision as a sum over components (Eq. 10, 14, 15).
 
     Args:
-        head: from :func:`pcacam_jax.hybrid_head` or a loaded run.
-        maps: (B, h, w, K) feature maps at the tap, as :func:`pcacam_jax.explain` takes them.
+        head: a head from :func:`pcacam_jax.hybrid_head` or of a loaded run.
+        maps: ``(B, h, w, K)`` feature maps at the tap, channels last.
         target: one class of one SVM: ``"svm_rbf:predicted"`` or ``"svm_rbf:<class name>"``.
-        batch_size: examples taken at a time, which bounds memory; by default as many as go into 64 MiB in float32.
+        batch_size: number of examples per batch, which bounds memory. The default is at most 256, and fewer if a batch
+            would need more than 64 MiB in float32 in addition to its maps.
+
+    Returns:
+        The terms ``w_r L_r``, ``(B, D, h, w)``, in the unit of the score, with their weights and shares.
 
     Raises:
-        InputError: a target that is not one class of an SVM, or maps that :func:`pcacam_jax.explain` would refuse.
+        InputError: the target is not one class of an SVM, or the maps or the results are rejected as in
+            :func:`pcacam_jax.explain`.
+        TypeError: ``head`` is not a head, or ``target`` is not a string.
+
+    Example:
+        >>> import numpy as np
+        >>> from sklearn.svm import SVC
+        >>> from pcacam_jax import decompose, hybrid_head
+        >>> svm = SVC(kernel="linear").fit([[0.0, 0.0], [2.0, 1.0]], [0, 1])
+        >>> head = hybrid_head([], maps_shape=(3, 3, 2), pool="average", svms={"svm": svm})
+        >>> [round(float(share), 3) for share in decompose(head, np.ones((1, 3, 3, 2)), "svm:1").shares[0]]
+        [0.667, 0.333]
     """
-    wanted, maps = svm_target(head, target), checked_maps(head, maps)
-    names = components_of(head)
-    largest = max((math.prod(leaf.shape) for leaf in jax.tree.leaves(head.svms[wanted.output])), default=0)
-    size = checked_batch_size(batch_size, len(maps), default_batch(head, len(names), largest))
-    found = batched(functools.partial(_decompose_batch, head, target=wanted), maps, size, head.dtype)
-    check_explained([target], found["values"][:, None], found["maps"][:, None])
-    labels = np.array(head.outputs[wanted.output])[np.asarray(found["columns"])]
-    return Decomposition(target=target, components=names, labels=labels, **found)
+    parsed, maps = svm_target(head, target), checked_maps(head, maps)
+    names = component_names(head)
+    largest = max((math.prod(leaf.shape) for leaf in jax.tree.leaves(head.svms[parsed.output])), default=0)
+    size = checked_batch_size(batch_size, len(maps), examples_per_batch(head, len(names), largest))
+    fields = batched(functools.partial(_decompose_batch, head, target=parsed), maps, size, head.dtype)
+    check_explained([target], fields["values"][:, None], fields["maps"][:, None])
+    labels = np.array(head.outputs[parsed.output])[np.asarray(fields["columns"])]
+    return Decomposition(target=target, components=names, labels=labels, **fields)
 
 
 def svm_target(head: HybridHead, target: str) -> Target:
-    """Return the one class of one SVM that a target means.
+    """Parse a target that must be one class of one SVM.
 
     Raises:
-        InputError: it means anything else.
+        InputError: the target means anything else.
+        TypeError: ``head`` is not a head, or ``target`` is not a string.
     """
     if not isinstance(head, HybridHead):
         raise TypeError(f"head must be a HybridHead, from pcacam_jax.hybrid_head; got {type(head).__name__}.")
@@ -91,15 +108,15 @@ def svm_target(head: HybridHead, target: str) -> Target:
     first, *others = parse_targets(head, target)
     if first.output not in head.svms:
         known = ", ".join(head.svm_names) or "none"
-        raise InputError(f"target must be a class of an SVM, of which this head has {known}; got {target!r}.")
+        raise InputError(f"target must be a class of an SVM, and the SVMs of this head are {known}; got {target!r}.")
     if others:
-        known = ", ".join(own.name for own in (first, *others))
+        known = ", ".join(each.name for each in (first, *others))
         raise InputError(f"target must be one class, {target}:predicted or one of {known}; got {target!r}.")
     return first
 
 
-def components_of(head: HybridHead) -> tuple[str, ...]:
-    """Return the names of what the SVMs read: of the components, or without a PCA of the entries of x_m."""
+def component_names(head: HybridHead) -> tuple[str, ...]:
+    """Return the names of the entries that the SVMs read: the components, or the indices of ``x_m`` without a PCA."""
     if head.pca is not None:
         return head.outputs["pca"]
     size = jax.eval_shape(head.components, jax.ShapeDtypeStruct(head.in_shape, head.dtype)).shape[0]
@@ -107,38 +124,41 @@ def components_of(head: HybridHead) -> tuple[str, ...]:
 
 
 def without_svms(head: HybridHead) -> HybridHead:
-    """Return the head up to what the SVMs read, so that nothing of theirs is computed."""
+    """Return the head without its SVMs, so that their outputs are not computed."""
     names = tuple((output, entries) for output, entries in head.names if output not in head.svms)
     return dataclasses.replace(head, svms={}, names=names)
 
 
-def maps_of_rows(head: HybridHead, saved: HeadByProducts, rows: Rows, maps: Maps) -> Float[Array, "T h w"]:
-    """Return the signed map of every row on what the SVMs read; it is linear in the rows (Eq. 10)."""
+def maps_of_rows(head: HybridHead, saved: HeadResiduals, rows: Rows, maps: Maps) -> Float[Array, "T h w"]:
+    """Return the signed map of each row at the SVMs' input, linear in the row: ``(T, D) -> (T, h, w)`` (Eq. 10)."""
     on_trunk = rows if head.pca is None else head.pca.pull_back(saved.pca, rows)
     return weighted_sum(head.pull_trunk_back_pooled(saved, on_trunk), maps)
 
 
-def maps_of_each(
-    head: HybridHead, saved: HeadByProducts, size: int, pull: Callable[[Rows], Rows], maps: Maps
+def maps_of_entries(
+    head: HybridHead, saved: HeadResiduals, size: int, pull_back: Callable[[Rows], Rows], maps: Maps
 ) -> Float[Array, "size h w"]:
-    """Return the signed maps of ``size`` numbers whose unit rows ``pull`` brings onto what the SVMs read.
+    """Return the signed map of each entry of a vector; ``pull_back`` converts rows on it to rows on the SVMs' input.
 
-    The unit rows are made a block at a time, since there may be one for every entry of the flattened maps.
+    Unit rows are formed in blocks, because the vector may be as long as the flattened maps.
     """
 
-    def one(index: Array) -> Float[Array, "h w"]:
+    def map_of(index: Array) -> Float[Array, "h w"]:
         row = jax.nn.one_hot(index, size, dtype=head.dtype)
-        return maps_of_rows(head, saved, pull(row[None]), maps)[0]
+        return maps_of_rows(head, saved, pull_back(row[None]), maps)[0]
 
-    return jax.lax.map(one, jnp.arange(size), batch_size=max(1, min(size, BLOCK_FLOATS // size)))
+    return jax.lax.map(map_of, jnp.arange(size), batch_size=max(1, min(size, BLOCK_FLOATS // size)))
 
 
-def default_batch(head: HybridHead, size: int, other: int = 0) -> int:
-    """Return how many examples go into :data:`BATCH_FLOATS`, with ``size`` rows pulled through the head for each."""
+def examples_per_batch(head: HybridHead, rows: int, other: int = 0) -> int:
+    """Return the default batch size if ``rows`` rows are pulled back through the head for each example.
+
+    ``other`` is a number of floats per example that are needed elsewhere.
+    """
     height, width, channels = head.in_shape
     widest = max((leaf.shape[-1] for leaf in jax.tree.leaves(head.dense)), default=0)
-    each = max(size * (height * width + channels + widest), other)
-    return min(max(BATCH_FLOATS // each, 1), MOST_EXAMPLES)
+    floats = max(rows * (height * width + channels + widest), other)
+    return min(max(BATCH_FLOATS // floats, 1), LARGEST_BATCH)
 
 
 @functools.partial(jax.jit, static_argnames="target")
@@ -147,18 +167,18 @@ def _decompose_batch(head: HybridHead, maps: Float[Array, "B h w K"], target: Ta
 
 
 def decompose_example(head: HybridHead, maps: Maps, *, target: Target) -> dict[str, Array]:
-    """Return the fields of :class:`Decomposition` for one example, for use under the caller's own jit and vmap."""
+    """Return the array fields of :class:`Decomposition` for one example; usable inside ``jit`` and ``vmap``."""
     below, svm = without_svms(head), head.svms[target.output]
     saved, v = below.forward(maps)[1], below.components(maps)
-    scores, scored = svm.forward(v)
+    scores, svm_saved = svm.forward(v)
     column = columns_of(head, maps, (target,))[0]
     row = jax.nn.one_hot(column, len(scores), dtype=head.dtype)
-    weights = svm.pull_back(scored, row[None])[0]
-    own = maps_of_each(below, saved, len(v), lambda rows: rows, maps)
+    weights = svm.pull_back(svm_saved, row[None])[0]
+    component_maps = maps_of_entries(below, saved, len(v), lambda rows: rows, maps)
     return {
-        "maps": contributions(weights, own),
+        "maps": contributions(weights, component_maps),
         "weights": weights,
-        "shares": shares(weights, own),
+        "shares": shares(weights, component_maps),
         "values": scores[column],
         "columns": column,
         "vanished": vanished(head, maps, Selection(column[None], (target.output,)))[0],

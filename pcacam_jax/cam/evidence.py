@@ -1,12 +1,12 @@
-"""Which training images an SVM's map is made of: L = sum_i L_i over support vectors, exactly (Eq. 14, 15, 24).
+"""An SVM's map as a sum over support vectors: L = sum_i L_i, exactly (Eq. 14, 15, 24).
 
-With c_i = ds/dk_i (for a margin the multipliers alpha_i t_i of all pairs that hold its class, signed toward it and
-summed), z what the kernel reads, and L_q the map of z_q:
+Let s be the score of the target, z the vector that the kernel reads, L_q the signed map of its entry z_q, and
+c_i = ds/dk_i. For a margin, c_i is the sum of alpha_i t_i over all class pairs with its class, signed toward the class.
 
     ds/dz = sum_i c_i dk(s_i, z)/dz,  so  L = sum_i L_i  with  L_i = sum_q (c_i dk(s_i, z)/dz)_q L_q.
 
-L_i lies on the explained image: it is the part of its map that training image i answers for. Support vectors are ranked
-by the size ||L_i|| of their part, and the part of all others together is kept, so nothing is lost.
+L_i is a map on the explained image: the contribution of the training image i. Support vectors are ranked by ||L_i||,
+and the terms of all others are summed, so that no term is lost.
 """
 
 import dataclasses
@@ -18,21 +18,21 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from pcacam_jax.cam.common_scale import below_at_one_scale
-from pcacam_jax.cam.decompose import default_batch, maps_of_each, svm_target, without_svms
+from pcacam_jax.cam.common_scale import rescaled_below_kernel
+from pcacam_jax.cam.decompose import examples_per_batch, maps_of_entries, svm_target, without_svms
 from pcacam_jax.cam.kernel_machine import (
-    Machine,
+    KernelMachine,
     block_at,
     block_starts,
+    decision_values,
+    kernel_machine_of,
     kernels,
     largest_exponent,
-    machine_of,
-    machine_values,
-    part_weights,
-    whole_weights,
+    summed_gradient,
+    term_gradients,
     with_support,
 )
-from pcacam_jax.cam.vanished import lost_below, through, underflowed
+from pcacam_jax.cam.vanished import pull_back_checked, underflowed, vanished_below_svms
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.core.numerics import matmul
 from pcacam_jax.core.types import Maps, Vector
@@ -42,51 +42,56 @@ from pcacam_jax.stages import KernelExpansion, critical_distance, has_exponentia
 from pcacam_jax.stages.kernel_expansion import is_relative
 
 BLOCK_FLOATS = 2**22
-"""Of kernel gradients of one batch at once; it says how many support vectors are taken at a time."""
+"""Largest number of floats in the kernel gradients that are computed at once for one batch."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Evidence:
-    """The signed maps of one SVM target on B examples, each as a sum over support vectors, the n largest apart."""
+    """The signed map of one SVM target on each of B examples, as a sum over support vectors (Eq. 14, 15, 24).
+
+    The n largest terms of each example are stored one by one, and the sum of all other terms in ``rest``. Here ``z`` is
+    the vector that the kernel reads: the components, or what a scaler before the SVM makes of them.
+    """
 
     target: str
+    """Name of the target, such as ``"svm_rbf:predicted"``."""
     indices: Int[Array, "B n"]
-    """Which support vectors, the largest part first: rows of the expansion's ``support``."""
+    """``(B, n)``, rows of the expansion's ``support``, the largest term first."""
     maps: Float[Array, "B n h w"]
-    """L_i of these, signed."""
+    """``(B, n, h, w)``, the signed terms ``L_i`` of these support vectors, in the unit of ``values``."""
     rest: Float[Array, "B h w"]
-    """The sum of L_i over all other support vectors; zero where there is no other."""
+    """``(B, h, w)``, the sum of the terms of all other support vectors; zero if there are none."""
     shares: Float[Array, "B n"]
-    """||L_i|| / sum_j ||L_j||, the sum over all support vectors; NaN where every part is zero."""
+    """``(B, n)``, ``||L_i||`` divided by its sum over all support vectors, 0 to 1; NaN if all terms are zero."""
     coefficients: Float[Array, "B n"]
-    """c_i = ds/dk_i: above zero where likeness to this training image speaks for the target's class."""
+    """``(B, n)``, ``c_i = ds/dk_i``, in the unit of ``values``; positive where similarity favours the class."""
     kernel_values: Float[Array, "B n"]
-    """k(s_i, z)."""
+    """``(B, n)``, ``k(s_i, z)``, without unit."""
     influences: Float[Array, "B n"]
-    """||dk(s_i, z)/dz||, Eq. 27."""
+    """``(B, n)``, ``||dk(s_i, z)/dz||`` per unit of ``z`` (Eq. 27)."""
     distances: Float[Array, "B n"]
-    """||s_i - z||, where the kernel reads."""
+    """``(B, n)``, ``||s_i - z||`` in the unit of ``z``."""
     values: Float[Array, " B"]
-    """The target's value s."""
+    """``(B,)``, the score ``s`` of the target, such as a margin."""
     columns: Int[Array, " B"]
-    """The class that the target meant at each example."""
+    """``(B,)``, the index of the class that the target means at each example."""
     labels: np.ndarray
-    """The names of those classes, (B,) strings."""
+    """``(B,)`` strings, the names of these classes."""
     vanished: Bool[Array, " B"]
-    """Whether the gradient underflowed, so that the parts say nothing; ``scale_free`` brings an RBF machine's back."""
+    """``(B,)``, True where the gradient underflowed and the maps have no meaning; for RBF use ``scale_free=True``."""
     critical_distance: float | None
-    """d* of an RBF kernel, the distance of greatest influence (Eq. 31); None for other kernels."""
+    """``d*`` of an RBF kernel, the distance of largest influence, in the unit of ``z`` (Eq. 31); else None."""
     support_vectors: int
-    """How many there are in all."""
+    """Number of all support vectors."""
 
     @property
     def signed(self) -> Float[Array, "B h w"]:
-        """L, the sum of all parts."""
+        """``L``, the sum of all terms, ``(B, h, w)``."""
         return jnp.sum(self.maps, axis=1) + self.rest
 
     @property
     def terms(self) -> Float[Array, "B n"]:
-        """c_i k(s_i, z): what each adds to a margin; those of all support vectors and the intercept add up to it."""
+        """``c_i k(s_i, z)``, ``(B, n)``; over all support vectors and with the intercept they sum to the margin."""
         return self.coefficients * self.kernel_values
 
 
@@ -100,169 +105,186 @@ def evidence(
     scale_free: bool = False,
     batch_size: int | None = None,
 ) -> Evidence:
-    """Return the map of an SVM's decision as a sum over support vectors, those of the largest parts one by one.
+    """Compute the map of an SVM's decision as a sum over support vectors (Eq. 14, 15, 24).
 
     Args:
-        head: from :func:`pcacam_jax.hybrid_head` or a loaded run.
-        maps: (B, h, w, K) feature maps at the tap, as :func:`pcacam_jax.explain` takes them.
+        head: a head from :func:`pcacam_jax.hybrid_head` or of a loaded run.
+        maps: ``(B, h, w, K)`` feature maps at the tap, channels last.
         target: one class of one SVM: ``"svm_rbf:predicted"`` or ``"svm_rbf:<class name>"``.
-        count: how many support vectors to keep apart for each example; all of them where there are fewer.
-        support: the machine's original support vectors and coefficients, for a linear SVM, whose stage holds only
-            their sum; it is checked against the head's own machine at every example.
-        scale_free: divide the parts of an RBF machine by its largest kernel value, and those behind a kernel PCA by
-            the one that is largest for their sum, others for every example, so that they do not underflow; they then
-            add up to the map of ``explain(..., scale_free=True)``.
-        batch_size: examples taken at a time, which bounds memory; by default as many as go into 64 MiB in float32.
+        count: number of support vectors whose terms are returned one by one for each example.
+        support: for a linear SVM, the expansion over its support vectors, because the head stores only their weighted
+            sum. Its decision values are compared with those of the head at every example.
+        scale_free: whether to divide the terms by the largest kernel value, so that those of an RBF SVM or an RBF
+            kernel PCA do not underflow. All terms of an example share one positive factor, and their sum is the map of
+            ``explain(..., scale_free=True)``.
+        batch_size: number of examples per batch, which bounds memory. The default is at most 256, and fewer if a batch
+            would need more than 64 MiB in float32 in addition to its maps.
+
+    Returns:
+        The ``count`` largest terms of each example, ``(B, count, h, w)``, and the sum of the others, ``(B, h, w)``.
 
     Raises:
-        InputError: a target that is not one class of an SVM, an SVM without support vectors, a ``support`` that is
-            not its own, or maps that :func:`pcacam_jax.explain` would refuse.
+        InputError: the target is not one class of an SVM, the SVM has no support vectors, ``support`` is needed or does
+            not match, or the maps or the results are rejected as in :func:`pcacam_jax.explain`.
+        TypeError: ``head`` is not a head, ``target`` not a string, or ``support`` not a KernelExpansion.
+
+    Example:
+        >>> import numpy as np
+        >>> from sklearn.svm import SVC
+        >>> from pcacam_jax import evidence, hybrid_head
+        >>> svm = SVC(gamma=0.5).fit([[0.0, 0.0], [3.0, 0.0]], [0, 1])
+        >>> head = hybrid_head([], maps_shape=(3, 3, 2), pool="average", svms={"svm": svm})
+        >>> terms = evidence(head, np.ones((1, 3, 3, 2)), "svm:1", count=2)
+        >>> terms.indices.tolist(), [round(float(share), 3) for share in terms.shares[0]]
+        ([[0, 1]], [0.9, 0.1])
     """
-    wanted, maps = svm_target(head, target), checked_maps(head, maps)
+    parsed, maps = svm_target(head, target), checked_maps(head, maps)
     count = checked_count("count", count)
-    own = machine_of(wanted.output, head.svms[wanted.output])
+    head_svm = kernel_machine_of(parsed.output, head.svms[parsed.output])
     if scale_free:
-        own, head = relative_kernels(own), dataclasses.replace(head, pca=relative_kernels(head.pca))
-    machine = with_support(wanted.output, own, support)
-    number, reads = machine.expansion.support.shape
-    size = checked_batch_size(batch_size, len(maps), default_batch(head, reads))
-    options = {"column": wanted.column, "count": min(count, number), "block": block_size(number, reads, size)}
-    compiled = functools.partial(_evidence_batch, without_svms(head), machine, **options)
-    found, pairs, magnitudes, read = batched(compiled, maps, size, head.dtype)
-    check_explained([target], *(found[name][:, None] for name in ("values", "maps", "rest")))
+        head_svm, head = relative_kernels(head_svm), dataclasses.replace(head, pca=relative_kernels(head.pca))
+    svm = with_support(parsed.output, head_svm, support)
+    number, width = svm.expansion.support.shape
+    size = checked_batch_size(batch_size, len(maps), examples_per_batch(head, width))
+    options = {"column": parsed.column, "count": min(count, number), "block": block_size(number, width, size)}
+    compiled = functools.partial(_evidence_batch, without_svms(head), svm, **options)
+    fields, pairs, magnitudes, z = batched(compiled, maps, size, head.dtype)
+    check_explained([target], *(fields[name][:, None] for name in ("values", "maps", "rest")))
     if support is not None:
-        _check_same(wanted.output, own.expansion, read, pairs, magnitudes)
-    labels = np.array(head.outputs[wanted.output])[np.asarray(found["columns"])]
-    gamma = machine.expansion.parameters.get("gamma") if machine.expansion.kernel == "rbf" else None
+        _check_support(parsed.output, head_svm.expansion, z, pairs, magnitudes)
+    labels = np.array(head.outputs[parsed.output])[np.asarray(fields["columns"])]
+    gamma = svm.expansion.parameters.get("gamma") if svm.expansion.kernel == "rbf" else None
     distance = None if gamma is None else critical_distance(float(gamma))
-    return Evidence(target=target, labels=labels, critical_distance=distance, support_vectors=number, **found)
+    return Evidence(target=target, labels=labels, critical_distance=distance, support_vectors=number, **fields)
 
 
-def block_size(count: int, reads: int, batch: int) -> int:
-    """Return how many of ``count`` support vectors are taken at a time for a batch."""
-    return min(max(BLOCK_FLOATS // (reads * batch), 1), count)
+def block_size(count: int, width: int, batch: int) -> int:
+    """Return how many of ``count`` support vectors of length ``width`` form a block, for batches of ``batch``."""
+    return min(max(BLOCK_FLOATS // (width * batch), 1), count)
 
 
-def _check_same(
-    name: str, own: KernelExpansion, read: Float[Array, "B d"], pairs: Float[Array, "B P"], size: Float[Array, "B P"]
+def _check_support(
+    name: str, expansion: KernelExpansion, z: Float[Array, "B d"], pairs: Float[Array, "B P"], size: Float[Array, "B P"]
 ) -> None:
-    expected = jax.jit(jax.vmap(own))(read)
+    expected = jax.jit(jax.vmap(expansion))(z)
     tolerance = float(jnp.finfo(pairs.dtype).eps) ** (2 / 3)
     wrong = ~np.asarray(jnp.abs(pairs - expected) <= tolerance * size)
     if wrong.any():
         b, p = map(int, np.argwhere(wrong)[0])
         raise InputError(
-            f"support must be the machine of {name}, but at example {b} it gives {float(pairs[b, p]):.6g} where the "
-            f"head gives {float(expected[b, p]):.6g}; build it from the very estimator that the head was built from."
+            f"support must be the kernel expansion of {name}, but at example {b} it gives {float(pairs[b, p]):.6g} "
+            f"where the head gives {float(expected[b, p]):.6g}; build it from the estimator of the head."
         )
 
 
 @functools.partial(jax.jit, static_argnames=("column", "count", "block"))
 def _evidence_batch(
-    head: HybridHead, machine: Machine, maps: Array, *, column: int | None, count: int, block: int
+    head: HybridHead, svm: KernelMachine, maps: Array, *, column: int | None, count: int, block: int
 ) -> tuple:
-    one = functools.partial(evidence_example, head, machine, column=column, count=count, block=block)
+    one = functools.partial(evidence_example, head, svm, column=column, count=count, block=block)
     return jax.vmap(one)(maps)
 
 
 def evidence_example(
-    head: HybridHead, machine: Machine, maps: Maps, *, column: int | None, count: int, block: int
+    head: HybridHead, svm: KernelMachine, maps: Maps, *, column: int | None, count: int, block: int
 ) -> tuple[dict[str, Array], Array, Array, Array]:
-    """Return the fields of :class:`Evidence` for one example, then g(z), its terms' magnitudes, and z.
+    """Return (the array fields of :class:`Evidence`, ``g(z)``, the magnitudes of its terms, ``z``) for one example.
 
-    Support vectors are read ``block`` at a time, so that nothing here has one entry for each of them.
+    Support vectors are read in blocks of ``block``, so that no array has an entry for each support vector.
     """
     saved, v = head.forward(maps)[1], head.components(maps)
-    z, before = machine.before.forward(v)
-    pairs, magnitudes = machine_values(machine.expansion, z, block)
-    chosen = machine.scores.predict(pairs) if column is None else jnp.asarray(column)
-    scores, scored = machine.scores.forward(pairs)
-    rows, lost = through(machine.scores, scored, pairs, jax.nn.one_hot(chosen, len(scores), dtype=z.dtype)[None])
+    z, scaler_saved = svm.scaler.forward(v)
+    pairs, magnitudes = decision_values(svm.expansion, z, block)
+    chosen = svm.scores.predict(pairs) if column is None else jnp.asarray(column)
+    scores, scores_saved = svm.scores.forward(pairs)
+    unit_row = jax.nn.one_hot(chosen, len(scores), dtype=z.dtype)[None]
+    rows, lost = pull_back_checked(svm.scores, scores_saved, pairs, unit_row)
     row = rows[0]
-    if is_relative(head.pca) or is_relative(machine.before):
-        whole = whole_weights(machine.expansion, z, row, block)[None]
-        head, saved, machine, before = below_at_one_scale(head, saved, machine, before, whole)
-    pull = functools.partial(machine.before.pull_back, before)
-    own = maps_of_each(head, saved, len(z), pull, maps)
-    flat = own.reshape(len(z), -1)
-    # ||flat^T w|| = ||R w||, and R is as small as the kernel's input.
-    largest = largest_parts(machine.expansion, z, row, jnp.linalg.qr(flat.T, mode="r").T, count, block)
-    values, gradients = kernels(_chosen(machine.expansion, largest.indices), z)
-    coefficients = matmul(row, machine.expansion.coefficients[:, largest.indices])
-    whole = (jnp.sum(largest.weights, axis=0) + largest.rest)[None]
-    on_components, lost_before = through(machine.before, before, v, whole)
-    lost = lost | lost_before | lost_below(head, saved, maps, on_components)
+    if is_relative(head.pca) or is_relative(svm.scaler):
+        whole = summed_gradient(svm.expansion, z, row, block)[None]
+        head, saved, svm, scaler_saved = rescaled_below_kernel(head, saved, svm, scaler_saved, whole)
+    entry_maps = maps_of_entries(head, saved, len(z), functools.partial(svm.scaler.pull_back, scaler_saved), maps)
+    flat = entry_maps.reshape(len(z), -1)
+    # ||L_i|| = ||flat^T w|| = ||R w||, where R is only as large as z.
+    largest = largest_terms(svm.expansion, z, row, jnp.linalg.qr(flat.T, mode="r").T, count, block)
+    values, gradients = kernels(_selected(svm.expansion, largest.indices), z)
+    coefficients = matmul(row, svm.expansion.coefficients[:, largest.indices])
+    whole = (jnp.sum(largest.gradients, axis=0) + largest.rest)[None]
+    on_components, lost_in_scaler = pull_back_checked(svm.scaler, scaler_saved, v, whole)
+    lost = lost | lost_in_scaler | vanished_below_svms(head, saved, maps, on_components)
     fields = {
         "indices": largest.indices,
-        "maps": jnp.einsum("nq,qhw->nhw", largest.weights, own, precision=jax.lax.Precision.HIGHEST),
-        "rest": matmul(largest.rest, flat).reshape(own.shape[1:]),
+        "maps": jnp.einsum("nq,qhw->nhw", largest.gradients, entry_maps, precision=jax.lax.Precision.HIGHEST),
+        "rest": matmul(largest.rest, flat).reshape(entry_maps.shape[1:]),
         "shares": largest.sizes / largest.total,
         "coefficients": coefficients,
         "kernel_values": values,
         "influences": norm(gradients),
-        "distances": norm(machine.expansion.support[largest.indices] - z[None]),
+        "distances": norm(svm.expansion.support[largest.indices] - z[None]),
         "values": scores[chosen],
         "columns": chosen,
-        "vanished": lost[0] | _machine_lost(machine.expansion, z, row, largest, block),
+        "vanished": lost[0] | _terms_underflowed(svm.expansion, z, row, largest, block),
     }
     return fields, pairs, magnitudes, z
 
 
-class Largest(NamedTuple):
-    """The largest parts found so far, and the sum of all the others."""
+class LargestTerms(NamedTuple):
+    """The largest terms among the support vectors read so far, and the sum of all others."""
 
     sizes: Float[Array, " n"]
+    """``||L_i||``, in descending order; -1 where fewer than n support vectors have been read."""
     indices: Int[Array, " n"]
-    weights: Float[Array, "n d"]
-    """c_i dk(s_i, z)/dz."""
+    gradients: Float[Array, "n d"]
+    """``c_i dk(s_i, z)/dz``."""
     rest: Float[Array, " d"]
+    """The sum of the gradients of all others."""
     total: Float[Array, ""]
-    """The sum of all sizes."""
+    """The sum of all ``||L_i||``."""
 
 
-def largest_parts(
+def largest_terms(
     expansion: KernelExpansion, z: Vector, row: Float[Array, " P"], factor: Float[Array, "d r"], count: int, block: int
-) -> Largest:
-    """Return the ``count`` support vectors of the largest ||c_i dk(s_i, z)/dz factor||, the first among equals."""
-    top = largest_exponent(expansion, z, row, block)
+) -> LargestTerms:
+    """Return the ``count`` terms of largest ``||c_i dk(s_i, z)/dz factor||``; among equals the first ones."""
+    largest = largest_exponent(expansion, z, row, block)
 
-    def step(found: Largest, start: Array) -> tuple[Largest, None]:
-        part, indices, fresh = block_at(expansion, start, block)
-        weights = part_weights(part, z, matmul(row, part.coefficients), top)
-        sizes = jnp.where(fresh, norm(matmul(weights, factor)), 0)
-        # An entry that an earlier block held comes after all others, so it is chosen only where nothing else is left.
-        ranks = jnp.concatenate([found.sizes, jnp.where(fresh, sizes, -1)])
+    def step(kept: LargestTerms, start: Array) -> tuple[LargestTerms, None]:
+        support, indices, is_new = block_at(expansion, start, block)
+        gradients = term_gradients(support, z, matmul(row, support.coefficients), largest)
+        sizes = jnp.where(is_new, norm(matmul(gradients, factor)), 0)
+        # Entries repeated from an earlier block rank last, so they are selected only if nothing else is left.
+        ranks = jnp.concatenate([kept.sizes, jnp.where(is_new, sizes, -1)])
         best, places = jax.lax.top_k(ranks, count)
-        weights = jnp.concatenate([found.weights, weights])
+        gradients = jnp.concatenate([kept.gradients, gradients])
         left = jnp.ones_like(ranks).at[places].set(0)
-        indices = jnp.concatenate([found.indices, indices])[places]
-        rest = found.rest + matmul(left, weights)
-        return Largest(best, indices, weights[places], rest, found.total + jnp.sum(sizes)), None
+        indices = jnp.concatenate([kept.indices, indices])[places]
+        rest = kept.rest + matmul(left, gradients)
+        return LargestTerms(best, indices, gradients[places], rest, kept.total + jnp.sum(sizes)), None
 
     zeros = jnp.zeros((count, len(z)), z.dtype)
-    starts = block_starts(expansion, block)
-    first = Largest(jnp.full(count, -1, z.dtype), jnp.zeros(count, int), zeros, zeros[0], jnp.zeros((), z.dtype))
-    return jax.lax.scan(step, first, starts)[0]
+    none = jnp.full(count, -1, z.dtype)
+    first = LargestTerms(none, jnp.zeros(count, int), zeros, zeros[0], jnp.zeros((), z.dtype))
+    return jax.lax.scan(step, first, block_starts(expansion, block))[0]
 
 
-def _machine_lost(
-    expansion: KernelExpansion, z: Vector, row: Float[Array, " P"], largest: Largest, block: int
+def _terms_underflowed(
+    expansion: KernelExpansion, z: Vector, row: Float[Array, " P"], largest: LargestTerms, block: int
 ) -> Bool[Array, ""]:
-    """Whether even the largest part underflowed although there are parts."""
+    """Return whether even the largest terms underflowed, although the exact ones are not all zero."""
     if expansion.relative or not has_exponential_kernel(expansion):
         return jnp.zeros((), bool)
-    top = largest_exponent(dataclasses.replace(expansion, relative=True), z, row, block)
-    return underflowed(largest.weights.reshape(1, -1))[0] & (top > jnp.finfo(z.dtype).min)
+    exponent = largest_exponent(dataclasses.replace(expansion, relative=True), z, row, block)
+    return underflowed(largest.gradients.reshape(1, -1))[0] & (exponent > jnp.finfo(z.dtype).min)
 
 
 def norm(rows: Float[Array, "n d"]) -> Float[Array, " n"]:
-    """Return the length of every row; tiny rows are scaled first, so that their squares do not underflow."""
+    """Return the Euclidean norm of each row, scaled before squaring so that the squares do not underflow."""
     largest = jnp.max(jnp.abs(rows), axis=1)
     scaled = rows / jnp.where(largest > 0, largest, 1)[:, None]
     return largest * jnp.sqrt(jnp.sum(scaled * scaled, axis=1))
 
 
-def _chosen(expansion: KernelExpansion, indices: Int[Array, " n"]) -> KernelExpansion:
+def _selected(expansion: KernelExpansion, indices: Int[Array, " n"]) -> KernelExpansion:
     return dataclasses.replace(
         expansion, support=expansion.support[indices], coefficients=expansion.coefficients[:, indices]
     )

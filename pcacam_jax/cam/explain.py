@@ -1,4 +1,4 @@
-"""From feature maps and targets to heatmaps: one forward pass and one pull-back for all targets of a batch."""
+"""Heatmaps of targets on feature maps: per batch, one forward pass and one backward pass for all targets."""
 
 import contextlib
 import dataclasses
@@ -22,49 +22,53 @@ from pcacam_jax.stages.jacobian import BACKENDS, jacobian
 from pcacam_jax.stages.kernel_expansion import has_exponential_kernel, relative_kernels
 
 LARGEST_BATCH = 256
-MOST_NUMBERS = 2**26
-"""Numbers that the gradients of one kernel expansion may fill for a batch: 256 MiB in float32."""
+GRADIENT_FLOATS = 2**26
+"""Largest number of floats in the kernel gradients of one batch: 256 MiB in float32."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Explanation:
-    """Heatmaps of T targets on B examples, raw and unnormalised."""
+    """Heatmaps of T targets on each of B examples, neither normalised nor resized."""
 
     targets: tuple[str, ...]
     """Names of the T targets."""
     positive: Float[Array, "B T h w"]
-    """Evidence for the target, >= 0 (L+, Eq. 11; the SVM's and the CNN's own map, Eq. 8 and 14)."""
+    """``(B, T, h, w)``, ``L+ = ReLU(L) >= 0`` in the unit of ``values``: the regions that raise the value (Eq. 11; for
+    logits and SVMs also Eq. 8 and 14)."""
     negative: Float[Array, "B T h w"]
-    """Evidence against the target, >= 0 (L-)."""
+    """``(B, T, h, w)``, ``L- = ReLU(-L) >= 0`` in the unit of ``values``: the regions that lower the value (Eq. 11)."""
     values: Float[Array, "B T"]
-    """The explained numbers: logits, components, class margins or what else ``spaces`` says."""
+    """``(B, T)``, the numbers that are explained; ``spaces`` names what they are."""
     columns: Int[Array, "B T"]
-    """The entry of its output that each target meant: the component, or the class, predicted or named."""
+    """``(B, T)``, the index of the component or class that each target means; predicted classes vary by example."""
     labels: np.ndarray
-    """The names of those entries, (B, T) strings."""
+    """``(B, T)`` strings, the names of these components and classes."""
     mixture: dict[str, Float[Array, "B D"]]
-    """For each SVM target ds/dv_r at each example: its signed map is exactly sum_r of these times L_r.
+    """For each SVM target, ``ds/dv_r``, ``(B, D)``, in the unit of ``values`` per unit of component r.
 
-    Empty without a PCA. With ``scale_free``, up to a positive factor of each map.
+    The signed map of the target is the sum over r of ``ds/dv_r`` times the signed map of component r. The dictionary is
+    empty without a PCA. With ``scale_free`` the weights are known up to one positive factor for each map.
     """
     spaces: tuple[str, ...]
-    """What the values of each target are: "logit", "component", "margin", "decision", "log_proba", ..."""
+    """For each of the T targets, what its values are: "logit", "component", "margin", "decision", "log_proba", ..."""
     vanished: Bool[np.ndarray, "B T"]
-    """Whether a target's gradient underflowed, so that its map says nothing; ``scale_free`` brings RBF maps back.
+    """``(B, T)``, True where the gradient underflowed, so that the map has no meaning.
 
-    It is lost far from all support vectors, in a probability that rounds to 0 or 1, in saturated sigmoid or tanh units,
-    and with the backend "finite_difference" also where it drowns in the rounding of the values. Units that are off in
-    truth, such as those of a ReLU, are not meant.
+    This happens far from all support vectors (``scale_free=True`` recovers these maps), for probabilities that round to
+    0 or 1, in saturated sigmoid or tanh units, and with the backend "finite_difference" where the gradient is smaller
+    than its rounding error. Inactive ReLU units have a true gradient of zero and are not flagged.
     """
     method: str
+    """Name of the CAM method."""
     backend: str
+    """Name of the backend of the derivatives."""
     scale_free: bool
-    """Whether maps (and ``mixture``) of RBF machines are known up to a positive factor of their own only; false where
-    no target has one."""
+    """Whether maps and ``mixture`` that depend on an RBF kernel are known up to one positive factor each; False if no
+    target depends on one."""
 
     @property
     def signed(self) -> Float[Array, "B T h w"]:
-        """L = L+ - L-."""
+        """``L = L+ - L-``, ``(B, T, h, w)``."""
         return self.positive - self.negative
 
 
@@ -78,23 +82,38 @@ def explain(
     batch_size: int | None = None,
     scale_free: bool = False,
 ) -> Explanation:
-    """Return the heatmaps of ``targets`` on a batch of feature maps.
+    """Compute the heatmaps of targets on a batch of feature maps (Eq. 8-11, 14).
 
     Args:
-        head: from :func:`pcacam_jax.hybrid_head` or a loaded run.
-        maps: (B, h, w, K) feature maps at the tap, channels last, from any framework.
+        head: a head from :func:`pcacam_jax.hybrid_head` or of a loaded run.
+        maps: ``(B, h, w, K)`` feature maps at the tap, channels last, from any framework.
         targets: ``"pca"`` (all components), ``"pca:0"``, ``"cnn:3"``, ``"svm_rbf:predicted"``,
-            ``"svm_rbf:<class name>"``, or a list of them.
-        method: a name in :data:`pcacam_jax.cam.methods.METHODS`.
-        backend: where derivatives come from, a name in :data:`pcacam_jax.stages.jacobian.BACKENDS`.
-        batch_size: examples taken at a time, which bounds memory; by default up to 256, or 4 for the other backends.
-        scale_free: divide the gradients of RBF machines (and of a kernel PCA) by their largest kernel value, so that
-            they never underflow. Their maps then differ from the exact ones by a positive factor, another for every
-            example and target.
+            ``"svm_rbf:<class name>"``, or a list of such names.
+        method: the CAM method, ``"gradcam"``.
+        backend: how derivatives are computed: ``"closed_form"``, ``"reverse"``, ``"forward"`` or
+            ``"finite_difference"``, see :func:`pcacam_jax.jacobian`.
+        batch_size: number of examples per batch, which bounds memory. The default is at most 256, and 4 for the
+            backends other than ``"closed_form"``.
+        scale_free: whether to divide the gradients of RBF SVMs (and of an RBF kernel PCA) by their largest kernel
+            value, so that they do not underflow. Each of their maps is then multiplied by a positive factor, which
+            differs between examples and targets.
+
+    Returns:
+        The heatmaps, ``(B, T, h, w)``, and the values of the T targets.
 
     Raises:
-        InputError: maps of another shape, NaN or infinite maps, an unknown target, method or backend, a machine that
-            has no scale-free form, or an example whose values or heatmaps are not finite.
+        InputError: the maps have another shape or are not finite; a target, the method or the backend is unknown; a
+            stage has no scale-free form; or the values or heatmaps of an example are not finite.
+        TypeError: ``head`` is not a head, a target is not a string, or ``scale_free`` is not a bool.
+
+    Example:
+        >>> import numpy as np
+        >>> from pcacam_jax import explain, hybrid_head
+        >>> dense = [(np.array([[1.0, -1.0], [2.0, 0.0]]), np.zeros(2))]
+        >>> head = hybrid_head(dense, maps_shape=(1, 1, 2), at=1)
+        >>> explanation = explain(head, np.ones((1, 1, 1, 2)), ["cnn:0", "cnn:1"])
+        >>> explanation.signed.ravel().tolist()
+        [3.0, -1.0]
     """
     if not isinstance(head, HybridHead):
         raise TypeError(f"head must be a HybridHead, from pcacam_jax.hybrid_head; got {type(head).__name__}.")
@@ -106,25 +125,25 @@ def explain(
     maps = checked_maps(head, maps)
     size = checked_batch_size(batch_size, len(maps), default_batch_size(head, backend))
     explained = scale_free_head(head, parsed, backend) if scale_free else head
-    # Central differences in float32 say little, so they are taken in float64 whatever the head computes in.
+    # Central differences are too coarse in float32, so they are computed in float64 whatever the dtype of the head.
     with jax.enable_x64(True) if backend == "finite_difference" else contextlib.nullcontext():
         dtype = jax.dtypes.canonicalize_dtype("float64" if backend == "finite_difference" else head.dtype)
         computing = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), explained)
         options = {"targets": parsed, "method": method, "backend": backend, "dtype": head.dtype}
         stacked = batched(functools.partial(_explain_batch, computing, **options), maps, size, dtype)
-    found = jax.tree.map(in_dtype(head.dtype), stacked)
-    check_explained([target.name for target in parsed], found.values, found.positive, found.negative)
+    result = jax.tree.map(in_dtype(head.dtype), stacked)
+    check_explained([target.name for target in parsed], result.values, result.positive, result.negative)
     entries = [np.array(head.outputs[target.output]) for target in parsed]
     return Explanation(
         targets=tuple(target.name for target in parsed),
-        positive=found.positive,
-        negative=found.negative,
-        values=found.values,
-        columns=found.columns,
-        labels=np.stack([own[np.asarray(found.columns[:, t])] for t, own in enumerate(entries)], axis=1),
-        mixture=found.mixture,
+        positive=result.positive,
+        negative=result.negative,
+        values=result.values,
+        columns=result.columns,
+        labels=np.stack([names[np.asarray(result.columns[:, t])] for t, names in enumerate(entries)], axis=1),
+        mixture=result.mixture,
         spaces=tuple(head.space(target.output) for target in parsed),
-        vanished=np.asarray(found.vanished),
+        vanished=np.asarray(result.vanished),
         method=method,
         backend=backend,
         scale_free=explained is not head,
@@ -132,37 +151,40 @@ def explain(
 
 
 def default_batch_size(head: HybridHead, backend: str) -> int:
-    """Return how many examples are taken at a time unless the caller says so."""
+    """Return the number of examples per batch if the caller does not choose one."""
     if backend != "closed_form":
-        return 4  # whole Jacobians, or a block of directions, for every example of a batch
+        return 4  # these backends form whole Jacobians, or a block of directions, for each example of a batch
     largest = max((leaf.size for leaf in jax.tree.leaves((head.pca, head.svms))), default=1)
-    return max(1, min(LARGEST_BATCH, MOST_NUMBERS // largest))
+    return max(1, min(LARGEST_BATCH, GRADIENT_FLOATS // largest))
 
 
 def scale_free_head(head: HybridHead, targets: tuple[Target, ...], backend: str) -> HybridHead:
-    """Return the head with scale-free RBF kernels in what the targets pass; the very head where there are none.
+    """Return the head with scale-free RBF kernels in the stages of the targets, or ``head`` itself if there are none.
 
     Raises:
-        InputError: another backend than the closed form, or a machine that has no scale-free form.
+        InputError: the backend is not ``"closed_form"``, or a stage has no scale-free form.
     """
     if backend != "closed_form":
         raise InputError(
-            f"scale_free needs backend='closed_form', since the other backends derive the values; got {backend!r}."
+            "scale_free needs backend='closed_form', because the other backends differentiate the values, whose "
+            f"gradients underflow; got {backend!r}."
         )
-    wanted = {target.output for target in targets} - {"cnn"}
-    relative = {name: relative_kernels(own) for name, own in head.svms.items() if name in wanted and _underflows(own)}
-    reducer = relative_kernels(head.pca) if wanted and _underflows(head.pca) else head.pca
+    outputs = {target.output for target in targets} - {"cnn"}
+    relative = {
+        name: relative_kernels(svm) for name, svm in head.svms.items() if name in outputs and _can_underflow(svm)
+    }
+    reducer = relative_kernels(head.pca) if outputs and _can_underflow(head.pca) else head.pca
     if not relative and reducer is head.pca:
         return head
     return dataclasses.replace(head, pca=reducer, svms={**head.svms, **relative})
 
 
-def _underflows(stage: Any) -> bool:
+def _can_underflow(stage: Any) -> bool:
     return stage is not None and has_exponential_kernel(stage)
 
 
 class Explained(NamedTuple):
-    """What is found for one example, or for a batch."""
+    """The array fields of :class:`Explanation`, for one example or for a batch."""
 
     positive: Float[Array, "*B T h w"]
     negative: Float[Array, "*B T h w"]
@@ -180,19 +202,19 @@ def _explain_batch(head: HybridHead, maps: Array, **options: Any) -> Explained:
 def explain_example(
     head: HybridHead, maps: Maps, *, targets: tuple[Target, ...], method: str, backend: str, dtype: Any = None
 ) -> Explained:
-    """Return what is found for one example, for use under the caller's own jit and vmap.
+    """Return the array fields of :class:`Explanation` for one example; usable inside ``jit`` and ``vmap``.
 
-    ``dtype`` is the one in which gradients may underflow, where the head itself computes in a wider one.
+    ``dtype`` is the dtype in which gradients may underflow, if the head itself computes in a wider one.
     """
     selection = Selection(columns_of(head, maps, targets), tuple(target.output for target in targets))
     positive, negative = METHODS[method](head, maps, selection, backend)
     values = head(maps)
     mixture = {} if head.pca is None else _mixture(head, values["pca"], targets, selection.columns, backend)
     narrow = in_dtype(head.dtype if dtype is None else dtype)
-    gone = vanished(jax.tree.map(narrow, head), narrow(maps), selection)
+    lost = vanished(jax.tree.map(narrow, head), narrow(maps), selection)
     if backend == "finite_difference":
-        gone |= unresolved(head, maps, selection)
-    return Explained(positive, negative, selection.values(values), selection.columns, mixture, gone)
+        lost |= unresolved(head, maps, selection)
+    return Explained(positive, negative, selection.values(values), selection.columns, mixture, lost)
 
 
 def _mixture(head: HybridHead, v: Vector, targets: tuple[Target, ...], columns: Array, backend: str) -> dict:

@@ -12,9 +12,10 @@ from pcacam_jax.stages.jacobian import jacobian
 
 
 def channel_weights(head: HybridHead, maps: Maps, selection: Selection, backend: str) -> Float[jax.Array, "T K"]:
-    """Return a_k = mean_ij d target / d F_k[i, j] for every target (Eq. 9-10).
+    """Return ``a_k = mean_ij d target / d F_k[i, j]`` of each target, ``(T, K)`` (Eq. 9-10).
 
-    The closed form takes the pooled path; every other backend forms the Jacobian and averages it.
+    The closed form averages the first dense kernel and never forms the Jacobian. The other backends form the Jacobian
+    and average it.
     """
     if backend == "closed_form":
         _, saved = head.forward(maps)
@@ -26,11 +27,11 @@ def channel_weights(head: HybridHead, maps: Maps, selection: Selection, backend:
 def grad_cam(
     head: HybridHead, maps: Maps, selection: Selection, backend: str
 ) -> tuple[Float[jax.Array, "T h w"], Float[jax.Array, "T h w"]]:
-    """Return L+ = ReLU(L) and L- = ReLU(-L) of L = sum_k a_k F_k."""
+    """Return ``L+ = ReLU(L)`` and ``L- = ReLU(-L)`` of ``L = sum_k a_k F_k``, ``(T, h, w)`` each (Eq. 8-11, 14)."""
     weights = channel_weights(head, maps, selection, backend)
     return split_signs(weighted_sum(weights, maps))
 
 
 def weighted_sum(weights: Float[jax.Array, "T K"], maps: Maps) -> Float[jax.Array, "T h w"]:
-    """Return sum_k a_k F_k."""
+    """Return ``sum_k a_k F_k``: ``(T, K)`` weights and ``(h, w, K)`` maps -> ``(T, h, w)``."""
     return jnp.einsum("tk,hwk->thw", weights, maps, precision=jax.lax.Precision.HIGHEST)

@@ -1,6 +1,6 @@
-"""Every CAM method by name."""
+"""The table of CAM methods."""
 
 from pcacam_jax.cam.gradcam import grad_cam
 
 METHODS = {"gradcam": grad_cam}
-"""Every method by name: (head, maps, selection, backend) -> positive, negative (T, h, w)."""
+"""CAM methods by name: functions (head, maps, selection, backend) -> positive, negative, each ``(T, h, w)``."""

@@ -1,1 +1,1 @@
-"""The hybrid head: its targets, its batches, the layouts of other frameworks, and its comparison with a network."""
+"""The hybrid head, its targets and batches, conversion from other frameworks, and comparison with a network."""

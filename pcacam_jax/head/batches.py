@@ -1,4 +1,4 @@
-"""Batches at the doors: maps as they came, checked and cut into equal parts, and the entry each target means."""
+"""Validation of feature maps, and the evaluation of a compiled function on batches of equal size."""
 
 import operator
 from collections.abc import Callable, Sequence
@@ -10,25 +10,28 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from pcacam_jax.core.checks import InputError, check_finite
-from pcacam_jax.core.text import plain
+from pcacam_jax.core.text import one_line
 from pcacam_jax.head.hybrid import HybridHead
 
 
 def checked_maps(head: HybridHead, maps: Any) -> Any:
-    """Return the maps as they came, as an array; they are converted and checked batch by batch.
+    """Check the type and shape of feature maps and return them as an array, ``(B, h, w, K)``.
+
+    The values are neither converted nor checked here, because the array may be memory-mapped; :func:`checked_batch`
+    does both for each batch.
 
     Raises:
-        InputError: a masked array, values that are not real numbers, or another shape than (B, h, w, K).
+        InputError: the array is masked, its values are not real numbers, or its shape is not ``(B, h, w, K)``.
     """
     expected = head.in_shape
     if isinstance(maps, np.ma.MaskedArray):
-        raise InputError("maps must not be a masked array, whose mask would be ignored; fill it first.")
+        raise InputError("maps must not be a masked array, because the mask would be ignored; fill it first.")
     try:
         maps = maps if isinstance(maps, jax.Array) else np.asarray(maps)
-    except (TypeError, ValueError, RuntimeError) as error:  # nested lists of several lengths, tensors with a gradient
+    except (TypeError, ValueError, RuntimeError) as error:  # nested lists of unequal lengths, tensors with a gradient
         raise InputError(
             f"maps must be one array of shape (B, {', '.join(map(str, expected))}); got a {type(maps).__name__} that "
-            f"NumPy cannot read as an array ({plain(error)})."
+            f"NumPy cannot convert to an array ({one_line(error)})."
         ) from error
     if maps.dtype.kind not in "fiub" and not jnp.issubdtype(maps.dtype, jnp.floating):
         raise InputError(f"maps must be real numbers; got the dtype {maps.dtype}.")
@@ -40,10 +43,10 @@ def checked_maps(head: HybridHead, maps: Any) -> Any:
 
 
 def checked_batch(batch: Any, dtype: Any, start: int) -> Array:
-    """Return a batch in ``dtype``; ``start`` is the place of its first example among all.
+    """Convert a batch to ``dtype`` and check its values; ``start`` is the index of its first example.
 
     Raises:
-        InputError: NaN or infinite values, or values beyond ``dtype``.
+        InputError: a value is NaN, infinite or too large for ``dtype``.
     """
     with np.errstate(over="ignore"):
         batch = jnp.asarray(batch, dtype)
@@ -51,28 +54,28 @@ def checked_batch(batch: Any, dtype: Any, start: int) -> Array:
     return batch
 
 
-def check_explained(targets: Sequence[str], *found: Float[Array, "B T ..."]) -> None:
-    """Refuse values and maps that are NaN or infinite although the feature maps are finite.
+def check_explained(targets: Sequence[str], *results: Float[Array, "B T ..."]) -> None:
+    """Check that values and heatmaps are finite; they may not be although the feature maps are.
 
     Raises:
-        InputError: naming the first example, and its first target.
+        InputError: a result is NaN or infinite; the message names the first example and its first target.
     """
-    finite = [jnp.isfinite(own).all(axis=tuple(range(2, own.ndim))) for own in found]
-    if all(bool(own.all()) for own in finite):
+    finite = [jnp.isfinite(array).all(axis=tuple(range(2, array.ndim))) for array in results]
+    if all(bool(flags.all()) for flags in finite):
         return
     b, t = map(int, np.argwhere(~np.all(np.array(finite), axis=0))[0])
     raise InputError(
         f"the value and map of {targets[t]} must be finite, but at example {b} they are not: an estimator of this head "
         f"is not defined there (a power of a negative number, a logarithm of 0) or the numbers are too large for "
-        f"{found[0].dtype}; leave that example out, or fit estimators that are defined there."
+        f"{results[0].dtype}; leave that example out, or fit estimators that are defined there."
     )
 
 
 def checked_batch_size(batch_size: int | None, count: int, default: int) -> int:
-    """Return how many of ``count`` examples are taken at a time, ``default`` where the caller does not say.
+    """Return the number of examples per batch, at most ``count``; ``default`` if ``batch_size`` is None.
 
     Raises:
-        InputError: not an integer of at least 1.
+        InputError: ``batch_size`` is not an integer of at least 1.
     """
     if batch_size is None:
         return min(count, default)
@@ -80,10 +83,10 @@ def checked_batch_size(batch_size: int | None, count: int, default: int) -> int:
 
 
 def checked_count(name: str, value: Any) -> int:
-    """Return an integer of any kind as Python's own.
+    """Convert a positive integer of Python or NumPy to ``int``; ``name`` is its name in the error message.
 
     Raises:
-        InputError: not an integer of at least 1.
+        InputError: the value is not an integer of at least 1.
     """
     try:
         number = 0 if isinstance(value, bool) else operator.index(value)
@@ -94,13 +97,13 @@ def checked_count(name: str, value: Any) -> int:
     return number
 
 
-def filled(batch: Array, size: int) -> Array:
-    """Repeat the last example up to ``size``, so that a last short batch compiles nothing new."""
+def padded(batch: Array, size: int) -> Array:
+    """Repeat the last example up to ``size`` examples, so that a short last batch needs no new compilation."""
     return jnp.concatenate([batch, jnp.repeat(batch[-1:], size - len(batch), axis=0)])
 
 
 def in_dtype(dtype: Any) -> Callable[[Array], Array]:
-    """Return the conversion of floats to ``dtype``; integers stay as they are."""
+    """Return a function that converts floating-point arrays to ``dtype`` and returns other arrays unchanged."""
     dtype = jax.dtypes.canonicalize_dtype(dtype)
     return lambda leaf: leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
 
@@ -116,14 +119,20 @@ def batched(
     """Apply a compiled function of a batch to all maps and concatenate the results.
 
     Args:
-        function: maps (size, h, w, K) to a pytree of arrays whose first axis has length ``size``.
-        maps: (B, h, w, K), in memory or memory-mapped.
-        size: examples per batch; the last batch is padded, so the function is compiled once.
-        dtype: of the batches.
-        read: returns the rows of ``maps`` in a slice.
+        function: a function from maps ``(size, h, w, K)`` to a pytree of arrays whose first axis has length ``size``.
+        maps: ``(B, h, w, K)``, in memory or memory-mapped.
+        size: number of examples per batch. The last batch is padded, so that the function is compiled once.
+        dtype: the dtype of the batches.
+        read: a function that returns the rows of ``maps`` in a slice.
+
+    Returns:
+        The pytree of results with first axes of length B.
+
+    Raises:
+        InputError: a value of ``maps`` is NaN, infinite or too large for ``dtype``.
     """
-    parts = []
+    results = []
     for start in range(0, len(maps), size):
         batch = checked_batch(read(maps, slice(start, start + size)), dtype, start)
-        parts.append(function(filled(batch, size)))
-    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves)[: len(maps)], *parts)
+        results.append(function(padded(batch, size)))
+    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves)[: len(maps)], *results)

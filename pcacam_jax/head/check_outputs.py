@@ -1,4 +1,4 @@
-"""Is the head your network? Its outputs beside those of the framework that it came from, and why they differ."""
+"""Comparison of a head's outputs with those of the network it was built from, and the search for usual causes."""
 
 import dataclasses
 import functools
@@ -21,9 +21,8 @@ from pcacam_jax.stages.take import Take
 
 BATCH = 256
 EXAMPLES = 64
-"""As many are enough to tell causes apart."""
-OF_NETWORKS = ("relu", "sigmoid", "tanh", "gelu", "softplus", "identity")
-"""The activations that are tried."""
+"""Number of examples on which causes are tried."""
+TRIED_ACTIVATIONS = ("relu", "sigmoid", "tanh", "gelu", "softplus", "identity")
 
 Outputs = dict[str, np.ndarray]
 
@@ -31,23 +30,32 @@ Outputs = dict[str, np.ndarray]
 def check_outputs(
     head: HybridHead, maps: Any, expected: Mapping[str, Any], *, tolerance: float | None = None
 ) -> dict[str, float]:
-    """Compare a head's outputs with your framework's own, for the same maps.
+    """Compare the outputs of a head with those of your framework for the same feature maps.
 
     Args:
-        head: from :func:`pcacam_jax.hybrid_head`.
-        maps: (B, h, w, K) feature maps, channels last.
-        expected: output name -> (B, size) values, such as {"cnn": logits, "pca": pca.transform(x)}.
-        tolerance: largest error relative to the output's largest value; by default the square root of the machine
-            epsilon of the head's dtype: 3.5e-4 in float32, 1.5e-8 in float64.
+        head: a head from :func:`pcacam_jax.hybrid_head`.
+        maps: ``(B, h, w, K)`` feature maps, channels last.
+        expected: output name -> values ``(B, size)``, such as ``{"cnn": logits, "pca": pca.transform(x)}``.
+        tolerance: the largest error that passes. The default is the square root of the machine epsilon of the head's
+            dtype: 3.5e-4 in float32, 1.5e-8 in float64.
 
     Returns:
-        The largest error of every output in ``expected``, relative to its largest value.
+        The largest error of each output in ``expected``, relative to the largest magnitude of that output.
 
     Raises:
-        InputError: another shape, a negative tolerance; or an error above ``tolerance``, with its cause where one of
-            the usual ones, tried out, explains all of it: the order of flattening, a transposed kernel, the activation,
-            a missing bias, negative maps, probabilities for logits, votes for margins, the order of the classes, a
-            component's sign.
+        InputError: a shape or the tolerance is invalid, or an error exceeds the tolerance. Then the message names the
+            cause, if one of these explains the whole difference: the order of flattening, a transposed kernel, the
+            activation, missing biases, maps before their ReLU, probabilities instead of logits, votes instead of
+            margins, the order of the classes, the sign of a component, a constant factor or a constant.
+        TypeError: ``head`` is not a head, or ``expected`` is not a dictionary.
+
+    Example:
+        >>> import numpy as np
+        >>> from pcacam_jax import check_outputs, hybrid_head
+        >>> kernel, maps = np.ones((4, 2)), np.ones((3, 1, 2, 2))
+        >>> head = hybrid_head([(kernel, np.zeros(2))], maps_shape=(1, 2, 2), at=1)
+        >>> check_outputs(head, maps, {"cnn": maps.reshape(3, 4) @ kernel})
+        {'cnn': 0.0}
     """
     if not isinstance(head, HybridHead):
         raise TypeError(f"head must be a HybridHead, from pcacam_jax.hybrid_head; got {type(head).__name__}.")
@@ -58,17 +66,18 @@ def check_outputs(
             f"got {type(expected).__name__}."
         )
     maps = checked_maps(head, maps)
-    wanted = {name: _expected(head, name, values, len(maps)) for name, values in expected.items()}
-    if not wanted:
+    references = {name: _expected(head, name, values, len(maps)) for name, values in expected.items()}
+    if not references:
         raise InputError(f"expected must hold values for at least one of {', '.join(head.outputs)}; got none.")
-    errors = _errors(_outputs(head, maps), wanted)
+    errors = _errors(_outputs(head, maps), references)
     wrong = {name: error for name, error in errors.items() if not error <= limit}
     if not wrong:
         return errors
     listed = ", ".join(f"{name} by {error:.2g}" for name, error in wrong.items())
+    cause = _cause(head, maps[:EXAMPLES], {name: references[name][:EXAMPLES] for name in wrong}, limit)
     raise InputError(
-        f"the head and what was expected differ, relative to the output's largest value: {listed}, where {limit:.2g} "
-        f"is allowed; {_cause(head, maps[:EXAMPLES], {name: wanted[name][:EXAMPLES] for name in wrong}, limit)}."
+        f"the outputs of the head differ from the expected values, relative to the largest value of each output: "
+        f"{listed}, but at most {limit:.2g} is allowed; {cause}."
     )
 
 
@@ -76,7 +85,7 @@ def _limit(head: HybridHead, tolerance: float | None) -> float:
     if tolerance is None:
         return float(np.sqrt(jnp.finfo(head.dtype).eps))
     if isinstance(tolerance, bool) or not isinstance(tolerance, numbers.Real) or not tolerance >= 0:
-        raise InputError(f"tolerance must be a number of at least 0, or None for the usual one; got {tolerance!r}.")
+        raise InputError(f"tolerance must be a number of at least 0, or None for the default; got {tolerance!r}.")
     return float(tolerance)
 
 
@@ -91,7 +100,7 @@ def _expected(head: HybridHead, name: str, values: Any, count: int) -> np.ndarra
 
 def _outputs(head: HybridHead, maps: Any) -> Outputs:
     values = batched(functools.partial(_run, head), maps, min(len(maps), BATCH), head.dtype)
-    return {name: np.asarray(own, np.float64) for name, own in values.items()}
+    return {name: np.asarray(array, np.float64) for name, array in values.items()}
 
 
 @jax.jit
@@ -99,135 +108,138 @@ def _run(head: HybridHead, maps: Any) -> dict[str, jax.Array]:
     return jax.vmap(head)(maps)
 
 
-def _errors(found: Outputs, wanted: Outputs) -> dict[str, float]:
-    return {name: _error(found[name], own) for name, own in wanted.items()}
+def _errors(outputs: Outputs, references: Outputs) -> dict[str, float]:
+    return {name: _error(outputs[name], reference) for name, reference in references.items()}
 
 
-def _error(found: np.ndarray, wanted: np.ndarray) -> float:
-    scale = np.abs(wanted).max()
-    return float(np.abs(found - wanted).max() / (scale if scale > 0 else 1))
+def _error(output: np.ndarray, reference: np.ndarray) -> float:
+    scale = np.abs(reference).max()
+    return float(np.abs(output - reference).max() / (scale if scale > 0 else 1))
 
 
-def _cause(head: HybridHead, maps: Any, wanted: Outputs, limit: float) -> str:
-    """Return the first cause that, undone, makes all outputs equal."""
-    found = _outputs(head, maps)
-    for cause, explains in _readings():
-        if all(explains(found[name], own, limit) for name, own in wanted.items()):
+def _cause(head: HybridHead, maps: Any, references: Outputs, limit: float) -> str:
+    """Return the first cause whose correction makes all outputs equal to their references, and what to do about it."""
+    outputs = _outputs(head, maps)
+    for cause, explains in _causes_in_values():
+        if all(explains(outputs[name], reference, limit) for name, reference in references.items()):
             return cause
-    for cause, other, seen in _other_heads(head, maps):
-        if all(error <= limit for error in _errors(_outputs(other, seen), wanted).values()):
+    for cause, other_head, other_maps in _causes_in_head(head, maps):
+        if all(error <= limit for error in _errors(_outputs(other_head, other_maps), references).values()):
             return cause
     return (
-        "none of the usual causes explains it: see that the network is in its mode of use (dropout and batch norm at "
-        "rest, model.eval() in PyTorch), and that the maps are those at the tap, after its activation and before any "
-        "pooling"
+        "none of the usual causes explains the difference: check that the network is in inference mode (model.eval() "
+        "in PyTorch), and that the maps are those at the tap, after its activation and before any pooling"
     )
 
 
-def _readings() -> Iterator[tuple[str, Callable[[np.ndarray, np.ndarray, float], bool]]]:
-    """Yield causes that lie in how the expected values are read: (what to do, does it explain (found, wanted))."""
+def _causes_in_values() -> Iterator[tuple[str, Callable[[np.ndarray, np.ndarray, float], bool]]]:
+    """Yield causes in the expected values: (cause and what to do, test of (output, reference, limit))."""
     yield (
-        "what was expected are probabilities: give the logits, before softmax",
-        lambda found, wanted, limit: _error(np.asarray(jax.nn.softmax(found)), wanted) <= limit,
+        "the expected values are probabilities: give the logits, before softmax",
+        lambda output, reference, limit: _error(np.asarray(jax.nn.softmax(output)), reference) <= limit,
     )
     yield (
-        "what was expected are log-probabilities: give the logits, before log-softmax",
-        lambda found, wanted, limit: _error(np.asarray(jax.nn.log_softmax(found)), wanted) <= limit,
+        "the expected values are log-probabilities: give the logits, before log-softmax",
+        lambda output, reference, limit: _error(np.asarray(jax.nn.log_softmax(output)), reference) <= limit,
     )
     yield (
-        'what was expected is the decision with votes (decision_function_shape="ovr"): the head gives margins, the '
-        "signed sums of the pairs",
+        'the expected values are decisions with votes (decision_function_shape="ovr"): give the margins, which are '
+        "signed sums of the values of the class pairs",
         _are_votes,
     )
     yield "the entries are in another order: compare the names of the classes", _are_permuted
     yield (
-        "components have the other sign: compare with the very PCA that the head was made from",
-        lambda found, wanted, limit: _error(np.abs(found), np.abs(wanted)) <= limit and _columns_agree(found, wanted),
+        "components have the opposite sign: compare with the PCA that the head was built from",
+        lambda output, reference, limit: (
+            _error(np.abs(output), np.abs(reference)) <= limit and _columns_agree(output, reference)
+        ),
     )
-    yield "all values differ by one constant factor: look for a scale that only one side has", _are_multiples
+    yield "all values differ by one constant factor: look for a scaling that only one side applies", _are_multiples
     yield (
-        "every value differs by a constant: look at the last layer's bias, or at the center of the PCA",
-        lambda found, wanted, limit: len(found) > 1 and _error(found - (found - wanted).mean(axis=0), wanted) <= limit,
+        "each entry differs by a constant: look at the bias of the last layer, or at the mean of the PCA",
+        lambda output, reference, limit: (
+            len(output) > 1 and _error(output - (output - reference).mean(axis=0), reference) <= limit
+        ),
     )
 
 
-def _are_votes(found: np.ndarray, wanted: np.ndarray, limit: float) -> bool:
-    left = wanted - found / (3 * (np.abs(found) + 1))
-    return found.shape[1] > 2 and bool(np.abs(left - np.round(left)).max() <= limit)
+def _are_votes(output: np.ndarray, reference: np.ndarray, limit: float) -> bool:
+    votes = reference - output / (3 * (np.abs(output) + 1))
+    return output.shape[1] > 2 and bool(np.abs(votes - np.round(votes)).max() <= limit)
 
 
-def _are_permuted(found: np.ndarray, wanted: np.ndarray, limit: float) -> bool:
-    near = np.abs(found[:, :, None] - wanted[:, None, :]).max(axis=0) <= limit * np.abs(wanted).max()
+def _are_permuted(output: np.ndarray, reference: np.ndarray, limit: float) -> bool:
+    near = np.abs(output[:, :, None] - reference[:, None, :]).max(axis=0) <= limit * np.abs(reference).max()
     return bool((near.sum(axis=0) == 1).all() and (near.sum(axis=1) == 1).all())
 
 
-def _columns_agree(found: np.ndarray, wanted: np.ndarray) -> bool:
-    """Whether every column has one sign against the other throughout."""
-    products = found * wanted
+def _columns_agree(output: np.ndarray, reference: np.ndarray) -> bool:
+    """Return whether the ratio of output and reference has a constant sign in each column."""
+    products = output * reference
     return bool(((products >= 0).all(axis=0) | (products <= 0).all(axis=0)).all())
 
 
-def _are_multiples(found: np.ndarray, wanted: np.ndarray, limit: float) -> bool:
-    norm = float(np.sum(found * found))
-    return norm > 0 and found.size > 2 and _error(found * (np.sum(found * wanted) / norm), wanted) <= limit
+def _are_multiples(output: np.ndarray, reference: np.ndarray, limit: float) -> bool:
+    norm = float(np.sum(output * output))
+    return norm > 0 and output.size > 2 and _error(output * (np.sum(output * reference) / norm), reference) <= limit
 
 
-def _other_heads(head: HybridHead, maps: Any) -> Iterator[tuple[str, HybridHead, Any]]:
-    """Yield causes that lie in the head: (what to do, the head as it should have been, the maps it reads)."""
-    yield from _other_orders(head, maps)
-    for name in OF_NETWORKS:
-        other = _with_dense(
+def _causes_in_head(head: HybridHead, maps: Any) -> Iterator[tuple[str, HybridHead, Any]]:
+    """Yield causes in the head or its maps: (cause and what to do, corrected head, corrected maps)."""
+    yield from _flattening_orders(head, maps)
+    for name in TRIED_ACTIVATIONS:
+        other_head = _with_dense(
             head, lambda d, name=name: d if d.activation == "identity" else _replaced(d, activation=name)
         )
-        yield f'the activation is "{name}": make the head with activation="{name}"', other, maps
+        yield f'the activation is "{name}": build the head with activation="{name}"', other_head, maps
     yield (
-        "the maps at the tap have lost their negative values in the network: give them after the ReLU",
+        "the network applies a ReLU to the maps: give the maps after the ReLU",
         head,
         np.maximum(np.asarray(maps), 0),
     )
     square = [d for d in _dense_of(head) if d.kernel.shape[0] == d.kernel.shape[1]]
     for chosen in [None, *square] if len(square) > 1 else square:
-        other = _with_dense(head, lambda d, chosen=chosen: _turned(d, chosen, square))
+        other_head = _with_dense(head, lambda d, chosen=chosen: _transposed(d, chosen, square))
         which = "the square kernels are" if chosen is None else "a square kernel is"
-        yield f"{which} transposed: PyTorch's weights are (out, in), convert them with dense_from_torch", other, maps
+        cause = f"{which} transposed: PyTorch's weights are (out, in), convert them with dense_from_torch"
+        yield cause, other_head, maps
     yield (
-        "the network has no biases where the head has: give zeros",
+        "the network has no biases, but the head has: build the head with biases of zeros",
         _with_dense(head, lambda d: _replaced(d, bias=jnp.zeros_like(d.bias))),
         maps,
     )
 
 
-def _other_orders(head: HybridHead, maps: Any) -> Iterator[tuple[str, HybridHead, Any]]:
+def _flattening_orders(head: HybridHead, maps: Any) -> Iterator[tuple[str, HybridHead, Any]]:
     last = head.spatial.stages[-1]
     if not isinstance(last, Flatten):
         return
     places = np.arange(np.prod(last.shape)).reshape(last.shape).transpose(2, 0, 1).reshape(-1)
     causes = {
-        "what reads the flattened maps expects them channel after channel: convert its kernel with dense_from_torch, "
-        "or fit it on maps_from_torch(maps) flattened": places,
-        "what reads the flattened maps expects channels last already: its kernel was converted once too often": (
-            np.argsort(places)
-        ),
+        "the first layer or estimator expects maps flattened channel by channel: convert its kernel with "
+        "dense_from_torch, or fit it on maps_from_torch(maps) flattened": places,
+        "the first layer expects channels last: its kernel was converted twice, convert it once": np.argsort(places),
     }
     for cause, order in causes.items():
         take = Take(tuple(order.tolist()), len(order))
         yield cause, dataclasses.replace(head, spatial=Chain((*head.spatial.stages, take))), maps
 
 
-def _turned(dense: Dense, chosen: Dense | None, square: list[Dense]) -> Dense:
-    turn = any(dense is own for own in square) if chosen is None else dense is chosen
-    return _replaced(dense, kernel=dense.kernel.T) if turn else dense
+def _transposed(dense: Dense, chosen: Dense | None, square: list[Dense]) -> Dense:
+    """Transpose the kernel of ``dense`` if it is ``chosen``, or, if ``chosen`` is None, one of ``square``."""
+    transpose = any(dense is layer for layer in square) if chosen is None else dense is chosen
+    return _replaced(dense, kernel=dense.kernel.T) if transpose else dense
 
 
 def _dense_of(head: HybridHead) -> list[Dense]:
     chains = (head.dense, head.cnn)
-    return [own for own in jax.tree.leaves(chains, is_leaf=_is_dense) if _is_dense(own)]
+    return [layer for layer in jax.tree.leaves(chains, is_leaf=_is_dense) if _is_dense(layer)]
 
 
 def _with_dense(head: HybridHead, change: Callable[[Dense], Dense]) -> HybridHead:
-    """Return the head with every dense layer of the network itself changed."""
+    """Return the head with ``change`` applied to each dense layer of the network."""
     dense, cnn = jax.tree.map(
-        lambda own: change(own) if _is_dense(own) else own, (head.dense, head.cnn), is_leaf=_is_dense
+        lambda layer: change(layer) if _is_dense(layer) else layer, (head.dense, head.cnn), is_leaf=_is_dense
     )
     return dataclasses.replace(head, dense=dense, cnn=cnn)
 

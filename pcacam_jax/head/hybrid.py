@@ -1,4 +1,4 @@
-"""The hybrid head: a trunk from the maps to x_m, then the outputs "cnn", "pca" and one per classifier (Eq. 3, 5, 6)."""
+"""The hybrid head: a trunk from feature maps to x_m, then the outputs "cnn", "pca" and one per SVM (Eq. 3, 5, 6)."""
 
 from typing import Any, NamedTuple
 
@@ -15,56 +15,69 @@ from pcacam_jax.stages.dense import Dense
 from pcacam_jax.stages.flatten import Flatten, GlobalAverage, MaxPool, spatial_mean
 
 
-class HeadByProducts(NamedTuple):
-    """What the forward pass of a head leaves for its derivatives."""
+class HeadResiduals(NamedTuple):
+    """The residuals of a head's forward pass, which its derivatives reuse."""
 
     trunk: tuple
+    """One entry per stage of the trunk."""
     cnn: Any
+    """None without an output "cnn"."""
     pca: Any
+    """None without a PCA."""
     svms: dict[str, Any]
+    """By name of the SVM."""
 
 
 @pytree
 class HybridHead:
-    """Maps (h, w, K) -> {"cnn": logits (C,), "pca": components (D,), name: class scores (C,)} for one example.
+    """The part of a network behind the tap, with a PCA and SVMs, for one example; use :func:`jax.vmap` for a batch.
 
-    Without a PCA there is no "pca" output, and the SVMs read x_m; without dense layers there is no "cnn" output, and
-    x_m is the flattened or averaged maps.
+    It maps feature maps ``(h, w, K)`` to the logits ``"cnn"`` ``(C,)`` (Eq. 3), the components ``"pca"`` ``(D,)``
+    (Eq. 5) and the class scores ``(C,)`` of each SVM under its name (Eq. 6). Without a PCA there is no output
+    ``"pca"``, and the SVMs read ``x_m``. Without dense layers there is no output ``"cnn"``, and ``x_m`` is the vector
+    of flattened or averaged maps. Use :func:`pcacam_jax.hybrid_head` to build a head from fitted estimators.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from pcacam_jax import hybrid_head
+        >>> head = hybrid_head([(jnp.ones((4, 2)), jnp.array([0.0, 1.0]))], maps_shape=(1, 2, 2), at=1)
+        >>> head(jnp.ones((1, 2, 2)))["cnn"].tolist()
+        [4.0, 5.0]
     """
 
     spatial: Chain
-    """From the maps at the tap to x_0."""
+    """The stages from the maps at the tap to ``x_0``, ``(h, w, K) -> (d_0,)``: a flattening or a global average."""
     dense: Chain
-    """Dense layers 1 .. m, from x_0 to x_m; there may be none."""
+    """Dense layers 1 to m, ``x_0 -> x_m``, ``(d_0,) -> (d_m,)``; may be empty."""
     cnn: Stage | None
-    """Dense layers m + 1 .. N, from x_m to the logits."""
+    """Dense layers m + 1 to N, from ``x_m`` to the logits, ``(d_m,) -> (C,)``; None without dense layers."""
     pca: Stage | None
-    """PCA, or another reducer."""
+    """The PCA or another reducer, ``x_m -> v``, ``(d_m,) -> (D,)``, in the unit of ``x_m`` unless it whitens."""
     svms: dict[str, Stage]
-    """SVMs, other classifiers (stages with a ``predict``), regressors."""
+    """SVMs, other classifiers (stages with a method ``predict``) and regressors by name, each ``(D,) -> (C,)``."""
     names: tuple[tuple[str, tuple[str, ...]], ...] = static()
-    """For every output, the names of its entries: components or classes."""
+    """Pairs (output, names of its entries), in order; the entries are classes or components."""
     spaces: tuple[tuple[str, str], ...] = static(default=())
-    """For outputs of ``svms`` that are not margins: what their scores are, such as "log_proba"."""
+    """Pairs (SVM, what its scores are), such as ("svm", "log_proba"), for SVMs whose scores are not margins."""
 
     @property
     def in_shape(self) -> tuple[int, ...]:
-        """(h, w, K)."""
+        """``(h, w, K)``."""
         return self.spatial.in_shape
 
     @property
     def trunk(self) -> Chain:
-        """The stage from the maps to x_m."""
+        """The stages from the maps to ``x_m``."""
         return Chain((*self.spatial.stages, *self.dense.stages))
 
     @property
     def outputs(self) -> dict[str, tuple[str, ...]]:
-        """Every output with the names of its entries, in order."""
+        """The names of the entries of each output, by output, in order."""
         return dict(self.names)
 
     @property
     def svm_names(self) -> tuple[str, ...]:
-        """The SVMs in order; the dictionary of SVMs has none, since JAX sorts a dictionary's keys."""
+        """The names of the SVMs in order; ``svms`` loses the order, because JAX sorts the keys of dictionaries."""
         return tuple(name for name in self.outputs if name in self.svms)
 
     @property
@@ -83,26 +96,26 @@ class HybridHead:
         return {"cnn": "logit", "pca": "component", **dict(self.spaces)}.get(output, "margin")
 
     def __call__(self, maps: Maps) -> dict[str, Vector]:
-        """Return every output's values."""
+        """Return the values of all outputs by name."""
         return self.forward(maps)[0]
 
     def components(self, maps: Maps) -> Vector:
-        """Return what the SVMs read: v, or x_m where there is no PCA."""
+        """Return the vector that the SVMs read: the components ``v``, or ``x_m`` without a PCA."""
         return self._components_at(self.trunk(maps))
 
     def predict(self, maps: Maps) -> dict[str, Int[Array, ""]]:
-        """Return each classifier's class index: argmax for the CNN, the estimator's own rule for the others."""
+        """Return the class index of each classifier: the argmax for the CNN, the estimator's rule for the others."""
         x_m = self.trunk(maps)
         v = self._components_at(x_m)
-        own: dict[str, Any] = {name: self.svms[name] for name in self.classifiers if name in self.svms}
-        predicted = {name: stage.predict(v) for name, stage in own.items()}
+        estimators: dict[str, Any] = {name: self.svms[name] for name in self.classifiers if name in self.svms}
+        predicted = {name: stage.predict(v) for name, stage in estimators.items()}
         return predicted if self.cnn is None else {"cnn": jnp.argmax(self.cnn(x_m)), **predicted}
 
     def _components_at(self, x_m: Vector) -> Vector:
         return x_m if self.pca is None else self.pca(x_m)
 
-    def forward(self, maps: Maps) -> tuple[dict[str, Vector], HeadByProducts]:
-        """Return every output's values and the by-products of every stage."""
+    def forward(self, maps: Maps) -> tuple[dict[str, Vector], HeadResiduals]:
+        """Return the values of all outputs and the residuals of all stages."""
         x_m, trunk = self.trunk.forward(maps)
         values, cnn, pca, svms = {}, None, None, {}
         if self.cnn is not None:
@@ -113,43 +126,43 @@ class HybridHead:
             values["pca"] = v
         for name in self.svm_names:
             values[name], svms[name] = self.svms[name].forward(v)
-        return values, HeadByProducts(trunk, cnn, pca, svms)
+        return values, HeadResiduals(trunk, cnn, pca, svms)
 
-    def mixture(self, saved: HeadByProducts, rows: dict[str, Rows]) -> dict[str, Float[Array, "T D"]]:
-        """Return rows ds/dv of every SVM in ``rows``: how much of each component's map its own map holds."""
-        wanted = [name for name in self.svm_names if name in rows]
-        return {name: self.svms[name].pull_back(saved.svms[name], rows[name]) for name in wanted}
+    def mixture(self, saved: HeadResiduals, rows: dict[str, Rows]) -> dict[str, Float[Array, "T D"]]:
+        """Pull the rows of each SVM back to its input: ``rows ds/dv``, the weights of the components' maps."""
+        names = [name for name in self.svm_names if name in rows]
+        return {name: self.svms[name].pull_back(saved.svms[name], rows[name]) for name in names}
 
-    def pull_back_to_trunk(self, saved: HeadByProducts, rows: dict[str, Rows]) -> Float[Array, "T d_m"]:
-        """Return rows of any outputs as rows on x_m, in the order of the head's outputs.
+    def pull_back_to_trunk(self, saved: HeadResiduals, rows: dict[str, Rows]) -> Float[Array, "T d_m"]:
+        """Pull rows of any outputs back to ``x_m``, stacked in the order of the head's outputs.
 
-        ``rows`` holds (T_o, size of output o) for each output o wanted; those of the PCA and of all SVMs pass the
-        PCA together.
+        ``rows`` holds ``(T_o, size of output o)`` for each requested output o. The rows of the PCA and of all SVMs are
+        pulled back through the PCA together.
         """
-        parts = []
+        blocks = []
         if self.cnn is not None and "cnn" in rows:
-            parts.append(self.cnn.pull_back(saved.cnn, rows["cnn"]))
+            blocks.append(self.cnn.pull_back(saved.cnn, rows["cnn"]))
         on_components = list(self.mixture(saved, rows).values())
         if "pca" in rows:
             on_components.insert(0, rows["pca"])
         if on_components:
             stacked = jnp.concatenate(on_components)
-            parts.append(stacked if self.pca is None else self.pca.pull_back(saved.pca, stacked))
-        return jnp.concatenate(parts)
+            blocks.append(stacked if self.pca is None else self.pca.pull_back(saved.pca, stacked))
+        return jnp.concatenate(blocks)
 
-    def pull_back(self, saved: HeadByProducts, rows: dict[str, Rows]) -> Float[Array, "T h w K"]:
-        """Return rows of any outputs as rows on the maps, pulled through the trunk together."""
+    def pull_back(self, saved: HeadResiduals, rows: dict[str, Rows]) -> Float[Array, "T h w K"]:
+        """Pull rows of any outputs back to the maps, all together, ``(T, h, w, K)`` (Eq. 13, 15)."""
         return self.trunk.pull_back(saved.trunk, self.pull_back_to_trunk(saved, rows))
 
-    def pull_back_pooled(self, saved: HeadByProducts, rows: dict[str, Rows]) -> Float[Array, "T K"]:
-        """Return mean_ij of :meth:`pull_back`, the Grad-CAM weights a_k, without forming it (Eq. 9-10)."""
+    def pull_back_pooled(self, saved: HeadResiduals, rows: dict[str, Rows]) -> Float[Array, "T K"]:
+        """Return the mean of :meth:`pull_back` over positions, the Grad-CAM weights ``a_k``, ``(T, K)`` (Eq. 9-10)."""
         return self.pull_trunk_back_pooled(saved, self.pull_back_to_trunk(saved, rows))
 
-    def pull_trunk_back_pooled(self, saved: HeadByProducts, rows: Float[Array, "T d_m"]) -> Float[Array, "T K"]:
-        """Return mean_ij of rows on x_m pulled back to the maps.
+    def pull_trunk_back_pooled(self, saved: HeadResiduals, rows: Float[Array, "T d_m"]) -> Float[Array, "T K"]:
+        """Return the mean over positions of rows on ``x_m`` pulled back to the maps: ``(T, d_m) -> (T, K)``.
 
-        The mean passes through the linear part of the first dense layer, so its kernel is averaged instead; a pooling
-        before it changes no sum over positions.
+        The mean commutes with the linear part of the first dense layer, so that the kernel of this layer is averaged
+        instead. A max-pool before it does not change a sum over positions.
         """
         last, layers = self.spatial.stages[-1], saved.trunk[len(self.spatial.stages) :]
         positions = self.in_shape[0] * self.in_shape[1]
@@ -160,14 +173,14 @@ class HybridHead:
         if not isinstance(first, Dense):
             raise InputError(
                 f"the first of a head's dense layers must be a Dense, whose kernel is averaged over the positions; got "
-                f"{type(first).__name__}, so write it as a Dense, or call pull_back and take the mean."
+                f"{type(first).__name__}, so write it as a Dense, or average the result of pull_back."
             )
         slope, *later = layers
         on_first = Chain(self.dense.stages[1:]).pull_back(tuple(later), rows)
         return matmul(on_first * slope[None], spatial_mean(first.kernel, last.in_shape, self.in_shape).T)
 
-    def jacobian(self, saved: HeadByProducts) -> dict[str, Float[Array, "out h w K"]]:
-        """Return the Jacobian of every output (Eq. 13, 15)."""
+    def jacobian(self, saved: HeadResiduals) -> dict[str, Float[Array, "out h w K"]]:
+        """Return the Jacobian of each output, ``(out, h, w, K)`` (Eq. 13, 15)."""
         sizes = [len(names) for _, names in self.names]
         identities = {output: jnp.eye(len(names), dtype=self.dtype) for output, names in self.names}
         stacked = self.pull_back(saved, identities)
@@ -176,11 +189,11 @@ class HybridHead:
 
 
 POOLS = (False, True, "average")
-"""What may lie between the tap and x_0: nothing, a 2 x 2 max-pool, or the mean over all positions."""
+"""Poolings between the tap and ``x_0``: none, a 2 x 2 max-pool, or the mean over all positions."""
 
 
 def spatial_chain(maps_shape: tuple[int, int, int], *, pool: bool | str = False) -> Chain:
-    """Return the stage from maps to x_0: a flatten, alone or after a 2 x 2 max-pool, or the average of every map."""
+    """Return the stages from the maps to ``x_0`` for one of :data:`POOLS`: ``(h, w, K) -> (d_0,)``."""
     if pool == "average":
         return Chain((GlobalAverage(maps_shape),))
     if not pool:
@@ -190,6 +203,6 @@ def spatial_chain(maps_shape: tuple[int, int, int], *, pool: bool | str = False)
 
 
 def dense_stages(layers: list[tuple[Array, Array]], activation: str) -> list[Dense]:
-    """Return dense layers first to last, the last one without activation."""
+    """Return the dense layers from first to last for pairs (kernel, bias); the last one has no activation."""
     hidden = [Dense(kernel, bias, activation) for kernel, bias in layers[:-1]]
     return [*hidden, Dense(*layers[-1])]

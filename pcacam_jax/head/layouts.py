@@ -1,8 +1,8 @@
-"""Maps and dense layers of other frameworks in this library's order: channels last, kernels (in, out), NumPy arrays.
+"""Conversion of maps and dense layers of other frameworks to channels last, kernels (in, out) and NumPy arrays.
 
-PyTorch keeps maps as (N, K, h, w), weights as (out, in), and flattens maps channel after channel; Keras keeps kernels
-as (in, out) and flattens as this library does. What needs no conversion: dropout (the identity when a network is used),
-a global average (``pool="average"`` of :func:`pcacam_jax.hybrid_head`), and plain NumPy arrays in this order already.
+PyTorch stores maps as (N, K, h, w) and weights as (out, in), and flattens maps channel by channel. Keras stores kernels
+as (in, out) and flattens maps as this library does. Dropout, which does nothing in inference mode, and global average
+pooling (``pool="average"`` of :func:`pcacam_jax.hybrid_head`) need no conversion.
 """
 
 import itertools
@@ -16,14 +16,25 @@ from pcacam_jax.core.checks import InputError, check_choice, check_finite
 
 Layer = tuple[np.ndarray, np.ndarray]
 """(kernel (in, out), bias (out,))."""
-FLATTENED = ("channels_last", "channels_first")
 
 
 def maps_from_torch(maps: Any) -> np.ndarray:
-    """Return feature maps (N, K, h, w) as (N, h, w, K), for any framework that keeps channels first.
+    """Convert feature maps with channels first, as in PyTorch, to channels last.
+
+    Args:
+        maps: ``(N, K, h, w)``, a tensor or array of any framework.
+
+    Returns:
+        The maps as a NumPy array, ``(N, h, w, K)``.
 
     Raises:
-        InputError: not a batch of maps.
+        InputError: the array does not have four axes, or its values are not finite real numbers.
+
+    Example:
+        >>> import numpy as np
+        >>> from pcacam_jax import maps_from_torch
+        >>> maps_from_torch(np.zeros((8, 512, 7, 7))).shape
+        (8, 7, 7, 512)
     """
     array = as_numpy("maps", maps)
     if array.ndim != 4:
@@ -32,70 +43,85 @@ def maps_from_torch(maps: Any) -> np.ndarray:
 
 
 def dense_from_torch(layers: Iterable[Any], *, maps_shape: Sequence[int] | None = None) -> list[Layer]:
-    """Return PyTorch's linear layers as [(kernel (in, out), bias (out,)), ...].
+    """Convert PyTorch's linear layers to the layers of :func:`pcacam_jax.hybrid_head`.
 
     Args:
-        layers: ``nn.Linear`` modules, or pairs (weight (out, in), bias (out,) or None), first to last.
-        maps_shape: (h, w, K) of the maps that ``nn.Flatten`` lays out for the first layer, after any pooling, channels
-            last; None where no maps are flattened, as behind a global average, whose order needs no change.
+        layers: ``nn.Linear`` modules, or pairs (weight ``(out, in)``, bias ``(out,)`` or None), from first to last.
+        maps_shape: ``(h, w, K)``, channels last, of the maps that ``nn.Flatten`` flattens for the first layer, after
+            any pooling; None if no maps are flattened, as after global average pooling.
+
+    Returns:
+        Pairs (kernel ``(in, out)``, bias ``(out,)``). The first kernel reads maps flattened with channels last.
 
     Raises:
-        InputError: a layer that is not linear, or shapes that do not fit together.
+        InputError: a layer is not linear, or shapes do not fit together.
+
+    Example:
+        >>> from pcacam_jax import dense_from_torch
+        >>> [array.tolist() for array in dense_from_torch([([[1.0, 2.0]], None)])[0]]
+        [[[1.0], [2.0]], [0.0]]
     """
     transposed = [(weight.T, bias) for weight, bias in _pairs(layers, "weight")]
-    return _laid_out(transposed, maps_shape, "channels_first", "weights have shape (out, in)")
+    return _converted(transposed, maps_shape, "channels_first", "weights have shape (out, in)")
 
 
 def dense_from_keras(
     layers: Iterable[Any], *, maps_shape: Sequence[int] | None = None, flattened: str = "channels_last"
 ) -> list[Layer]:
-    """Return Keras's dense layers as [(kernel (in, out), bias (out,)), ...].
+    """Convert Keras's dense layers to the layers of :func:`pcacam_jax.hybrid_head`.
 
     Args:
-        layers: ``Dense`` layers, or pairs (kernel (in, out), bias (out,) or None), first to last.
-        maps_shape: (h, w, K) of the maps that ``Flatten`` lays out for the first layer, after any pooling; None where
+        layers: ``Dense`` layers, or pairs (kernel ``(in, out)``, bias ``(out,)`` or None), from first to last.
+        maps_shape: ``(h, w, K)`` of the maps that ``Flatten`` flattens for the first layer, after any pooling; None if
             no maps are flattened.
-        flattened: the order of the first layer's inputs. "channels_last" also for ``Flatten(data_format=
-            "channels_first")``, which moves the channels to the end first; "channels_first" only where maps (K, h, w)
-            were flattened as they lay.
+        flattened: the order of the first layer's inputs. It is ``"channels_last"`` also for
+            ``Flatten(data_format="channels_first")``, which moves the channels to the end first. It is
+            ``"channels_first"`` only if maps ``(K, h, w)`` were flattened in that order.
+
+    Returns:
+        Pairs (kernel ``(in, out)``, bias ``(out,)``). The first kernel reads maps flattened with channels last.
 
     Raises:
-        InputError: a layer that is not dense, or shapes that do not fit together.
+        InputError: a layer is not dense, or shapes do not fit together.
+
+    Example:
+        >>> from pcacam_jax import dense_from_keras
+        >>> [array.tolist() for array in dense_from_keras([([[1.0], [2.0]], None)])[0]]
+        [[[1.0], [2.0]], [0.0]]
     """
-    check_choice("flattened", flattened, FLATTENED)
-    return _laid_out(_pairs(layers, "kernel"), maps_shape, flattened, "kernels have shape (in, out)")
+    check_choice("flattened", flattened, ("channels_last", "channels_first"))
+    return _converted(_pairs(layers, "kernel"), maps_shape, flattened, "kernels have shape (in, out)")
 
 
 class BatchNorm(NamedTuple):
-    """A batch normalisation in use: x -> scale (x - mean) / sqrt(variance + epsilon) + shift, entry by entry."""
+    """Batch normalisation in inference mode: ``x -> scale (x - mean) / sqrt(variance + epsilon) + shift``.
+
+    Example:
+        >>> from pcacam_jax import BatchNorm
+        >>> [array.tolist() for array in BatchNorm(mean=[1.0], variance=[4.0], epsilon=0.0).line(1)]
+        [[0.5], [-0.5]]
+    """
 
     mean: Any
-    """PyTorch's ``running_mean``, Keras's ``moving_mean``."""
+    """``(size,)``, PyTorch's ``running_mean``, Keras's ``moving_mean``."""
     variance: Any
-    """``running_var``, ``moving_variance``."""
+    """``(size,)``, PyTorch's ``running_var``, Keras's ``moving_variance``."""
     scale: Any = None
-    """``weight``, ``gamma``; None stands for 1."""
+    """``(size,)``, PyTorch's ``weight``, Keras's ``gamma``; None stands for 1."""
     shift: Any = None
-    """``bias``, ``beta``; None stands for 0."""
+    """``(size,)``, PyTorch's ``bias``, Keras's ``beta``; None stands for 0."""
     epsilon: float = 1e-5
-    """PyTorch's default; Keras's is 1e-3."""
+    """PyTorch's default; Keras's default is 1e-3."""
 
     def line(self, size: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return (factor, constant) with which the normalisation is x -> factor x + constant, in float64.
-
-        Raises:
-            InputError: not ``size`` values each, or a variance that is not positive.
-        """
-        given = {"mean": self.mean, "variance": self.variance, "scale": self.scale, "shift": self.shift}
+        """Return (factor, constant) of ``x -> factor x + constant``, ``(size,)`` each, in float64."""
+        values = {"mean": self.mean, "variance": self.variance, "scale": self.scale, "shift": self.shift}
         defaults = {"scale": np.ones(size), "shift": np.zeros(size)}
         arrays = {}
-        for name, values in given.items():
-            arrays[name] = as_numpy(f"{name} of the batch norm", defaults[name] if values is None else values)
+        for name, value in values.items():
+            arrays[name] = as_numpy(f"{name} of the batch norm", defaults[name] if value is None else value)
             if arrays[name].shape != (size,):
-                raise InputError(
-                    f"{name} of the batch norm must have shape ({size},), a value for each entry that it normalises; "
-                    f"got {arrays[name].shape}."
-                )
+                raise InputError(f"{name} of the batch norm must have shape ({size},); got {arrays[name].shape}.")
         variance = arrays["variance"].astype(np.float64) + self.epsilon
         if variance.min() <= 0:
             raise InputError(f"variance + epsilon of the batch norm must be positive; got {variance.min():g}.")
@@ -104,28 +130,42 @@ class BatchNorm(NamedTuple):
 
 
 def batch_norm_of(layer: Any) -> BatchNorm:
-    """Return the numbers of a PyTorch ``BatchNorm1d`` or ``BatchNorm2d``, or of a Keras ``BatchNormalization``.
+    """Read the numbers of a batch norm layer of PyTorch or Keras.
+
+    Args:
+        layer: a ``BatchNorm1d`` or ``BatchNorm2d`` of PyTorch, or a ``BatchNormalization`` of Keras.
 
     Raises:
-        InputError: neither of them.
+        InputError: the layer is none of these.
     """
     if hasattr(layer, "running_mean"):
         return BatchNorm(layer.running_mean, layer.running_var, layer.weight, layer.bias, layer.eps)
     if hasattr(layer, "moving_mean"):
         return BatchNorm(layer.moving_mean, layer.moving_variance, layer.gamma, layer.beta, layer.epsilon)
-    raise InputError(
-        f"layer must be a batch norm of PyTorch or Keras; got {type(layer).__name__}; give its numbers to BatchNorm."
-    )
+    raise InputError(f"layer must be a batch norm of PyTorch or Keras; got {type(layer).__name__}; use BatchNorm.")
 
 
 def fold_batch_norm(kernel: Any, bias: Any, norm: BatchNorm) -> Layer:
-    """Return the dense layer that is ``kernel, bias`` with a batch norm AFTER it, before its activation.
+    """Fold a batch norm into the dense layer BEFORE it, if no activation lies between them.
 
-    scale ((x W + b) - mean) / sqrt(variance + epsilon) + shift = x (W diag(f)) + (f b + c), f and c of
-    :meth:`BatchNorm.line`.
+    With ``f`` and ``c`` of :meth:`BatchNorm.line`, ``f (x W + b) + c = x (W diag(f)) + (f b + c)``.
+
+    Args:
+        kernel: W, ``(in, out)``.
+        bias: b, ``(out,)``, or None.
+        norm: a batch norm of ``out`` values.
+
+    Returns:
+        The kernel and bias of the single dense layer that replaces both.
 
     Raises:
-        InputError: shapes that do not fit together.
+        InputError: shapes do not fit together.
+
+    Example:
+        >>> from pcacam_jax import BatchNorm, fold_batch_norm
+        >>> folded = fold_batch_norm([[2.0], [6.0]], [3.0], BatchNorm(mean=[1.0], variance=[4.0], epsilon=0.0))
+        >>> [array.tolist() for array in folded]
+        [[[1.0], [3.0]], [1.0]]
     """
     kernel, bias = _checked(kernel, bias, "the layer")
     factor, constant = _norm(norm).line(kernel.shape[1])
@@ -133,40 +173,45 @@ def fold_batch_norm(kernel: Any, bias: Any, norm: BatchNorm) -> Layer:
 
 
 def fold_batch_norm_before(kernel: Any, bias: Any, norm: BatchNorm, *, positions: int = 1) -> Layer:
-    """Return the dense layer that is ``kernel, bias`` with a batch norm BEFORE it, on what the activation gave.
+    """Fold a batch norm into the dense layer AFTER it, with no activation between them.
 
-    (f x + c) W + b = x (diag(f) W) + (c W + b), f and c of :meth:`BatchNorm.line`.
+    With ``f`` and ``c`` of :meth:`BatchNorm.line`, ``(f x + c) W + b = x (diag(f) W) + (c W + b)``.
 
     Args:
-        kernel: (in, out), in this library's order.
-        bias: (out,).
-        norm: of (in,) values; or of (K,), one a channel, for maps that are flattened in between.
-        positions: h w of those maps, else 1: how often the K values repeat along the kernel's inputs.
+        kernel: W, ``(in, out)``, reading maps flattened with channels last.
+        bias: b, ``(out,)``, or None.
+        norm: a batch norm of ``in`` values, or of the K channels of maps that are flattened between.
+        positions: ``h w`` of these maps, the number of repetitions of the K values in ``in``; 1 if there are no maps.
+
+    Returns:
+        The kernel and bias of the single dense layer that replaces both.
 
     Raises:
-        InputError: shapes that do not fit together.
+        InputError: shapes do not fit together.
+
+    Example:
+        >>> from pcacam_jax import BatchNorm, fold_batch_norm_before
+        >>> norm = BatchNorm(mean=[1.0], variance=[4.0], epsilon=0.0)
+        >>> [array.tolist() for array in fold_batch_norm_before([[2.0], [6.0]], [3.0], norm, positions=2)]
+        [[[1.0], [3.0]], [-1.0]]
     """
     kernel, bias = _checked(kernel, bias, "the layer")
     if not isinstance(positions, int | np.integer) or positions < 1 or kernel.shape[0] % positions:
         raise InputError(f"positions must be an integer divisor of the {kernel.shape[0]} inputs; got {positions!r}.")
-    factor, constant = (np.tile(own, positions) for own in _norm(norm).line(kernel.shape[0] // positions))
+    factor, constant = (np.tile(values, positions) for values in _norm(norm).line(kernel.shape[0] // positions))
     return (factor[:, None] * kernel).astype(kernel.dtype), (constant @ kernel + bias).astype(kernel.dtype)
 
 
 def as_numpy(name: str, values: Any) -> np.ndarray:
-    """Return a tensor of any framework as a NumPy array of finite floats; no framework is imported.
-
-    Raises:
-        InputError: not real numbers, or NaN or infinite.
-    """
-    held = getattr(values, "value", None)
-    values = values if held is None or callable(held) else held  # what a Keras variable holds
-    if hasattr(values, "detach"):  # a PyTorch tensor, which may carry a gradient or lie on an accelerator
+    """Convert a tensor of any framework to a NumPy array of finite floats; other values raise an InputError."""
+    wrapped = getattr(values, "value", None)
+    values = values if wrapped is None or callable(wrapped) else wrapped  # a Keras variable holds its tensor in value
+    if hasattr(values, "detach"):  # a PyTorch tensor may need a gradient or be on an accelerator
         values = values.detach().cpu()
         values = values.float() if "bfloat16" in str(values.dtype) else values
     try:
         array = np.asarray(values)
-        if array.dtype.kind in "cSUMm":  # NumPy would drop imaginary parts, and read text and dates as numbers
+        if array.dtype.kind in "cSUMm":  # NumPy would drop imaginary parts and convert text and dates to numbers
             raise TypeError(f"the dtype is {array.dtype}")
         array = array if array.dtype.kind == "f" else array.astype(np.float32)
     except (TypeError, ValueError, RuntimeError) as error:
@@ -184,25 +229,25 @@ def _norm(norm: Any) -> BatchNorm:
 
 def _pairs(layers: Iterable[Any], attribute: str) -> list[Layer]:
     if not isinstance(layers, Iterable):
-        raise InputError(f"layers must be a list, first to last; got {type(layers).__name__}: give [layer] for one.")
+        raise InputError(f"layers must be a list, first to last; got {type(layers).__name__}; pass [layer] for one.")
     return [_pair(layer, attribute, n) for n, layer in enumerate(layers, start=1)]
 
 
 def _pair(layer: Any, attribute: str, n: int) -> Layer:
-    """Return the weights of layer ``n`` as they lie, its bias zero if it has none."""
+    """Return the weights of layer ``n`` in the order of its framework, with a bias of zeros if it has none."""
     name = f"dense layer {n}"
     if hasattr(layer, attribute):
         layer = (getattr(layer, attribute), getattr(layer, "bias", None))
     if not isinstance(layer, tuple | list) or len(layer) != 2:
         raise InputError(
-            f"{name} must have a {attribute}, or be a pair ({attribute}, bias); got {type(layer).__name__}: give the "
-            "linear layers only, and name their activation to hybrid_head."
+            f"{name} must have a {attribute}, or be a pair ({attribute}, bias); got {type(layer).__name__}; pass the "
+            "linear layers only, and name their activation in hybrid_head."
         )
     weight = as_numpy(f"the {attribute} of {name}", layer[0])
     if weight.ndim != 2:
         raise InputError(
-            f"the {attribute} of {name} must have two axes; got {weight.shape}: fold a batch norm into its neighbour "
-            "with fold_batch_norm, and leave convolutions to the framework."
+            f"the {attribute} of {name} must have two axes; got {weight.shape}; fold a batch norm into the dense layer "
+            "next to it with fold_batch_norm, and compute convolutions in the framework."
         )
     outputs = weight.shape[0 if attribute == "weight" else 1]
     return weight, as_numpy(f"the bias of {name}", np.zeros(outputs, weight.dtype) if layer[1] is None else layer[1])
@@ -216,8 +261,8 @@ def _checked(kernel: Any, bias: Any, name: str) -> Layer:
     return kernel, bias
 
 
-def _laid_out(layers: list[Layer], maps_shape: Sequence[int] | None, order: str, convention: str) -> list[Layer]:
-    """Check that layers follow one another, and bring the first one's inputs in the order (h, w, K)."""
+def _converted(layers: list[Layer], maps_shape: Sequence[int] | None, order: str, convention: str) -> list[Layer]:
+    """Check that the layers fit together, and sort the inputs of the first one to the order (h, w, K)."""
     if not layers:
         raise InputError("layers must hold at least one dense layer; got none.")
     layers = [_checked(*layer, f"dense layer {n}") for n, layer in enumerate(layers, start=1)]
@@ -230,7 +275,7 @@ def _laid_out(layers: list[Layer], maps_shape: Sequence[int] | None, order: str,
     kernel, bias = layers[0]
     if maps_shape is not None:
         kernel = _channels_last(kernel, maps_shape, order, convention)
-    return [(np.ascontiguousarray(kernel), bias), *((np.ascontiguousarray(own), b) for own, b in layers[1:])]
+    return [(np.ascontiguousarray(kernel), bias), *((np.ascontiguousarray(k), b) for k, b in layers[1:])]
 
 
 def _channels_last(kernel: np.ndarray, maps_shape: Sequence[int], order: str, convention: str) -> np.ndarray:
@@ -238,8 +283,7 @@ def _channels_last(kernel: np.ndarray, maps_shape: Sequence[int], order: str, co
     if kernel.shape[0] != math.prod(shape):
         raise InputError(
             f"the first dense layer reads {kernel.shape[0]} values, but maps of shape (h, w, K) = {shape} have "
-            f"{math.prod(shape)}; give the shape after any pooling, None behind a global average, and mind that "
-            f"{convention}."
+            f"{math.prod(shape)}; give the shape after any pooling, or None after a global average; {convention}."
         )
     if order == "channels_last":
         return kernel

@@ -1,4 +1,4 @@
-"""Targets by name: "pca", "pca:0", "cnn:3", "svm_rbf:predicted", "svm_rbf:<class name>"."""
+"""Target names such as "pca", "pca:0", "cnn:3", "svm_rbf:predicted" and "svm_rbf:<class name>", and their parsing."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -16,23 +16,25 @@ from pcacam_jax.core.types import Maps, Rows, Vector
 from pcacam_jax.head.hybrid import HybridHead
 
 PREDICTED = "predicted"
+"""The entry that stands for the class that a classifier predicts at each example."""
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,4})?", re.ASCII | re.IGNORECASE)
 
 
 class Target(NamedTuple):
-    """One entry of one output; ``column`` is None for the class that the classifier predicts at each example."""
+    """One entry of one output of a head."""
 
     output: str
     column: int | None
+    """The index of the entry; None for the class that the classifier predicts at each example."""
     name: str
 
 
 def parse_targets(head: HybridHead, targets: str | Sequence[str]) -> tuple[Target, ...]:
-    """Return the targets that the names stand for; a bare output name stands for all its entries.
+    """Parse target names; the name of an output alone stands for all its entries.
 
     Raises:
-        InputError: an unknown output, component or class, one that could mean two things, or no target at all.
-        TypeError: a target that is not a string.
+        InputError: an output, component or class is unknown, a name is ambiguous, or there are no targets.
+        TypeError: a target is not a string.
     """
     if not isinstance(targets, Iterable):
         raise TypeError(f"targets must be a string such as 'pca:0' or a list of them; got {type(targets).__name__}.")
@@ -51,11 +53,11 @@ def _parse_one(head: HybridHead, name: str) -> list[Target]:
     entries = head.outputs[output]
     if PREDICTED in entries and output in head.classifiers and (not colon or entry == PREDICTED):
         raise InputError(
-            f"target {name!r} must mean one thing, but that output has a class named {PREDICTED!r}; rename that class, "
-            f"or name single classes and take that one by its index, '{output}:{entries.index(PREDICTED)}'."
+            f"target {name!r} is ambiguous, because that output has a class named {PREDICTED!r}; rename that class, "
+            f"or name single classes and give the index of that one, '{output}:{entries.index(PREDICTED)}'."
         )
     if not colon:
-        return [Target(output, column, f"{output}:{own}") for column, own in enumerate(entries)]
+        return [Target(output, column, f"{output}:{label}") for column, label in enumerate(entries)]
     if entry == PREDICTED and output in head.classifiers:
         return [Target(output, None, name)]
     return [Target(output, _column(name, entry, entries), name)]
@@ -64,16 +66,16 @@ def _parse_one(head: HybridHead, name: str) -> list[Target]:
 def _column(name: str, entry: str, entries: tuple[str, ...]) -> int:
     if entry in entries:
         return entries.index(entry)
-    # An index serves where classes have names; names that are numbers always win over it.
-    wanted, numbers = _number(entry), [_number(own) for own in entries]
-    if any(own is not None for own in numbers):
-        found = [place for place, own in enumerate(numbers) if own is not None and own == wanted]
+    # A number is compared with names that are numbers. It is an index only if no name is a number.
+    value, numbers = _number(entry), [_number(label) for label in entries]
+    if any(number is not None for number in numbers):
+        matches = [place for place, number in enumerate(numbers) if number is not None and number == value]
     else:
-        found = [place for place in range(len(entries)) if entry == str(place)]
-    if len(found) != 1:
-        what = "names more than one entry" if found else "names no entry"
-        raise InputError(f"target {name!r} {what} of that output, which has {', '.join(entries)}.")
-    return found[0]
+        matches = [place for place in range(len(entries)) if entry == str(place)]
+    if len(matches) != 1:
+        problem = "names more than one entry" if matches else "names no entry"
+        raise InputError(f"target {name!r} {problem} of that output, which has {', '.join(entries)}.")
+    return matches[0]
 
 
 def _number(text: str) -> Decimal | None:
@@ -81,28 +83,28 @@ def _number(text: str) -> Decimal | None:
 
 
 def columns_of(head: HybridHead, maps: Maps, targets: tuple[Target, ...]) -> Int[Array, " T"]:
-    """Return the entry of its output that each target means at one example, where it may be the predicted class."""
+    """Return the index of each target's entry at one example, ``(T,)``; a predicted class depends on the example."""
     columns = jnp.asarray(np.array([0 if target.column is None else target.column for target in targets]))
-    moving = [t for t, target in enumerate(targets) if target.column is None]
-    if not moving:
+    predicted_targets = [t for t, target in enumerate(targets) if target.column is None]
+    if not predicted_targets:
         return columns
     predicted = head.predict(maps)
-    return columns.at[np.array(moving)].set(
-        jnp.stack([predicted[targets[t].output] for t in moving]).astype(columns.dtype)
+    return columns.at[np.array(predicted_targets)].set(
+        jnp.stack([predicted[targets[t].output] for t in predicted_targets]).astype(columns.dtype)
     )
 
 
 @pytree
 class Selection:
-    """T targets, each an entry of one output of a head."""
+    """T targets at one example, each an entry of an output of a head."""
 
     columns: Int[Array, " T"]
-    """The entry of each target, which may be a predicted class and so depend on the example."""
+    """The index of each target's entry, see :func:`columns_of`."""
     outputs: tuple[str, ...] = static()
     """The output of each target."""
 
     def values(self, values: dict[str, Vector]) -> Float[Array, " T"]:
-        """Return the targets' values, given every output's."""
+        """Select the targets' values, ``(T,)``, from the values of all outputs."""
         starts, start = {}, 0
         for output, value in values.items():
             starts[output], start = start, start + len(value)
@@ -111,7 +113,7 @@ class Selection:
         ]
 
     def rows(self, head: HybridHead) -> dict[str, Rows]:
-        """Return one unit row per target, by output: what the pull-backs of a head take."""
+        """Return one unit row per target, stacked by output, as :meth:`HybridHead.pull_back` takes them."""
         return {
             output: jax.nn.one_hot(self.columns[self._members(output)], len(names), dtype=head.dtype)
             for output, names in head.names
@@ -119,9 +121,10 @@ class Selection:
         }
 
     def in_order(self, head: HybridHead, stacked: Float[Array, "T ..."]) -> Float[Array, "T ..."]:
-        """Return rows stacked in the order of the head's outputs in the order of the targets."""
+        """Sort rows from the order of the head's outputs into the order of the targets."""
         stacking = np.concatenate([self._members(output) for output in head.outputs if output in self.outputs])
         return stacked[np.argsort(stacking)]
 
     def _members(self, output: str) -> np.ndarray:
-        return np.flatnonzero([own == output for own in self.outputs])
+        """Return the indices of the targets that belong to an output."""
+        return np.flatnonzero([name == output for name in self.outputs])

@@ -1,4 +1,4 @@
-"""Which components an SVM's map is made of: the parts against loops and against explain, and what must add up."""
+"""The terms of an SVM's map over components: comparison with loops and with explain, and the sums that must hold."""
 
 import dataclasses
 import functools
@@ -10,7 +10,7 @@ import pytest
 from support import cases
 
 from pcacam_jax import InputError, explain, hybrid_head
-from pcacam_jax.cam.decompose import Decomposition, decompose, default_batch
+from pcacam_jax.cam.decompose import Decomposition, decompose, examples_per_batch
 from pcacam_jax.core.numerics import relative_error
 from pcacam_jax.metrics import shares
 
@@ -34,7 +34,7 @@ def head(pca=3):
 
 
 @functools.cache
-def found(target, pca=3):
+def decomposed(target, pca=3):
     return decompose(head(pca), network(pca).maps, target)
 
 
@@ -49,8 +49,8 @@ def column(pca, target):
 
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("pca", [3, None])
-def test_the_parts_add_up_to_the_map(target, pca):
-    got, t = found(target, pca), column(pca, target)
+def test_the_terms_sum_to_the_map(target, pca):
+    got, t = decomposed(target, pca), column(pca, target)
     assert relative_error(got.signed, explained(pca).signed[:, t]) < 1e-12
     np.testing.assert_allclose(got.values, explained(pca).values[:, t], rtol=1e-10)
     np.testing.assert_array_equal(got.columns, explained(pca).columns[:, t])
@@ -60,8 +60,8 @@ def test_the_parts_add_up_to_the_map(target, pca):
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_each_part_is_its_weight_times_the_components_map(target):
-    got, whole = found(target), explained()
+def test_each_term_is_its_weight_times_the_components_map(target):
+    got, whole = decomposed(target), explained()
     assert relative_error(got.weights, whole.mixture[target]) < 1e-12
     assert relative_error(got.maps, whole.mixture[target][:, :, None, None] * whole.signed[:, :3]) < 1e-12
     for b in range(len(got.values)):
@@ -80,8 +80,8 @@ def neuron_map(network, maps, q):
     return heat
 
 
-def test_without_a_pca_the_parts_are_those_of_the_neurons():
-    got, maps = found("svm_rbf:predicted", None), network(None).maps
+def test_without_a_pca_there_is_one_term_for_each_entry_of_x_m():
+    got, maps = decomposed("svm_rbf:predicted", None), network(None).maps
     svc = network(None).svms["svm_rbf"]
     x_m = network(None).components
     for b in (0, 4):
@@ -93,7 +93,7 @@ def test_without_a_pca_the_parts_are_those_of_the_neurons():
 
 
 def margin(svc, v, c):
-    """The sum over the pairs that hold class c of scikit-learn's own pair values, signed toward c."""
+    """The sum over the pairs that hold class c of scikit-learn's pair values, signed toward c."""
     svc.decision_function_shape, before = "ovo", svc.decision_function_shape
     values, pair, total = svc.decision_function(v[None])[0], 0, 0.0
     svc.decision_function_shape = before
@@ -106,28 +106,29 @@ def margin(svc, v, c):
 
 @pytest.mark.parametrize(("pool", "size"), [(True, 1 * 2 * 5), ("average", 5)])
 def test_pooled_heads(pool, size):
-    own = network()
-    kernel = np.random.default_rng(1).normal(size=(size, own.dense[0][0].shape[1]))
-    options = {**own.options, "pca": own.pca, "svms": own.svms, "pool": pool}
-    pooled = hybrid_head([(kernel, own.dense[0][1]), *own.dense[1:]], **options)
-    got = decompose(pooled, own.maps, "svm_rbf:predicted")
-    whole = explain(pooled, own.maps, "svm_rbf:predicted")
+    data = network()
+    kernel = np.random.default_rng(1).normal(size=(size, data.dense[0][0].shape[1]))
+    options = {**data.options, "pca": data.pca, "svms": data.svms, "pool": pool}
+    pooled = hybrid_head([(kernel, data.dense[0][1]), *data.dense[1:]], **options)
+    got = decompose(pooled, data.maps, "svm_rbf:predicted")
+    whole = explain(pooled, data.maps, "svm_rbf:predicted")
     assert relative_error(got.signed, whole.signed[:, 0]) < 1e-12
 
 
 def test_batches_change_nothing():
-    whole, parts = found("svm_rbf:predicted"), decompose(head(), network().maps, "svm_rbf:predicted", batch_size=3)
+    whole = decomposed("svm_rbf:predicted")
+    batched = decompose(head(), network().maps, "svm_rbf:predicted", batch_size=3)
     for field in dataclasses.fields(Decomposition):
         if field.name in ("maps", "weights", "shares", "values"):
-            assert relative_error(getattr(parts, field.name), getattr(whole, field.name)) < 1e-13
+            assert relative_error(getattr(batched, field.name), getattr(whole, field.name)) < 1e-13
         else:
-            np.testing.assert_array_equal(getattr(parts, field.name), getattr(whole, field.name))
+            np.testing.assert_array_equal(getattr(batched, field.name), getattr(whole, field.name))
 
 
-def test_more_to_hold_means_fewer_at_a_time():
-    assert default_batch(head(), 3) == 256
-    assert default_batch(head(), 3, 2**20) == 16
-    assert default_batch(head(), 3, 2**30) == 1
+def test_the_batch_size_decreases_with_the_memory_per_example():
+    assert examples_per_batch(head(), 3) == 256
+    assert examples_per_batch(head(), 3, 2**20) == 16
+    assert examples_per_batch(head(), 3, 2**30) == 1
 
 
 def test_float32_is_close_to_float64():
@@ -135,7 +136,7 @@ def test_float32_is_close_to_float64():
         single = jax.tree.map(lambda leaf: leaf.astype("float32"), head())
         got = decompose(single, network().maps, "svm_rbf:predicted")
     assert got.maps.dtype == jnp.float32
-    assert relative_error(got.maps, found("svm_rbf:predicted").maps) < 1e-4
+    assert relative_error(got.maps, decomposed("svm_rbf:predicted").maps) < 1e-4
 
 
 def test_maps_of_zeros_have_no_shares():
@@ -147,7 +148,10 @@ def test_maps_of_zeros_have_no_shares():
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (lambda: decompose(head(), network().maps, "pca:0"), "of which this head has svm_rbf, svm_linear; got 'pca:0'"),
+        (
+            lambda: decompose(head(), network().maps, "pca:0"),
+            "the SVMs of this head are svm_rbf, svm_linear; got 'pca:0'",
+        ),
         (lambda: decompose(head(), network().maps, "svm_rbf"), "target must be one class, svm_rbf:predicted or one of"),
         (lambda: decompose(head(), network().maps[0], "svm_rbf:cat"), "maps must have shape"),
         (lambda: decompose({}, network().maps, "svm_rbf:cat"), "head must be a HybridHead"),
@@ -155,6 +159,6 @@ def test_maps_of_zeros_have_no_shares():
         (lambda: decompose(head(), network().maps, "svm_rbf:cat", batch_size=0), "batch_size must be an integer"),
     ],
 )
-def test_misuse_gets_a_sentence(call, sentence):
+def test_misuse_raises_an_error(call, sentence):
     with pytest.raises((InputError, TypeError), match=sentence):
         call()

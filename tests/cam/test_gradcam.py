@@ -15,14 +15,14 @@ from support import oracle
 import pcacam_jax
 
 TOLERANCE = 1e-10
-FLOOR = 1e-3  # whatever is compared is larger than this, so a wrong factor cannot hide below the tolerance
+SMALLEST = 1e-3  # compared values must exceed this, so that a wrong factor cannot hide below the tolerance
 ANIMALS = ("wolf", "ant", "bear", "newt", "cat", "owl", "eel", "fox", "gnu", "yak")  # not in scikit-learn's order
 NUMBERS = (7, 3)
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What a random head, its data and its three images are drawn from."""
+    """Parameters from which a random head, its training data and three images are drawn."""
 
     activation: str = "sigmoid"
     classes: tuple = NUMBERS
@@ -33,20 +33,20 @@ class Setting:
     at: int = 2
     components: int | None = 3  # None: the SVMs read x_m
     gamma: float = 0.7
-    scaled: bool = False  # the SVMs come as Pipeline(StandardScaler, SVC)
+    scaled: bool = False  # whether each SVM is a Pipeline of a StandardScaler and an SVC
     tied: bool = False  # maps with many equal entries and zeros, as after a ReLU
     break_ties: bool = False
     seed: int = 0
 
     def __str__(self):
-        """A name for pytest."""
+        """The name of the test case."""
         parts = [self.activation, str(len(self.classes)), "pool" if self.pool else "nopool"]
         return "-".join(parts + ["whiten"] * self.whiten)
 
 
 @functools.cache
 def make_case(setting):
-    """(oracle, three images, thirty training images), with PCA and SVCs fitted on the oracle's own x_m."""
+    """(oracle, three images, thirty training images), with PCA and SVCs fitted on the oracle's x_m."""
     rng = np.random.default_rng(setting.seed)
     h, w, channels = setting.maps_shape
     count = len(setting.classes)
@@ -77,7 +77,7 @@ def make_case(setting):
 
 
 def all_targets(setting):
-    """All components, two logits and the CNN's class, and for each SVM its class and up to three named ones."""
+    """All components, two logits, the predicted classes, and up to three named classes for each SVM."""
     targets = ["pca"] if setting.components is not None else []
     targets += ["cnn:0", f"cnn:{len(setting.classes) - 1}", "cnn:predicted"]
     for name in ("svm_linear", "svm_rbf"):
@@ -85,24 +85,24 @@ def all_targets(setting):
     return targets
 
 
-def deviation(got, want):
-    """The largest difference in units of the largest entry of ``want``, which must not be small."""
-    got, want = np.asarray(got), np.asarray(want)
-    assert got.shape == want.shape
+def deviation(got, expected):
+    """The largest difference relative to the largest entry of ``expected``, which must not be small."""
+    got, expected = np.asarray(got), np.asarray(expected)
+    assert got.shape == expected.shape
     assert np.isfinite(got).all()
-    size = np.abs(want).max()
-    assert size > FLOOR, f"the oracle's values are too small to tell anything: {size:.1e}"
-    return np.abs(got - want).max() / size
+    size = np.abs(expected).max()
+    assert size > SMALLEST, f"the oracle's values are too small for a comparison: {size:.1e}"
+    return np.abs(got - expected).max() / size
 
 
 def deviations(explanation, expected):
-    """``deviation`` for every target and part."""
+    """``deviation`` for each target and field."""
     assert list(explanation.targets) == expected["targets"]
     out = {}
     for t, target in enumerate(expected["targets"]):
         for part in ("signed", "values"):
             out[target, part] = deviation(np.asarray(getattr(explanation, part))[:, t], expected[part][:, t])
-        # one sign may be absent from a target's maps, so both signs are measured together
+        # A target's maps may have only one sign, so both signs are compared together.
         parts = [np.stack([np.asarray(getattr(explanation, sign))[:, t] for sign in ("positive", "negative")])]
         parts += [np.stack([expected[sign][:, t] for sign in ("positive", "negative")])]
         out[target, "split"] = deviation(*parts)
@@ -126,7 +126,7 @@ EXTRAS = {
     "maps-with-zeros": Setting("relu", ANIMALS[:4], tied=True, seed=2),
     "scaler-before-svm": Setting("relu", ANIMALS[:3], scaled=True, seed=3),
     "no-pca": Setting("sigmoid", ANIMALS[:3], components=None, seed=4),
-    # both with an image whose predicted class is not the naive one: see test_predicted_class_is_not_the_naive_one
+    # In these two, one image has a predicted class that a naive rule misses: test_predicted_class_is_not_the_naive_one.
     "votes-not-margins": Setting("relu", ANIMALS, maps_shape=(3, 3, 2), seed=2),
     "ties-broken": Setting("sigmoid", ANIMALS, maps_shape=(3, 3, 2), break_ties=True, seed=54),
 }
@@ -172,9 +172,9 @@ def compare(setting):
     head = library_head(setting)
     targets = all_targets(setting)
     explanation = pcacam_jax.explain(head, maps, targets, method="gradcam", backend="closed_form")
-    found = deviations(explanation, expected_head.explain(maps, targets))
-    assert not {key: error for key, error in found.items() if error > TOLERANCE}
-    return found
+    errors = deviations(explanation, expected_head.explain(maps, targets))
+    assert not {key: error for key, error in errors.items() if error > TOLERANCE}
+    return errors
 
 
 @pytest.mark.usefixtures("x64")
@@ -185,7 +185,7 @@ def test_library_equals_oracle(setting):
 
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("name", EXTRAS)
-def test_library_equals_oracle_on_the_edges(name):
+def test_library_equals_oracle_in_special_cases(name):
     compare(EXTRAS[name])
 
 
@@ -214,13 +214,13 @@ def test_library_stage_jacobians_equal_oracle(setting):
     states = head.states(maps[0])
     for n, (kernel, bias) in enumerate(head.dense[1:-1], start=2):
         stage = pcacam_jax.Dense(kernel=kernel, bias=bias, activation=setting.activation)
-        found = pcacam_jax.jacobian(stage, states[n - 2][1])
-        assert deviation(found, head.layer_jacobian(n, maps[0])) <= TOLERANCE
-    found = pcacam_jax.jacobian(pcacam_jax.from_sklearn(head.pca), head.x_m(maps[0]))
-    assert deviation(found, oracle.pca_matrix(head.pca)) <= TOLERANCE
+        derivative = pcacam_jax.jacobian(stage, states[n - 2][1])
+        assert deviation(derivative, head.layer_jacobian(n, maps[0])) <= TOLERANCE
+    derivative = pcacam_jax.jacobian(pcacam_jax.from_sklearn(head.pca), head.x_m(maps[0]))
+    assert deviation(derivative, oracle.pca_matrix(head.pca)) <= TOLERANCE
 
 
-def test_a_wrong_factor_is_caught():
+def test_a_wrong_factor_is_detected():
     head, maps, _ = make_case(GRID[0])
     expected = head.explain(maps, all_targets(GRID[0]))
     for part in ("signed", "values"):
@@ -297,11 +297,11 @@ def test_oracle_jacobians_equal_central_differences(setting):
     v = head.features(maps)
     for name in head.svms:
         svc, z, _ = head.svc_input(name, v)
-        found = central_differences(lambda z, svc=svc: list(oracle.pair_values(svc, z).values()), z)
-        assert deviation(list(oracle.pair_gradients(svc, z).values()), found) < 1e-7
+        differences = central_differences(lambda z, svc=svc: list(oracle.pair_values(svc, z).values()), z)
+        assert deviation(list(oracle.pair_gradients(svc, z).values()), differences) < 1e-7
         target = f"{name}:{svc.classes_[-1]}"
-        found = central_differences(lambda x, target=target: head.value(target, x), maps)
-        assert deviation(head.gradient(target, maps).reshape(1, -1), found) < 1e-7
+        differences = central_differences(lambda x, target=target: head.value(target, x), maps)
+        assert deviation(head.gradient(target, maps).reshape(1, -1), differences) < 1e-7
 
 
 def test_oracle_layers_equal_central_differences():
@@ -315,8 +315,8 @@ def test_oracle_layers_equal_central_differences():
                 u = weight.T @ x + bias
                 return u if last else oracle.activate(activation, u)
 
-            found = central_differences(layer, states[n - 2][1])
-            assert deviation(head.layer_jacobian(n, maps[0]), found) < 1e-7
+            differences = central_differences(layer, states[n - 2][1])
+            assert deviation(head.layer_jacobian(n, maps[0]), differences) < 1e-7
 
 
 # --- the oracle against hand-worked numbers ---------------------------------------------------------------------------
@@ -326,12 +326,12 @@ def test_oracle_heatmap_by_hand():
     maps = np.array([[[1.0, 2.0], [3.0, 4.0]], [[5.0, 6.0], [7.0, -8.0]]])
     kernel = np.array([1.0, -1.0, 2.0, -2.0, 3.0, -3.0, 6.0, -10.0])[:, None]  # map 0: 1, 2, 3, 6; map 1: -1 ... -10
     head = oracle.Oracle([(kernel, np.zeros(1)), (np.array([[2.0, 1.0]]), np.zeros(2))], at=1, activation="relu")
-    found = head.explain(maps[None], ["cnn:0"])
+    explained = head.explain(maps[None], ["cnn:0"])
     # u_1 = 1 - 2 + 6 - 8 + 15 - 18 + 42 + 80 = 116; a = 2 * (12 / 4, -16 / 4) = (6, -8)
-    assert found["values"][0, 0] == 232.0
-    np.testing.assert_array_equal(found["signed"][0, 0], [[-10.0, -14.0], [-18.0, 106.0]])
-    np.testing.assert_array_equal(found["positive"][0, 0], [[0.0, 0.0], [0.0, 106.0]])
-    np.testing.assert_array_equal(found["negative"][0, 0], [[10.0, 14.0], [18.0, 0.0]])
+    assert explained["values"][0, 0] == 232.0
+    np.testing.assert_array_equal(explained["signed"][0, 0], [[-10.0, -14.0], [-18.0, 106.0]])
+    np.testing.assert_array_equal(explained["positive"][0, 0], [[0.0, 0.0], [0.0, 106.0]])
+    np.testing.assert_array_equal(explained["negative"][0, 0], [[10.0, 14.0], [18.0, 0.0]])
 
 
 def test_oracle_pool_takes_the_first_maximum_and_drops_odd_rows():
@@ -353,8 +353,8 @@ def test_oracle_slopes_at_a_kink_and_a_support_vector():
 def test_oracle_svm_map_is_a_mixture_of_pca_maps(setting):
     head, maps, _ = make_case(setting)
     names = [f"{name}:predicted" for name in head.svms]
-    found = head.explain(maps, ["pca", *names])
-    components = found["signed"][:, : setting.components]
+    explained = head.explain(maps, ["pca", *names])
+    components = explained["signed"][:, : setting.components]
     for t, name in enumerate(names, start=setting.components):
-        mixed = np.einsum("br,brij->bij", found["mixture"][name], components)
-        assert deviation(mixed, found["signed"][:, t]) < 1e-12
+        mixed = np.einsum("br,brij->bij", explained["mixture"][name], components)
+        assert deviation(mixed, explained["signed"][:, t]) < 1e-12

@@ -1,4 +1,4 @@
-"""What is done to finished heatmaps: signs, the shared maximum, size and scale."""
+"""Operations on finished heatmaps: signs, the shared maximum, scale and size."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -27,13 +27,13 @@ def test_both_signs_share_the_larger_maximum(maps):
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
-def test_normalised_maps_end_at_one(maps, scale):
-    found = normalise(maps * jnp.asarray(scale, maps.dtype))
-    assert found.dtype == maps.dtype
-    largest = np.abs(found).max(axis=(-2, -1))
+def test_normalised_maps_have_maximum_one(maps, scale):
+    normalised = normalise(maps * jnp.asarray(scale, maps.dtype))
+    assert normalised.dtype == maps.dtype
+    largest = np.abs(normalised).max(axis=(-2, -1))
     assert (largest <= 1).all()
     np.testing.assert_allclose(largest, 1, rtol=1e-6)
-    np.testing.assert_allclose(found, maps / np.abs(maps).max(axis=(-2, -1), keepdims=True), rtol=1e-5)
+    np.testing.assert_allclose(normalised, maps / np.abs(maps).max(axis=(-2, -1), keepdims=True), rtol=1e-5)
 
 
 def test_maps_of_zeros_stay_zero():
@@ -41,7 +41,7 @@ def test_maps_of_zeros_stay_zero():
 
 
 def bilinear(picture, size):
-    """Enlarge by interpolation between pixel centres; beyond the outer centres the edge goes on."""
+    """Enlarge by interpolation between pixel centres; beyond the outer centres the value of the edge is repeated."""
     out = np.zeros(size)
     for place in np.ndindex(size):
         at = [np.clip((p + 0.5) * n / m - 0.5, 0, n - 1) for p, n, m in zip(place, picture.shape, size, strict=True)]
@@ -53,8 +53,8 @@ def bilinear(picture, size):
 
 
 def test_resizing_is_bilinear(maps):
-    found = resize(maps, (9, 13))
-    assert (found.shape, found.dtype) == ((2, 3, 9, 13), maps.dtype)
-    np.testing.assert_allclose(found[1, 2], bilinear(np.float64(maps[1, 2]), (9, 13)), rtol=1e-4, atol=1e-6)
+    resized = resize(maps, (9, 13))
+    assert (resized.shape, resized.dtype) == ((2, 3, 9, 13), maps.dtype)
+    np.testing.assert_allclose(resized[1, 2], bilinear(np.float64(maps[1, 2]), (9, 13)), rtol=1e-4, atol=1e-6)
     np.testing.assert_array_equal(resize(maps, (4, 5)), maps)
     np.testing.assert_allclose(resize(jnp.ones((3, 4)), (2, 2)), 1, rtol=1e-6)

@@ -1,4 +1,4 @@
-"""Gradients that underflow are flagged, and the scale-free form brings their maps back."""
+"""Gradients that underflow are flagged, and the scale-free form recovers their maps."""
 
 import jax
 import jax.numpy as jnp
@@ -22,24 +22,24 @@ LABELS = np.arange(30) % 3
 SPREAD = np.array([1.0, -1.0, 2.0, -2.0]).reshape(1, 2, 2, 1) * np.array([0.3, 0.1, -0.2])
 NEAR = X[:4].reshape(4, 1, 1, 3) + 0.1 + SPREAD
 FAR = NEAR + np.array([30.0, -45.0, 25.0])
-"""Maps of 2 x 2 positions, whose mean is what the machines read."""
+"""Maps of 2 x 2 positions; the SVMs read their mean over positions."""
 
 
 def head_of(svm, dtype="float64", **options):
-    head = hybrid_head([], maps_shape=(2, 2, 3), pool="average", svms={"own": svm}, **options)
+    head = hybrid_head([], maps_shape=(2, 2, 3), pool="average", svms={"svm": svm}, **options)
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), head)
 
 
 def direction(svc, v, classes=3):
-    """The margins' gradients at ``v`` up to one positive factor, in the logarithm of the kernel values."""
+    """The gradients of the margins at ``v`` up to one common positive factor, without underflow."""
     exponents = -svc.gamma * ((svc.support_vectors_ - v) ** 2).sum(axis=1)
     weights = np.exp(exponents - exponents.max())
     starts = np.concatenate([[0], np.cumsum(svc.n_support_)])
     total = np.zeros((classes, len(v)))
     for i in range(classes):
         for j in range(i + 1, classes):
-            for own, row in ((i, j - 1), (j, i)):
-                for s in range(starts[own], starts[own + 1]):
+            for label, row in ((i, j - 1), (j, i)):
+                for s in range(starts[label], starts[label + 1]):
                     term = svc.dual_coef_[row, s] * weights[s] * (svc.support_vectors_[s] - v)
                     total[i] += term
                     total[j] -= term
@@ -50,64 +50,64 @@ def unit(rows):
     return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
 
 
-def test_far_from_all_support_vectors_the_map_is_flagged_and_comes_back(dtype):
+def test_far_from_all_support_vectors_the_map_is_flagged_and_recovered(dtype):
     svc = SVC(gamma=1.0).fit(X, LABELS)
     head = head_of(svc, dtype)
-    found = explain(head, FAR, "own")
-    assert found.vanished.all()
-    assert not found.positive.any()
-    assert not found.scale_free
-    free = explain(head, FAR, "own", scale_free=True)
+    explained = explain(head, FAR, "svm")
+    assert explained.vanished.all()
+    assert not explained.positive.any()
+    assert not explained.scale_free
+    free = explain(head, FAR, "svm", scale_free=True)
     assert free.scale_free
     assert not free.vanished.any()
-    np.testing.assert_array_equal(free.values, found.values)
+    np.testing.assert_array_equal(free.values, explained.values)
     for image, maps in enumerate(FAR):
         expected = np.einsum("ck,hwk->chw", direction(svc, maps.mean(axis=(0, 1))), maps).reshape(3, 4)
-        found_here = np.asarray(free.signed[image]).reshape(3, 4)
-        assert relative_error(unit(found_here), unit(expected)) < (1e-12 if dtype == "float64" else 1e-3)
+        signed = np.asarray(free.signed[image]).reshape(3, 4)
+        assert relative_error(unit(signed), unit(expected)) < (1e-12 if dtype == "float64" else 1e-3)
 
 
-def test_near_the_support_nothing_is_flagged_and_scale_free_maps_are_a_multiple(x64):
+def test_near_the_support_vectors_nothing_is_flagged_and_scale_free_maps_are_multiples(x64):
     head = head_of(SVC(gamma=1.0).fit(X, LABELS))
-    found, free = (explain(head, NEAR, ["own", "own:predicted"], scale_free=own) for own in (False, True))
-    assert not found.vanished.any()
-    factors = free.signed / found.signed
+    explained, free = (explain(head, NEAR, ["svm", "svm:predicted"], scale_free=flag) for flag in (False, True))
+    assert not explained.vanished.any()
+    factors = free.signed / explained.signed
     assert (factors >= 1).all()
     assert relative_error(factors, np.broadcast_to(factors[..., :1, :1], factors.shape)) < 1e-10
 
 
-def test_only_what_underflowed_is_flagged(x64):
-    svms = {"own": SVC(gamma=1.0).fit(X, LABELS), "line": SVC(kernel="linear").fit(X, LABELS)}
+def test_only_targets_that_underflowed_are_flagged(x64):
+    svms = {"svm": SVC(gamma=1.0).fit(X, LABELS), "line": SVC(kernel="linear").fit(X, LABELS)}
     head = hybrid_head([], maps_shape=(2, 2, 3), pool="average", svms=svms)
-    found = explain(head, np.concatenate([NEAR, FAR]), ["line:1", "own:0", "own:predicted"])
-    np.testing.assert_array_equal(found.vanished, [[False] * 3] * 4 + [[False, True, True]] * 4)
+    explained = explain(head, np.concatenate([NEAR, FAR]), ["line:1", "svm:0", "svm:predicted"])
+    np.testing.assert_array_equal(explained.vanished, [[False] * 3] * 4 + [[False, True, True]] * 4)
 
 
-def place_of(svc, exponent):
-    """Maps at a point whose nearest support vector has the kernel value exp(-exponent), gamma being 1."""
+def maps_at_exponent(svc, exponent):
+    """Maps whose mean has the kernel value exp(-exponent) with its nearest support vector, for gamma 1."""
     points = np.linspace(0, 20, 200_001)[:, None] * unit(np.array([1.0, -2.0, 0.5]))
     nearest = np.min([((points - s) ** 2).sum(axis=1) for s in svc.support_vectors_], axis=0)
     return np.broadcast_to(points[np.argmin(abs(nearest - exponent))], (1, 2, 2, 3))
 
 
-def test_losing_digits_counts_as_lost():
-    """In float32 exp(-75) is a normal number, but the lesser terms beside it are gone."""
+def test_a_gradient_that_lost_digits_is_flagged():
+    """In float32 exp(-75) is a normal number, but smaller terms next to it are subnormal or zero."""
     svc = SVC(gamma=1.0).fit(X, LABELS)
     head = head_of(svc, "float32")
-    flags = [explain(head, place_of(svc, exponent), "own:0").vanished[0, 0] for exponent in (10, 60, 77, 200)]
+    flags = [explain(head, maps_at_exponent(svc, exponent), "svm:0").vanished[0, 0] for exponent in (10, 60, 77, 200)]
     assert flags == [False, False, True, True]
 
 
-def test_a_gradient_that_is_zero_in_truth_is_not_flagged(x64):
+def test_a_gradient_whose_exact_value_is_zero_is_not_flagged(x64):
     svc = SVC(gamma=1.0).fit([[0.0, 0, 0], [5, 5, 5]], [0, 1])
-    middle = explain(head_of(svc), np.full((1, 2, 2, 3), 2.5), "own")
+    middle = explain(head_of(svc), np.full((1, 2, 2, 3), 2.5), "svm")
     assert not middle.vanished.any()
 
 
 def test_a_saturated_probability_is_flagged():
     head = head_of(LogisticRegression().fit(X, X[:, 0] > 0), "float32", output="proba")
-    found = explain(head, np.stack([np.full((2, 2, 3), [1e4, 0, 0]), np.zeros((2, 2, 3))]), "own:True")
-    np.testing.assert_array_equal(found.vanished[:, 0], [True, False])
+    explained = explain(head, np.stack([np.full((2, 2, 3), [1e4, 0, 0]), np.zeros((2, 2, 3))]), "svm:True")
+    np.testing.assert_array_equal(explained.vanished[:, 0], [True, False])
 
 
 @pytest.mark.parametrize("output", ["proba", "log_proba"])
@@ -115,24 +115,24 @@ def test_a_saturated_probability_is_flagged():
 def test_a_probability_that_depends_on_nothing_is_not_flagged(labels, output):
     model = LogisticRegression().fit(X, labels)
     model.coef_ = np.zeros_like(model.coef_)
-    found = explain(head_of(model, "float32", output=output), NEAR, "own")
-    assert not found.vanished.any()
-    assert not found.positive.any()
+    explained = explain(head_of(model, "float32", output=output), NEAR, "svm")
+    assert not explained.vanished.any()
+    assert not explained.positive.any()
     model.coef_ = np.full_like(model.coef_, 1e6) * np.arange(1, len(model.coef_) + 1)[:, None]
-    assert explain(head_of(model, "float32", output=output), 1 + abs(NEAR), "own").vanished.any()
+    assert explain(head_of(model, "float32", output=output), 1 + abs(NEAR), "svm").vanished.any()
 
 
 @pytest.mark.parametrize("units", ["relu", "tanh"])
-def test_a_network_whose_units_are_off_is_told_from_a_saturated_one(units):
+def test_inactive_relu_units_are_not_flagged_but_saturated_ones_are(units):
     model = MLPClassifier((4,), activation=units, tol=10, n_iter_no_change=1).fit(X, LABELS)
     model.coefs_[0][:] = -1e4
-    found = explain(head_of(model, "float32", output="log_proba"), 1 + abs(NEAR), "own")
-    assert not found.positive.any()
-    np.testing.assert_array_equal(found.vanished, units == "tanh")
+    explained = explain(head_of(model, "float32", output="log_proba"), 1 + abs(NEAR), "svm")
+    assert not explained.positive.any()
+    np.testing.assert_array_equal(explained.vanished, units == "tanh")
 
 
 def layers(weight):
-    """Dense layers of 3, 4 and 2 units, the first of which all read the sum of the averages."""
+    """Dense layers of 4, 3 and 2 units; all units of the first layer read the sum of the means."""
     rng = np.random.default_rng(1)
     sizes = [(3, 4), (4, 3), (3, 2)]
     dense = [(rng.normal(size=size), np.zeros(size[1])) for size in sizes]
@@ -149,23 +149,23 @@ def layers(weight):
         ("relu", -1e4, 2, False),
     ],
 )
-def test_saturated_units_are_flagged_and_units_that_are_off_are_not(activation, weight, at, gone):
+def test_saturated_units_are_flagged_in_every_layer_and_inactive_ones_are_not(activation, weight, at, gone):
     dense = layers(weight)
     points = np.random.default_rng(2).normal(size=(30, (4, 3, 2)[at - 1]))
     reducer = PCA(2).fit(points)
-    svms = {"own": SVC(gamma=0.1).fit(reducer.transform(points), LABELS)}
+    svms = {"svm": SVC(gamma=0.1).fit(reducer.transform(points), LABELS)}
     head = hybrid_head(
         dense, maps_shape=(2, 2, 3), pool="average", pca=reducer, svms=svms, at=at, activation=activation
     )
     head, maps = jax.tree.map(lambda leaf: leaf.astype("float32"), head), 1 + abs(NEAR)
-    found = explain(head, maps, ["own:1", "cnn", "pca"])
-    np.testing.assert_array_equal(found.vanished, gone)
-    assert found.signed.any(axis=(2, 3)).all() == (activation != "relu" and not gone)
-    np.testing.assert_array_equal(decompose(head, maps, "own:1").vanished, gone)
-    np.testing.assert_array_equal(evidence(head, maps, "own:1").vanished, gone)
+    explained = explain(head, maps, ["svm:1", "cnn", "pca"])
+    np.testing.assert_array_equal(explained.vanished, gone)
+    assert explained.signed.any(axis=(2, 3)).all() == (activation != "relu" and not gone)
+    np.testing.assert_array_equal(decompose(head, maps, "svm:1").vanished, gone)
+    np.testing.assert_array_equal(evidence(head, maps, "svm:1").vanished, gone)
 
 
-def test_a_layer_that_reads_nothing_is_not_saturated():
+def test_a_layer_of_zero_weights_is_not_flagged():
     head = hybrid_head(
         [*layers(0.0)[:1], (np.zeros((4, 2)), np.zeros(2))],
         maps_shape=(2, 2, 3),
@@ -176,44 +176,44 @@ def test_a_layer_that_reads_nothing_is_not_saturated():
     assert not explain(head, NEAR, "cnn").vanished.any()
 
 
-def test_differences_flag_what_the_closed_form_flags_and_what_they_cannot_resolve(dtype):
+def test_central_differences_also_flag_gradients_below_their_rounding_error(dtype):
     svc = SVC(gamma=1.0).fit(X, LABELS)
     head = head_of(svc, dtype)
     for exponent, gone in ((10, [False] * 4), (60, [False, False, False, True]), (110, None)):
-        found = {own: explain(head, place_of(svc, exponent), "own:0", backend=own) for own in BACKENDS}
-        flags = [bool(own.vanished[0, 0]) for own in found.values()]
+        explained = {name: explain(head, maps_at_exponent(svc, exponent), "svm:0", backend=name) for name in BACKENDS}
+        flags = [bool(each.vanished[0, 0]) for each in explained.values()]
         assert flags == (gone or [dtype == "float32"] * 3 + [True])
-        assert found["finite_difference"].signed.any() == (not flags[-1])
+        assert explained["finite_difference"].signed.any() == (not flags[-1])
 
 
-def test_differences_do_not_flag_a_gradient_that_is_zero_in_truth(x64):
+def test_central_differences_do_not_flag_a_gradient_whose_exact_value_is_zero(x64):
     svc = SVC(gamma=1.0).fit([[0.0, 0, 0], [5, 5, 5]], [0, 1])
-    assert not explain(head_of(svc), np.full((1, 2, 2, 3), 2.5), "own", backend="finite_difference").vanished.any()
+    assert not explain(head_of(svc), np.full((1, 2, 2, 3), 2.5), "svm", backend="finite_difference").vanished.any()
 
 
-def test_a_scaler_before_the_machine_changes_nothing(x64):
+def test_the_scale_free_form_works_after_a_scaler(x64):
     pipeline = make_pipeline(StandardScaler(), SVC(gamma=1.0)).fit(X, LABELS)
-    found = explain(head_of(pipeline), FAR, "own", scale_free=True)
+    explained = explain(head_of(pipeline), FAR, "svm", scale_free=True)
     slopes = direction(pipeline[-1], pipeline[:-1].transform(FAR[:1].mean(axis=(1, 2)))[0]) / pipeline[0].scale_
     expected = np.einsum("ck,hwk->chw", slopes, FAR[0]).reshape(3, 4)
-    assert relative_error(unit(np.asarray(found.signed[0]).reshape(3, 4)), unit(expected)) < 1e-12
+    assert relative_error(unit(np.asarray(explained.signed[0]).reshape(3, 4)), unit(expected)) < 1e-12
 
 
-def test_what_has_no_scale_free_form_is_refused(x64):
+def test_stages_without_a_scale_free_form_are_rejected(x64):
     head = head_of(SVC(gamma=1.0).fit(X, LABELS))
     with pytest.raises(InputError, match=r"scale_free needs backend='closed_form'.*got 'reverse'"):
-        explain(head, NEAR, "own", backend="reverse", scale_free=True)
+        explain(head, NEAR, "svm", backend="reverse", scale_free=True)
     several = head_of(OneVsRestClassifier(SVC(gamma=1.0)).fit(X, LABELS))
     with pytest.raises(InputError, match="needs a single expansion in an exponential kernel, but there are 3"):
-        explain(several, NEAR, "own", scale_free=True)
-    assert explain(several, FAR, "own").vanished.all()
+        explain(several, NEAR, "svm", scale_free=True)
+    assert explain(several, FAR, "svm").vanished.all()
 
 
-def test_a_kernel_pca_far_from_its_examples_is_flagged_and_comes_back(x64):
+def test_a_kernel_pca_far_from_its_training_data_is_flagged_and_recovered(x64):
     reducer = KernelPCA(2, kernel="rbf", gamma=1.0).fit(X)
     svm = SVC(kernel="linear").fit(reducer.transform(X), LABELS)
-    head = hybrid_head([], maps_shape=(2, 2, 3), pool="average", pca=reducer, svms={"own": svm})
-    targets = ["pca", "own:0"]
+    head = hybrid_head([], maps_shape=(2, 2, 3), pool="average", pca=reducer, svms={"svm": svm})
+    targets = ["pca", "svm:0"]
     assert not explain(head, NEAR, targets).vanished.any()
     assert explain(head, FAR, targets).vanished.all()
     near, free = explain(head, NEAR, targets), explain(head, NEAR, targets, scale_free=True)
@@ -225,21 +225,21 @@ def test_a_kernel_pca_far_from_its_examples_is_flagged_and_comes_back(x64):
     assert (far.positive + far.negative).max(axis=(2, 3)).min() > 0
 
 
-def test_scale_free_is_said_only_where_something_is():
-    svms = {"own": SVC(gamma=1.0).fit(X, LABELS), "line": SVC(kernel="linear").fit(X, LABELS)}
+def test_scale_free_is_reported_only_if_a_target_has_an_rbf_kernel():
+    svms = {"svm": SVC(gamma=1.0).fit(X, LABELS), "line": SVC(kernel="linear").fit(X, LABELS)}
     head = hybrid_head([], maps_shape=(2, 2, 3), pool="average", svms=svms)
     assert not explain(head, NEAR, "line", scale_free=True).scale_free
-    assert explain(head, NEAR, ["line", "own"], scale_free=True).scale_free
+    assert explain(head, NEAR, ["line", "svm"], scale_free=True).scale_free
     with pytest.raises(TypeError, match="scale_free must be True or False; got 'x'"):
-        explain(head, NEAR, "own", scale_free="x")
+        explain(head, NEAR, "svm", scale_free="x")
 
 
 @pytest.mark.parametrize("exponent", [60, 77, 85])
-def test_parts_are_flagged_as_the_map_is(exponent):
+def test_decompose_and_evidence_flag_the_same_examples_as_explain(exponent):
     svc = SVC(gamma=1.0).fit(X, LABELS)
-    head, maps = head_of(svc, "float32"), place_of(svc, exponent)
-    expected = explain(head, maps, "own:0").vanished[:, 0]
+    head, maps = head_of(svc, "float32"), maps_at_exponent(svc, exponent)
+    expected = explain(head, maps, "svm:0").vanished[:, 0]
     assert expected == [exponent > 70]
-    np.testing.assert_array_equal(evidence(head, maps, "own:0").vanished, expected)
-    np.testing.assert_array_equal(decompose(head, maps, "own:0").vanished, expected)
-    assert not evidence(head, maps, "own:0", scale_free=True).vanished.any()
+    np.testing.assert_array_equal(evidence(head, maps, "svm:0").vanished, expected)
+    np.testing.assert_array_equal(decompose(head, maps, "svm:0").vanished, expected)
+    assert not evidence(head, maps, "svm:0", scale_free=True).vanished.any()

@@ -91,7 +91,7 @@ def test_weights_in_pytorch_s_own_order_are_found_out(net, taken, torch):
     dense = dense_from_torch(linear)
     head = hybrid_head(dense, maps_shape=(4, 4, 6), at=2)
     with pytest.raises(
-        InputError, match="expects them channel after channel: convert its kernel with dense_from_torch"
+        InputError, match="expects maps flattened channel by channel: convert its kernel with dense_from_torch"
     ):
         check_outputs(head, maps_from_torch(taken["maps"]), {"cnn": taken["logits"]})
 
@@ -214,7 +214,7 @@ def test_half_precision_tensors_are_read(torch):
 
 
 def test_other_modules_among_the_layers_are_refused(torch, net):
-    with pytest.raises(InputError, match=r"dense layer 2 must have a weight, .* got ReLU: give the linear layers only"):
+    with pytest.raises(InputError, match=r"dense layer 2 must have a weight, .* got ReLU; pass the linear layers only"):
         dense_from_torch(net.classifier)
     with pytest.raises(InputError, match=r"dense layer 1 must have two axes; got \(6, 5, 2, 2\)"):
         dense_from_torch([net.features[2]])

@@ -1,4 +1,4 @@
-"""Heads of every make: taps that are flattened, pooled or averaged, with and without dense layers, any estimators."""
+"""Heads of all kinds: flattened, pooled or averaged maps, with and without dense layers, and various estimators."""
 
 import dataclasses
 import itertools
@@ -16,7 +16,7 @@ from sklearn.preprocessing import Normalizer, StandardScaler
 from sklearn.svm import SVC, SVR, LinearSVC, OneClassSVM
 
 from pcacam_jax import InputError, explain, hybrid_head, jacobian
-from pcacam_jax.cam.explain import LARGEST_BATCH, MOST_NUMBERS, default_batch_size
+from pcacam_jax.cam.explain import GRADIENT_FLOATS, LARGEST_BATCH, default_batch_size
 from pcacam_jax.core.numerics import relative_error
 
 SHAPE = (4, 5, 3)
@@ -45,25 +45,25 @@ def layers(size, *, dense):
 
 
 def fitted(pool, *, dense, reduced):
-    """A head, and what its classifier reads for every example."""
-    own = layers(SIZES[pool], dense=dense)
+    """A head, the inputs of its SVMs for all examples, and the SVMs."""
+    dense_layers = layers(SIZES[pool], dense=dense)
     x = vector(pool)
-    for kernel, bias in own[:1]:
+    for kernel, bias in dense_layers[:1]:
         x = np.tanh(x @ kernel + bias)
     pca = PCA(2).fit(x) if reduced else None
     v = x if pca is None else pca.transform(x)
     svms = {"svm": SVC().fit(v, LABELS), "logistic": LogisticRegression(max_iter=1000).fit(v, LABELS)}
-    head = hybrid_head(own, maps_shape=SHAPE, pool=pool, pca=pca, svms=svms, at=1, activation="tanh")
+    head = hybrid_head(dense_layers, maps_shape=SHAPE, pool=pool, pca=pca, svms=svms, at=1, activation="tanh")
     return head, v, svms
 
 
-makes = pytest.mark.parametrize(
+kinds = pytest.mark.parametrize(
     ("pool", "dense", "reduced"), list(itertools.product(POOLS, (True, False), (True, False)))
 )
 
 
-@makes
-def test_values_predictions_and_maps_of_every_make(pool, dense, reduced, x64):
+@kinds
+def test_values_predictions_and_maps_of_all_kinds(pool, dense, reduced, x64):
     head, v, svms = fitted(pool, dense=dense, reduced=reduced)
     assert tuple(head.outputs) == (("cnn",) if dense else ()) + (("pca",) if reduced else ()) + ("svm", "logistic")
     targets = [*head.outputs, "svm:predicted", "logistic:predicted"]
@@ -79,7 +79,7 @@ def test_values_predictions_and_maps_of_every_make(pool, dense, reduced, x64):
     assert set(closed.mixture) == ({t for t in closed.targets if t[:3] not in ("cnn", "pca")} if reduced else set())
 
 
-@makes
+@kinds
 def test_pooled_path_is_the_mean_of_the_jacobian(pool, dense, reduced, x64):
     head, _, _ = fitted(pool, dense=dense, reduced=reduced)
     maps = jnp.asarray(MAPS[0])
@@ -115,31 +115,31 @@ X = vector("average")
         (OneClassSVM(gamma=1.0).fit(X), None, "decision", lambda e: e.decision_function(X)[:, None]),
     ],
 )
-def test_any_estimator_in_its_own_space(estimator, output, space, expected, x64):
-    head = by_average(svms={"own": estimator}, output=output)
-    found = explain(head, MAPS, "own")
-    assert set(found.spaces) == {space}
-    np.testing.assert_allclose(found.values, expected(estimator), rtol=1e-9, atol=1e-10)
-    assert relative_error(found.signed, explain(head, MAPS, "own", backend="reverse").signed) < 1e-12
+def test_estimators_are_explained_in_their_output_space(estimator, output, space, expected, x64):
+    head = by_average(svms={"svm": estimator}, output=output)
+    explained = explain(head, MAPS, "svm")
+    assert set(explained.spaces) == {space}
+    np.testing.assert_allclose(explained.values, expected(estimator), rtol=1e-9, atol=1e-10)
+    assert relative_error(explained.signed, explain(head, MAPS, "svm", backend="reverse").signed) < 1e-12
 
 
 def test_two_classes_have_scores_of_both_signs(x64):
     two = LABELS != "cat"
     svm = LogisticRegression().fit(X[two], LABELS[two])
-    found = explain(by_average(svms={"own": svm}), MAPS, ["own:ant", "own:bee", "own:predicted"])
-    np.testing.assert_allclose(found.values[:, 1], svm.decision_function(X), rtol=1e-10)
-    np.testing.assert_array_equal(found.values[:, 0], -found.values[:, 1])
-    np.testing.assert_array_equal(found.labels[:, 2], svm.predict(X))
+    explained = explain(by_average(svms={"svm": svm}), MAPS, ["svm:ant", "svm:bee", "svm:predicted"])
+    np.testing.assert_allclose(explained.values[:, 1], svm.decision_function(X), rtol=1e-10)
+    np.testing.assert_array_equal(explained.values[:, 0], -explained.values[:, 1])
+    np.testing.assert_array_equal(explained.labels[:, 2], svm.predict(X))
 
 
 def test_entries_are_named():
-    svms = {"own": SVC(decision_function_shape="ovo").fit(X, LABELS), "size": SVR().fit(X, X[:, 0])}
-    head = by_average(svms=svms, output={"own": "pairs"})
-    assert head.outputs == {"own": ("ant/bee", "ant/cat", "bee/cat"), "size": ("0",)}
-    assert (head.space("own"), head.space("size"), head.classifiers) == ("pairs", "predict", ())
-    assert by_average(svms=svms).outputs["own"] == ("ant", "bee", "cat")
-    assert by_average(svms=svms, output={"own": "decision"}).outputs["own"] == ("ant/bee", "ant/cat", "bee/cat")
-    for target in ("own:predicted", "size:predicted"):
+    svms = {"svm": SVC(decision_function_shape="ovo").fit(X, LABELS), "size": SVR().fit(X, X[:, 0])}
+    head = by_average(svms=svms, output={"svm": "pairs"})
+    assert head.outputs == {"svm": ("ant/bee", "ant/cat", "bee/cat"), "size": ("0",)}
+    assert (head.space("svm"), head.space("size"), head.classifiers) == ("pairs", "predict", ())
+    assert by_average(svms=svms).outputs["svm"] == ("ant", "bee", "cat")
+    assert by_average(svms=svms, output={"svm": "decision"}).outputs["svm"] == ("ant/bee", "ant/cat", "bee/cat")
+    for target in ("svm:predicted", "size:predicted"):
         with pytest.raises(InputError, match="names no entry of that output"):
             explain(head, MAPS, target)
 
@@ -148,12 +148,12 @@ def test_entries_are_named():
     "reducer",
     [KernelPCA(2, kernel="rbf"), LinearDiscriminantAnalysis(), make_pipeline(Normalizer(), PCA(2)), Normalizer()],
 )
-def test_any_reducer_gives_components(reducer, x64):
+def test_any_reducer_can_give_the_components(reducer, x64):
     head = by_average(pca=reducer.fit(X, LABELS))
-    found = explain(head, MAPS, "pca")
-    np.testing.assert_allclose(found.values, reducer.transform(X), rtol=1e-8, atol=1e-10)
-    assert relative_error(found.signed, explain(head, MAPS, "pca", backend="reverse").signed) < 1e-12
-    assert set(found.spaces) == {"component"}
+    explained = explain(head, MAPS, "pca")
+    np.testing.assert_allclose(explained.values, reducer.transform(X), rtol=1e-8, atol=1e-10)
+    assert relative_error(explained.signed, explain(head, MAPS, "pca", backend="reverse").signed) < 1e-12
+    assert set(explained.spaces) == {"component"}
 
 
 @pytest.mark.parametrize(
@@ -162,21 +162,21 @@ def test_any_reducer_gives_components(reducer, x64):
         ({}, "dense, pca and svms are all empty, so there is nothing to explain"),
         ({"pool": "mean"}, "pool must be False, True .* or 'average'; got 'mean'"),
         ({"pca": PCA(2).fit(np.eye(5))}, "pca was fitted on 5 features, but the maps as one vector has 3"),
-        ({"svms": {"own": SVC().fit(X, LABELS)}, "output": "colour"}, "output of SVC must be one of"),
-        ({"svms": {"own": SVC().fit(X, LABELS)}, "output": {"other": "pairs"}}, "a name in output must be one of own"),
-        ({"svms": {"own": SVR().fit(X, X[:, 0])}, "output": "margin"}, "output of SVR must be one of predict"),
+        ({"svms": {"svm": SVC().fit(X, LABELS)}, "output": "colour"}, "output of SVC must be one of"),
+        ({"svms": {"svm": SVC().fit(X, LABELS)}, "output": {"other": "pairs"}}, "a name in output must be one of svm"),
+        ({"svms": {"svm": SVR().fit(X, X[:, 0])}, "output": "margin"}, "output of SVR must be one of predict"),
     ],
 )
-def test_misfits_get_a_sentence(options, sentence):
+def test_stages_that_do_not_fit_raise_an_error(options, sentence):
     with pytest.raises(InputError, match=sentence):
         hybrid_head([], **{"maps_shape": SHAPE, "pool": "average", **options})
 
 
-def test_a_machine_with_many_support_vectors_takes_fewer_examples_at_a_time():
-    head = by_average(svms={"own": SVC().fit(X, LABELS)})
+def test_the_default_batch_is_smaller_for_an_svm_with_many_support_vectors():
+    head = by_average(svms={"svm": SVC().fit(X, LABELS)})
     assert default_batch_size(head, "closed_form") == LARGEST_BATCH
     assert default_batch_size(head, "reverse") == 4
-    machine = head.svms["own"].pairs
-    many = dataclasses.replace(machine, support=jnp.zeros((MOST_NUMBERS // 30, 3)))
-    heavy = dataclasses.replace(head, svms={"own": dataclasses.replace(head.svms["own"], pairs=many)})
-    assert default_batch_size(heavy, "closed_form") == 10
+    expansion = head.svms["svm"].pairs
+    many = dataclasses.replace(expansion, support=jnp.zeros((GRADIENT_FLOATS // 30, 3)))
+    large = dataclasses.replace(head, svms={"svm": dataclasses.replace(head.svms["svm"], pairs=many)})
+    assert default_batch_size(large, "closed_form") == 10

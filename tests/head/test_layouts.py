@@ -1,4 +1,4 @@
-"""Conversions from other frameworks, against the formulas of those frameworks in plain NumPy."""
+"""Conversions from other frameworks, compared with the formulas of those frameworks in NumPy."""
 
 import numpy as np
 import pytest
@@ -24,14 +24,14 @@ def random():
 
 
 class Linear:
-    """What a module of PyTorch shows of itself; as there, a layer is no list."""
+    """A stand-in for PyTorch's linear layer; as there, a layer is not iterable."""
 
     def __init__(self, weight, bias):
         self.weight, self.bias = Tensor(weight), None if bias is None else Tensor(bias)
 
 
 class Tensor:
-    """A tensor that must be detached and brought to the host before NumPy can read it."""
+    """A stand-in for a tensor that NumPy can read only after detach() and cpu()."""
 
     dtype = "torch.float32"
 
@@ -51,10 +51,10 @@ class Tensor:
 
 def test_maps_become_channels_last(random):
     maps = random.normal(size=(4, K, H, W))
-    found = maps_from_torch(Tensor(maps))
-    assert found.flags.c_contiguous
-    assert found.shape == (4, H, W, K)
-    assert found[3, 1, 2, 4] == maps[3, 4, 1, 2]
+    converted = maps_from_torch(Tensor(maps))
+    assert converted.flags.c_contiguous
+    assert converted.shape == (4, H, W, K)
+    assert converted[3, 1, 2, 4] == maps[3, 4, 1, 2]
 
 
 @pytest.mark.parametrize("module", [True, False])
@@ -72,21 +72,21 @@ def test_linear_layers_keep_their_outputs(random, module):
     np.testing.assert_allclose(x, expected, rtol=1e-12)
 
 
-def test_layers_behind_a_global_average_are_transposed_only(random):
+def test_layers_after_a_global_average_are_only_transposed(random):
     weight, bias = random.normal(size=(6, K)), random.normal(size=6)
-    ((kernel, found),) = dense_from_torch([(weight, bias)])
+    ((kernel, converted_bias),) = dense_from_torch([(weight, bias)])
     np.testing.assert_array_equal(kernel, weight.T)
-    np.testing.assert_array_equal(found, bias)
+    np.testing.assert_array_equal(converted_bias, bias)
 
 
 @pytest.mark.parametrize("flattened", ["channels_last", "channels_first"])
 def test_keras_layers_keep_their_outputs(random, flattened):
     maps = random.normal(size=(4, H, W, K))
     kernel, bias = random.normal(size=(H * W * K, 6)), random.normal(size=6)
-    as_they_lay = maps if flattened == "channels_last" else maps.transpose(0, 3, 1, 2)
-    expected = as_they_lay.reshape(4, -1) @ kernel + bias
-    ((found, own),) = dense_from_keras([(kernel, bias)], maps_shape=(H, W, K), flattened=flattened)
-    np.testing.assert_allclose(maps.reshape(4, -1) @ found + own, expected, rtol=1e-12)
+    stored = maps if flattened == "channels_last" else maps.transpose(0, 3, 1, 2)
+    expected = stored.reshape(4, -1) @ kernel + bias
+    ((converted, converted_bias),) = dense_from_keras([(kernel, bias)], maps_shape=(H, W, K), flattened=flattened)
+    np.testing.assert_allclose(maps.reshape(4, -1) @ converted + converted_bias, expected, rtol=1e-12)
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def normalised(x, norm):
     return norm.scale * (x - norm.mean) / np.sqrt(norm.variance + norm.epsilon) + norm.shift
 
 
-def test_a_batch_norm_after_a_layer_is_folded_in(random, norm):
+def test_a_batch_norm_after_a_layer_is_folded(random, norm):
     x, kernel, bias = random.normal(size=(7, 4)), random.normal(size=(4, 6)), random.normal(size=6)
     folded, constant = fold_batch_norm(kernel, bias, norm)
     np.testing.assert_allclose(x @ folded + constant, normalised(x @ kernel + bias, norm), rtol=1e-12)
@@ -106,13 +106,13 @@ def test_a_batch_norm_after_a_layer_is_folded_in(random, norm):
     np.testing.assert_allclose(x @ without + constant, normalised(x @ kernel, norm), rtol=1e-12)
 
 
-def test_a_batch_norm_before_a_layer_is_folded_in(random, norm):
+def test_a_batch_norm_before_a_layer_is_folded(random, norm):
     x, kernel, bias = random.normal(size=(7, 6)), random.normal(size=(6, 4)), random.normal(size=4)
     folded, constant = fold_batch_norm_before(kernel, bias, norm)
     np.testing.assert_allclose(x @ folded + constant, normalised(x, norm) @ kernel + bias, rtol=1e-12)
 
 
-def test_a_batch_norm_of_channels_is_folded_into_the_layer_that_reads_them_flattened(random, norm):
+def test_a_batch_norm_of_channels_is_folded_into_the_layer_after_the_flattening(random, norm):
     maps, kernel, bias = random.normal(size=(7, H, W, 6)), random.normal(size=(H * W * 6, 4)), random.normal(size=4)
     folded, constant = fold_batch_norm_before(kernel, bias, norm, positions=H * W)
     expected = normalised(maps, norm).reshape(7, -1) @ kernel + bias
@@ -128,7 +128,7 @@ def test_scale_and_shift_may_be_absent(random, norm):
     np.testing.assert_allclose(x @ folded + constant, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_whole_numbers_become_floats():
+def test_integers_become_floats():
     assert as_numpy("a", [[1, 2], [3, 4]]).dtype == np.float32
     assert as_numpy("a", np.ones(2, np.float16)).dtype == np.float16
 
@@ -145,7 +145,7 @@ ones = np.ones
         (lambda: dense_from_torch([]), "at least one dense layer"),
         (
             lambda: dense_from_torch([object()]),
-            "dense layer 1 must have a weight, or be a pair .* got object: give the",
+            "dense layer 1 must have a weight, or be a pair .* got object; pass the",
         ),
         (lambda: dense_from_torch([(ones((3, 2)), None), (ones(3), ones(3))]), r"dense layer 2 must have two axes"),
         (lambda: dense_from_torch([(ones((3, 2)), ones(2))]), r"dense layer 1 must be \(kernel \(in, out\)"),
@@ -175,7 +175,7 @@ ones = np.ones
         ),
         (lambda: fold_batch_norm(ones((3, 2)), None, None), r"norm must be a BatchNorm, such as .*; got NoneType"),
         (lambda: fold_batch_norm_before(ones((3, 2)), None, Linear(ones(1), None)), "norm must be a Batch.*got Linear"),
-        (lambda: dense_from_torch(Linear(ones((3, 2)), None)), r"layers must be a list.*got Linear: give \[layer\]"),
+        (lambda: dense_from_torch(Linear(ones((3, 2)), None)), r"layers must be a list.*got Linear; pass \[layer\]"),
         (lambda: dense_from_keras(None), r"layers must be a list.*got NoneType"),
         (lambda: maps_from_torch(ones((1, 1, 1, 1), complex)), "real numbers; got ndarray of complex128"),
         (lambda: maps_from_torch([[1, 2], [3]]), "must be an array or a tensor of real numbers; got list"),
@@ -184,7 +184,7 @@ ones = np.ones
         (lambda: batch_norm_of(Linear(ones(1), None)), "must be a batch norm of PyTorch or Keras; got Linear"),
     ],
 )
-def test_what_does_not_fit_is_refused_in_a_sentence(call, sentence):
+def test_invalid_arguments_raise_an_error(call, sentence):
     with pytest.raises(InputError, match=sentence) as error:
         call()
     assert str(error.value).endswith(".")

@@ -1,4 +1,4 @@
-"""The grammar of targets: outputs, entries, names of classes and what is refused."""
+"""The syntax of targets: outputs, entries, class names and invalid targets."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def names_of(head, targets):
 
 
 def named_head(labels, class_names=None):
-    """A head of one dense layer that reads one number, with an SVM that reads its outputs."""
+    """A head of one dense layer with one input, and an SVM that reads its outputs."""
     x = np.arange(2.0 * len(labels))[:, None] * np.ones(len(labels))
     svm = SVC().fit(x, np.repeat(np.array(labels), 2))
     dense = [(np.ones((1, len(labels))), np.zeros(len(labels)))]
@@ -40,7 +40,7 @@ def test_every_form_of_target(network):
     assert parse_targets(head, "pca:0") == (Target("pca", 0, "pca:0"),)
 
 
-def test_names_that_are_digits_win_over_indices():
+def test_names_that_are_numbers_have_priority_over_indices():
     head = named_head([7, 3, 1])
     assert head.outputs["svm"] == ("1", "3", "7")
     assert names_of(head, ["svm:1", "svm:7", "svm:3"]) == [("svm:1", 0), ("svm:7", 2), ("svm:3", 1)]
@@ -51,14 +51,14 @@ def test_names_that_are_digits_win_over_indices():
 def test_numbers_are_compared_as_numbers():
     head = named_head([1.0, 2.0, 10.0])
     assert head.outputs["svm"] == ("1.0", "2.0", "10.0")
-    found = names_of(head, ["svm:1", "svm:2.0", "svm:1e1", "cnn:2"])
-    assert found == [("svm:1", 0), ("svm:2.0", 1), ("svm:1e1", 2), ("cnn:2", 2)]
+    names = names_of(head, ["svm:1", "svm:2.0", "svm:1e1", "cnn:2"])
+    assert names == [("svm:1", 0), ("svm:2.0", 1), ("svm:1e1", 2), ("cnn:2", 2)]
     for entry in ("0", "3", "nan", "1_0", "\u0662"):
         with pytest.raises(InputError, match=f"'svm:{entry}' names no entry of that output, which has 1.0, 2.0, 10.0"):
             parse_targets(head, f"svm:{entry}")
 
 
-def test_a_number_that_several_names_are_is_refused():
+def test_a_number_that_equals_several_names_is_rejected():
     head = named_head(["1", "01", "x"])
     assert names_of(head, ["svm:1", "svm:01", "svm:x"]) == [("svm:1", 1), ("svm:01", 0), ("svm:x", 2)]
     with pytest.raises(InputError, match=r"'svm:1\.0' names more than one entry of that output, which has 01, 1, x"):
@@ -66,7 +66,7 @@ def test_a_number_that_several_names_are_is_refused():
 
 
 @pytest.mark.parametrize("entry", ["\u0662", "02", "2.0", "9" * 5000])
-def test_an_index_is_written_in_plain_digits(entry):
+def test_an_index_must_be_written_in_plain_digits(entry):
     head = named_head(["a", "b", "nan"])
     assert names_of(head, "svm:2") == [("svm:2", 2)]
     with pytest.raises(InputError, match="names no entry of that output, which has a, b, nan"):
@@ -80,10 +80,10 @@ def test_class_names_name_the_logits_and_integer_labels():
 
 
 @pytest.mark.parametrize("target", ["svm:predicted", "svm", "cnn:predicted"])
-def test_a_class_named_predicted_is_not_taken_for_the_predicted_class(target):
+def test_a_class_named_predicted_is_not_confused_with_the_predicted_class(target):
     head = named_head([0, 2, 1], ["x", "b", "predicted"])
     output = target.partition(":")[0]
-    sentence = f"target '{target}' must mean one thing, but .* class named 'predicted'; .*by its index, '{output}:2'"
+    sentence = f"target '{target}' is ambiguous, .* class named 'predicted'; .*the index of that one, '{output}:2'"
     with pytest.raises(InputError, match=sentence):
         parse_targets(head, ["svm:b", target])
     assert names_of(head, ["svm:x", f"{output}:2"]) == [("svm:x", 0), (f"{output}:2", 2)]
@@ -103,11 +103,11 @@ def test_a_class_named_predicted_is_not_taken_for_the_predicted_class(target):
         ("", "names no output"),
     ],
 )
-def test_bad_targets_get_a_sentence(network, targets, sentence):
+def test_invalid_targets_raise_an_error(network, targets, sentence):
     with pytest.raises(InputError, match=sentence):
         explain(network.head, network.maps, targets)
 
 
-def test_targets_that_are_not_strings_are_refused(network):
+def test_targets_that_are_not_strings_are_rejected(network):
     with pytest.raises(TypeError, match="a target must be a string such as 'pca:0'; got int"):
         explain(network.head, network.maps, [0])

@@ -1,7 +1,8 @@
-"""The oracle: a head's values, Jacobians and heatmaps by NumPy loops, read off the formulas; no library code in it.
+"""The oracle: values, Jacobians and heatmaps of a head by NumPy loops that follow the paper's formulas.
 
-It reads only raw arrays: dense ``[(kernel (in, out), bias)]`` and scikit-learn's fitted attributes. Slow on purpose.
-Equation numbers are the paper's (arXiv 2508.11880).
+It shares no code with the library. It reads raw arrays only: dense ``[(kernel (in, out), bias)]`` and scikit-learn's
+fitted attributes. It is slow, because it is written to be compared with the formulas line by line. Equation numbers are
+those of the paper (arXiv 2508.11880).
 """
 
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ import numpy as np
 
 
 def activate(name, u):
-    """f(u), entry by entry."""
+    """f(u), elementwise."""
     out = np.zeros(len(u))
     for q, value in enumerate(u):
         if name == "sigmoid":
@@ -26,7 +27,7 @@ def activate(name, u):
 
 
 def slope(name, u):
-    """f'(u): sigmoid f (1 - f), ReLU one where u > 0 and else zero."""
+    """f'(u), elementwise: f (1 - f) for the sigmoid; for ReLU 1 if u > 0, else 0."""
     out = np.zeros(len(u))
     for q, value in enumerate(u):
         if name == "sigmoid":
@@ -43,7 +44,7 @@ def slope(name, u):
 
 
 def position(i, j, k, width, channels):
-    """Where F_k[i, j] sits in the flattened NHWC vector."""
+    """The index of F_k[i, j] in the flattened maps, channels last."""
     return (i * width + j) * channels + k
 
 
@@ -59,7 +60,7 @@ def flatten(maps):
 
 
 def pool_winner(maps, i, j, k):
-    """The place that gives cell (i, j, k) of the 2x2 max-pool its value: the first maximum, row by row."""
+    """The position of the maximum of window (i, j, k) of the 2 x 2 max-pool, the first one in row-major order."""
     best = (2 * i, 2 * j)
     for row in (2 * i, 2 * i + 1):
         for column in (2 * j, 2 * j + 1):
@@ -69,7 +70,7 @@ def pool_winner(maps, i, j, k):
 
 
 def max_pool(maps):
-    """(h, w, K) -> (h // 2, w // 2, K); an odd last row or column is not read."""
+    """(h, w, K) -> (h // 2, w // 2, K); an odd last row or column is dropped."""
     h, w, channels = maps.shape
     out = np.zeros((h // 2, w // 2, channels))
     for i in range(h // 2):
@@ -81,7 +82,7 @@ def max_pool(maps):
 
 
 def max_pool_jacobian(maps):
-    """d flatten(max_pool(F)) / d flatten(F): a one for each winner."""
+    """d flatten(max_pool(F)) / d flatten(F): 1 for the maximum of each window, else 0."""
     h, w, channels = maps.shape
     out = np.zeros(((h // 2) * (w // 2) * channels, h * w * channels))
     for i in range(h // 2):
@@ -132,10 +133,10 @@ def kernel_gradient(svc, s, v):
     raise ValueError(svc.kernel)
 
 
-def machines(svc):
+def binary_svms(svc):
     """One ``(i, j, [(alpha_t t_t, s_t), ...], b)`` for each pair of classes i < j; g_ij > 0 votes for i.
 
-    For two classes scikit-learn publishes the machine with its sign turned (positive for ``classes_[1]``).
+    For two classes scikit-learn stores the decision value with the opposite sign, positive for ``classes_[1]``.
     """
     vectors = svc.support_vectors_
     if len(svc.classes_) == 2:
@@ -156,7 +157,7 @@ def machines(svc):
 def pair_values(svc, v):
     """g_ij(v) for each pair, Eq. 6."""
     out = {}
-    for i, j, terms, b in machines(svc):
+    for i, j, terms, b in binary_svms(svc):
         g = b
         for coefficient, s in terms:
             g += coefficient * kernel(svc, s, v)
@@ -167,7 +168,7 @@ def pair_values(svc, v):
 def pair_gradients(svc, v):
     """dg_ij/dv for each pair, Eq. 24."""
     out = {}
-    for i, j, terms, _ in machines(svc):
+    for i, j, terms, _ in binary_svms(svc):
         gradient = np.zeros(len(v))
         for coefficient, s in terms:
             gradient += coefficient * kernel_gradient(svc, s, v)
@@ -176,7 +177,7 @@ def pair_gradients(svc, v):
 
 
 def margins(svc, v):
-    """s_c: the sum over the pairs that hold c of g signed toward c."""
+    """s_c: the sum of g over the pairs with class c, signed toward c."""
     out = np.zeros(len(svc.classes_))
     for (i, j), g in pair_values(svc, v).items():
         out[i] += g
@@ -185,7 +186,7 @@ def margins(svc, v):
 
 
 def margin_gradients(svc, v):
-    """ds_c/dv, (C, D): the same signed sum of gradients."""
+    """ds_c/dv, (C, D): the signed sums of the pairs' gradients."""
     out = np.zeros((len(svc.classes_), len(v)))
     for (i, j), gradient in pair_gradients(svc, v).items():
         out[i] += gradient
@@ -194,7 +195,7 @@ def margin_gradients(svc, v):
 
 
 def votes(svc, v):
-    """How many pairs each class wins."""
+    """The number of pairs that vote for each class."""
     out = np.zeros(len(svc.classes_))
     for (i, j), g in pair_values(svc, v).items():
         out[i if g > 0 else j] += 1
@@ -202,13 +203,13 @@ def votes(svc, v):
 
 
 def one_vs_rest(svc, v):
-    """scikit-learn's 'ovr' values for more than two classes: votes + s / (3 (|s| + 1))."""
+    """The 'ovr' decision values of scikit-learn for more than two classes: votes + s / (3 (|s| + 1))."""
     s = margins(svc, v)
     return votes(svc, v) + s / (3.0 * (np.abs(s) + 1.0))
 
 
 def predicted_class(svc, v):
-    """The index of the class with most votes, the first among equals (or, with ``break_ties``, by the 'ovr' value)."""
+    """The index of the class with most votes, the first one at ties; with ``break_ties`` the largest 'ovr' value."""
     score = one_vs_rest(svc, v) if svc.break_ties and len(svc.classes_) > 2 else votes(svc, v)
     best = 0
     for c in range(len(score)):
@@ -257,7 +258,7 @@ def split(signed):
 
 @dataclass
 class Oracle:
-    """A head as raw parts; every method takes the maps (h, w, K) of one image."""
+    """A head as raw arrays and estimators; the methods take the maps (h, w, K) of one image."""
 
     dense: list[tuple[np.ndarray, np.ndarray]]
     pca: Any = None
@@ -268,13 +269,13 @@ class Oracle:
 
     # forward, Eq. 1-3
 
-    def read_vector(self, maps):
-        """What the first dense layer reads: flatten(F), or flatten(pool(F))."""
+    def x_0(self, maps):
+        """The input of the first dense layer: flatten(F), or flatten(pool(F))."""
         return flatten(max_pool(maps) if self.pool else maps)
 
     def states(self, maps):
         """[(u_1, x_1), ..., (u_N, x_N)]; the last layer has no activation."""
-        x, out = self.read_vector(maps), []
+        x, out = self.x_0(maps), []
         for n, (weight, bias) in enumerate(self.dense, start=1):
             u = np.zeros(len(bias))
             for q in range(len(bias)):
@@ -284,15 +285,15 @@ class Oracle:
         return out
 
     def x_m(self, maps):
-        """The vector that PCA reads."""
+        """The input of the PCA."""
         return self.states(maps)[self.at - 1][1]
 
     def features(self, maps):
-        """v, or x_m where there is no PCA."""
+        """v, or x_m without a PCA."""
         return self.x_m(maps) if self.pca is None else pca_values(self.pca, self.x_m(maps))
 
     def svc_input(self, name, v):
-        """The SVC, the features it reads, and their slopes in v: a ``Pipeline`` of scalers comes first, if any."""
+        """The SVC, its input, and the derivative of each input in v; scalers of a ``Pipeline`` come before the SVC."""
         scale, steps = np.ones(len(v)), [self.svms[name]]
         if hasattr(steps[0], "steps"):
             steps = [step for _, step in steps[0].steps]
@@ -314,7 +315,7 @@ class Oracle:
         return out
 
     def state_jacobian(self, n, maps):
-        """dx_n/dx_0, x_0 = flatten(F) at the tap: the layers' Jacobians one after another."""
+        """dx_n / d flatten(F): the product of the layers' Jacobians."""
         out = max_pool_jacobian(maps) if self.pool else np.eye(maps.size)
         for layer in range(1, n + 1):
             out = self.layer_jacobian(layer, maps) @ out
@@ -330,7 +331,7 @@ class Oracle:
         return self.state_jacobian(len(self.dense), maps)
 
     def mixture(self, target, maps):
-        """ds/dv_r for an SVM target, v being what ``features`` gives."""
+        """ds/dv_r of an SVM target, with v of :meth:`features`."""
         name, c = self.resolve(target, maps)
         svc, z, scale = self.svc_input(name, self.features(maps))
         return margin_gradients(svc, z)[c] * scale
@@ -338,7 +339,7 @@ class Oracle:
     # targets
 
     def names(self, targets):
-        """Targets one by one: "pca" stands for all components."""
+        """The names of single targets; "pca" stands for all components."""
         out = []
         for target in [targets] if isinstance(targets, str) else targets:
             out += [f"pca:{r}" for r in range(len(self.pca.components_))] if target == "pca" else [target]
@@ -346,13 +347,13 @@ class Oracle:
 
     def resolve(self, target, maps):
         """("pca" | "cnn" | SVM name, index of the component or class)."""
-        name, _, which = target.partition(":")
-        if name == "cnn" and which == "predicted":
+        name, _, entry = target.partition(":")
+        if name == "cnn" and entry == "predicted":
             return name, int(np.argmax(self.states(maps)[-1][1]))
         if name in ("pca", "cnn"):
-            return name, int(which)
+            return name, int(entry)
         svc, z, _ = self.svc_input(name, self.features(maps))
-        return name, predicted_class(svc, z) if which == "predicted" else [str(c) for c in svc.classes_].index(which)
+        return name, predicted_class(svc, z) if entry == "predicted" else [str(c) for c in svc.classes_].index(entry)
 
     def value(self, target, maps):
         """v_r, y_c or s_c."""
