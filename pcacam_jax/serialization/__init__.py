@@ -1,1 +1,1 @@
-"""Stages and heads as safetensors files."""
+"""Saving and loading of stages and heads as safetensors files, with validation of what is loaded."""

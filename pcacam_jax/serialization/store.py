@@ -1,6 +1,6 @@
-"""Stages and heads on disk: one safetensors file of arrays, the structure as JSON, and a digest over both.
+"""Saving and loading of stages and heads: a safetensors file with their arrays, their structure as JSON and a digest.
 
-No pickle anywhere, so a file from a stranger can do no harm.
+Nothing is pickled, so that loading a file from an untrusted source cannot run code.
 """
 
 import contextlib
@@ -15,24 +15,37 @@ import jax.numpy as jnp
 
 from pcacam_jax.core.array_file import read_arrays, write_arrays
 from pcacam_jax.core.checks import InputError
-from pcacam_jax.core.text import plain
+from pcacam_jax.core.text import one_line
 from pcacam_jax.serialization.codec import decode, encode
 
 SCHEMA = "2"
-EARLIER = ("1",)
-"""Schema versions that are read too; in them, fields that have a default may be absent."""
+EARLIER_SCHEMAS = ("1",)
+"""Earlier schema versions that can be read; files of these may lack fields that have a default value."""
 LIBRARIES = ("pcacam_jax", "jax", "numpy", "scikit-learn")
-"""Those whose versions a file names."""
+"""Libraries whose versions are written to a file."""
 
 
 def save(path: str | Path, stage: Any) -> None:
-    """Write a stage or a head to the safetensors file ``path``; whole or not at all.
+    """Write a stage or head to a safetensors file; a failed write leaves an existing file unchanged.
 
-    The same stage gives the same bytes under the same library versions. What could not be read back is not written.
+    The same stage gives the same bytes under the same library versions. The stage is validated first, so that every
+    file that is written can be read again.
+
+    Args:
+        path: the file to write, such as ``"head.safetensors"``.
+        stage: a stage or head of the library's classes.
 
     Raises:
-        InputError: a part of ``stage`` is not in :data:`pcacam_jax.serialization.schema.PARTS`, holds NaN or infinity,
-            or does not fit the others; or ``path`` is a folder, or lies in one that cannot be written to.
+        InputError: ``stage`` contains another class, NaN or infinity, or stages that do not fit together; or ``path``
+            is a folder or lies in a folder that is not writable.
+
+    Example:
+        >>> import tempfile
+        >>> from pcacam_jax import Flatten, restore, save
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save(f"{folder}/stage.safetensors", Flatten((1, 2, 3)))
+        ...     restore(f"{folder}/stage.safetensors")
+        Flatten(shape=(1, 2, 3))
     """
     structure, arrays = encode(stage)
     decode(structure, arrays)
@@ -41,45 +54,58 @@ def save(path: str | Path, stage: Any) -> None:
 
 
 def restore(path: str | Path, *, dtype: Any = None) -> Any:
-    """Read what :func:`save` wrote; needs neither scikit-learn nor Flax.
+    """Read a stage or head from a file written by :func:`save`; neither scikit-learn nor Flax is imported.
 
     Args:
         path: the file.
-        dtype: of the stage that comes back, such as "float32"; by default each array's own. As everywhere in JAX,
-            float64 stays float64 only where x64 is switched on.
+        dtype: the dtype of the arrays in the result, such as ``"float32"``; by default each array keeps its own. As
+            elsewhere in JAX, float64 arrays become float32 unless 64-bit mode is enabled.
+
+    Returns:
+        The stage or head.
 
     Raises:
-        InputError: absent, truncated, altered, of a schema version that is not known, or not a stage at all.
+        InputError: the file does not exist, is truncated or altered, has an unknown schema version, or does not contain
+            a valid stage.
+
+    Example:
+        >>> import tempfile
+        >>> import jax.numpy as jnp
+        >>> from pcacam_jax import Scaling, restore, save
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save(f"{folder}/stage.safetensors", Scaling(jnp.ones(2), jnp.zeros(2)))
+        ...     restore(f"{folder}/stage.safetensors", dtype="float16").scale.dtype
+        dtype('float16')
     """
     if dtype is not None and not _is_floating(dtype):
-        raise InputError(f"dtype must be a floating-point dtype such as 'float32'; got {plain(repr(dtype), 40)}.")
+        raise InputError(f"dtype must be a floating-point dtype such as 'float32'; got {one_line(repr(dtype), 40)}.")
     arrays, metadata = read_arrays(Path(path))
     schema = metadata.get("schema")
-    if schema not in (SCHEMA, *EARLIER):
-        raise InputError(_other_schema(path, schema, metadata))
+    if schema not in (SCHEMA, *EARLIER_SCHEMAS):
+        raise InputError(_unknown_schema(path, schema, metadata))
     try:
-        return decode(metadata.get("structure", ""), arrays, dtype=dtype, absent=schema in EARLIER)
+        return decode(metadata.get("structure", ""), arrays, dtype=dtype, allow_missing=schema in EARLIER_SCHEMAS)
     except InputError as error:
         raise InputError(
-            f"{path} does not hold a stage that this version knows ({plain(error, 400)}); write it again with save."
+            f"{path} does not contain a valid stage of this version ({one_line(error, 400)}); write it again with save."
         ) from error
 
 
-def _other_schema(path: str | Path, schema: str | None, metadata: Mapping[str, str]) -> str:
-    known = ", ".join((*EARLIER, SCHEMA))
-    came = f"{path} has schema version {plain(schema, 20)}, but this version of pcacam_jax reads {known}"
+def _unknown_schema(path: str | Path, schema: str | None, metadata: Mapping[str, str]) -> str:
+    known = ", ".join((*EARLIER_SCHEMAS, SCHEMA))
+    problem = f"{path} has schema version {one_line(schema, 20)}, but this version of pcacam_jax reads {known}"
     if not (schema or "").isdecimal() or int(schema or 0) < int(SCHEMA):
-        return f"{came}; write it again with save."
+        return f"{problem}; write it again with save."
     with contextlib.suppress(ValueError, KeyError, TypeError):
-        writer = plain(json.loads(metadata["versions"])["pcacam_jax"], 20)
-        return f"{came}; it was written by pcacam_jax {writer}, so install that version or a later one."
-    return f"{came}; install a later version of pcacam_jax."
+        writer = one_line(json.loads(metadata["versions"])["pcacam_jax"], 20)
+        return f"{problem}; it was written by pcacam_jax {writer}, so install that version or a later one."
+    return f"{problem}; install a later version of pcacam_jax."
 
 
 def _version(library: str) -> str:
     try:
         return importlib.metadata.version(library)
-    except importlib.metadata.PackageNotFoundError:  # run from a folder of sources
+    except importlib.metadata.PackageNotFoundError:  # imported from a source folder without installation
         return "unknown"
 
 

@@ -1,4 +1,4 @@
-"""Stages on disk: bit for bit there and back, and nothing but a whole, own, unaltered file is read."""
+"""Stages on disk: exact round trips, and the rejection of truncated, altered and foreign files."""
 
 import dataclasses
 import functools
@@ -22,22 +22,22 @@ from pcacam_jax.serialization import schema
 from pcacam_jax.serialization.store import restore, save
 
 
-def assert_same(got, want):
-    assert jax.tree.structure(got) == jax.tree.structure(want)
-    for own, other in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
-        assert (own.shape, own.dtype) == (other.shape, other.dtype)
-        assert np.asarray(own).tobytes() == np.asarray(other).tobytes()
+def assert_same(got, expected):
+    assert jax.tree.structure(got) == jax.tree.structure(expected)
+    for leaf, other in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
+        assert (leaf.shape, leaf.dtype) == (other.shape, other.dtype)
+        assert np.asarray(leaf).tobytes() == np.asarray(other).tobytes()
 
 
 @pytest.mark.parametrize("name", cases.NAMES)
-def test_every_stage_there_and_back(name, dtype, tmp_path):
+def test_round_trip_of_every_stage(name, dtype, tmp_path):
     stage, _ = cases.case(name, dtype)
     save(tmp_path / "stage.safetensors", stage)
     assert_same(restore(tmp_path / "stage.safetensors"), stage)
 
 
 @pytest.mark.parametrize("components", [3, None])
-def test_a_head_there_and_back(components, dtype, tmp_path):
+def test_round_trip_of_a_head(components, dtype, tmp_path):
     network = cases.network(pca=components)
     head = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), network.head)
     save(tmp_path / "head.safetensors", head)
@@ -51,33 +51,33 @@ def test_a_head_there_and_back(components, dtype, tmp_path):
         np.testing.assert_allclose(value, head(maps)[name], rtol=1e-4, atol=1e-5)
 
 
-def test_arrays_of_every_shape_there_and_back(tmp_path):
+def test_round_trip_of_arrays_of_every_shape(tmp_path):
     arrays = {
         "scalar": np.float64(2.5),
-        "whole": np.arange(3),
-        "none": np.zeros((0, 4), np.float32),
-        "turned": np.arange(6.0).reshape(2, 3).T,
-        "yes": np.array([True, False]),
+        "integers": np.arange(3),
+        "empty": np.zeros((0, 4), np.float32),
+        "transposed": np.arange(6.0).reshape(2, 3).T,
+        "booleans": np.array([True, False]),
     }
     write_arrays(tmp_path / "a.safetensors", arrays, {"note": "ä"})
-    found, metadata = read_arrays(tmp_path / "a.safetensors")
+    restored, metadata = read_arrays(tmp_path / "a.safetensors")
     assert metadata == {"note": "ä"}
-    assert set(found) == set(arrays)
+    assert set(restored) == set(arrays)
     for name, array in arrays.items():
-        assert (found[name].shape, found[name].dtype) == (array.shape, array.dtype)
-        np.testing.assert_array_equal(found[name], array)
+        assert (restored[name].shape, restored[name].dtype) == (array.shape, array.dtype)
+        np.testing.assert_array_equal(restored[name], array)
 
 
 @pytest.fixture
-def whole(tmp_path):
-    """The path and the bytes of a good file."""
+def valid_file(tmp_path):
+    """The path and the bytes of a valid file."""
     path = tmp_path / "stage.safetensors"
     save(path, cases.case("SVM rbf, margins", "float32")[0])
     return path, path.read_bytes()
 
 
-def test_a_flipped_bit_or_a_missing_tail_is_refused(whole):
-    path, content = whole
+def test_a_flipped_bit_or_a_missing_tail_is_rejected(valid_file):
+    path, content = valid_file
     rng = np.random.default_rng(0)
     for place in [0, 7, 8, len(content) - 1, *rng.integers(0, len(content), 30)]:
         changed = bytearray(content)
@@ -111,27 +111,27 @@ def rewritten(path, **changes):
         ({"schema": "0"}, r"has schema version 0, .* write it again with save\."),
         ({"schema": "two"}, r"has schema version two, .* write it again with save\."),
         ({"schema": None}, "has schema version None"),
-        ({"structure": None}, "does not hold a stage"),
+        ({"structure": None}, "does not contain a valid stage"),
     ],
 )
-def test_another_schema_gets_a_sentence_that_says_what_to_do(whole, changes, sentence):
-    path, _ = whole
+def test_an_unknown_schema_raises_an_error_that_says_what_to_do(valid_file, changes, sentence):
+    path, _ = valid_file
     rewritten(path, **changes)
     with pytest.raises(InputError, match=sentence):
         restore(path)
 
 
-def test_a_file_names_the_libraries_that_wrote_it(whole):
-    _, metadata = read_arrays(whole[0])
+def test_a_file_records_the_versions_of_the_libraries(valid_file):
+    _, metadata = read_arrays(valid_file[0])
     versions = json.loads(metadata["versions"])
     assert versions["jax"] == jax.__version__
     assert set(versions) == {"pcacam_jax", "jax", "numpy", "scikit-learn"}
 
 
-def test_the_same_stage_gives_the_same_bytes(whole):
-    path, content = whole
+def test_the_same_stage_gives_the_same_bytes(valid_file):
+    path, content = valid_file
     script = f"""
-from pcacam_jax import store
+from pcacam_jax.serialization import store
 store.save({str(path)!r}, store.restore({str(path)!r}))
 """
     for seed in ("1", "2"):
@@ -140,7 +140,7 @@ store.save({str(path)!r}, store.restore({str(path)!r}))
 
 
 def as_schema_1(stage):
-    """A stage as version 0.1.0 wrote it: the arrays and the structure, without the fields that came later."""
+    """The arrays and metadata of a stage as version 0.1.0 wrote it, without the fields that were added later."""
     arrays = {}
 
     def encode(value, name):
@@ -163,7 +163,7 @@ def as_schema_1(stage):
 LATER = ("relative", "spaces")
 
 
-@pytest.mark.parametrize("name", ["head", "SVM rbf, margins", "trunk", "decision"])
+@pytest.mark.parametrize("name", ["head", "SVM rbf, margins", "trunk", "SVM linear, ovr"])
 def test_a_file_of_the_first_schema_is_read(name, tmp_path):
     stage = cases.network().head if name == "head" else cases.case(name, "float32")[0]
     arrays, metadata = as_schema_1(stage)
@@ -171,10 +171,10 @@ def test_a_file_of_the_first_schema_is_read(name, tmp_path):
     assert_same(restore(tmp_path / "old.safetensors"), stage)
 
 
-def test_fields_may_be_absent_in_the_first_schema_only(tmp_path):
+def test_fields_may_be_missing_in_the_first_schema_only(tmp_path):
     arrays, metadata = as_schema_1(cases.case("SVM rbf, margins", "float32")[0])
     write_arrays(tmp_path / "old.safetensors", arrays, metadata | {"schema": "2"})
-    with pytest.raises(InputError, match="KernelExpansion, lacks its field 'relative'"):
+    with pytest.raises(InputError, match="is a KernelExpansion without the field 'relative'"):
         restore(tmp_path / "old.safetensors")
 
 
@@ -194,7 +194,7 @@ def test_floats_are_static_fields_too(tmp_path, monkeypatch):
         def pull_back(self, saved, rows):
             return self.factor * rows
 
-    monkeypatch.setitem(schema.PARTS, "Shrink", Shrink)
+    monkeypatch.setitem(schema.STORABLE_CLASSES, "Shrink", Shrink)
     save(tmp_path / "a.safetensors", Shrink(0.1 + 0.2))
     assert restore(tmp_path / "a.safetensors") == Shrink(0.1 + 0.2)
     save(tmp_path / "a.safetensors", Shrink(np.float64(0.5)))
@@ -207,8 +207,8 @@ def test_floats_are_static_fields_too(tmp_path, monkeypatch):
     assert not (tmp_path / "b.safetensors").exists()
 
 
-def test_the_dtype_of_what_comes_back_is_checked(whole):
-    path, _ = whole
+def test_the_requested_dtype_is_checked(valid_file):
+    path, _ = valid_file
     for wrong in ("int32", "floaty", np.complex64, 7):
         with pytest.raises(InputError, match="dtype must be a floating-point dtype"):
             restore(path, dtype=wrong)
@@ -218,25 +218,25 @@ def test_the_dtype_of_what_comes_back_is_checked(whole):
         restore(path, dtype="float16")
 
 
-def test_a_foreign_or_missing_file_is_refused(tmp_path):
+def test_a_foreign_or_missing_file_is_rejected(tmp_path):
     path = tmp_path / "a.safetensors"
     with pytest.raises(InputError, match="does not exist"):
         restore(path)
     with pytest.raises(InputError, match="does not exist"):
         restore(tmp_path)
     safetensors.numpy.save_file({"a": np.ones(3)}, path)
-    with pytest.raises(InputError, match="carries no digest"):
+    with pytest.raises(InputError, match="has no digest"):
         restore(path)
     safetensors.numpy.save_file({"a": np.ones(3)}, path, metadata={"digest": "0" * 64, "schema": "1"})
-    with pytest.raises(InputError, match="does not match its digest: it was altered"):
+    with pytest.raises(InputError, match="does not match its digest, so it was altered"):
         restore(path)
     path.write_text(json.dumps({"a": 1}))
     with pytest.raises(InputError, match="not a readable safetensors file"):
         restore(path)
 
 
-class Own:
-    """A stage of the user's, which no file can hold."""
+class UserStage:
+    """A stage of a user, which cannot be saved."""
 
     in_shape = (1,)
 
@@ -254,10 +254,10 @@ ones = functools.partial(np.ones, dtype=np.float32)
 @pytest.mark.parametrize(
     ("stage", "sentence"),
     [
-        (Own(), "cannot be stored: Own is neither floats .* nor one of Affine, "),
+        (UserStage(), "the stage must be an array of float16, .* or one of Affine, .*; got UserStage"),
         (ones(3), "expected a stage or a head"),
-        ({"a": 1}, "a cannot be stored: the dtype int64"),
-        (pcacam_jax.Chain((pcacam_jax.Flatten((1, 1, 1)), Own())), r"stages\.1 cannot be stored: Own is neither"),
+        ({"a": 1}, "a must be an array of float16, .*; got an array of int64"),
+        (pcacam_jax.Chain((pcacam_jax.Flatten((1, 1, 1)), UserStage())), r"stages\.1 must be .*; got UserStage"),
         (pcacam_jax.Chain(()), "do not fit together"),
         (chain_of(200), "nested more than"),
         (chain_of(5000), "nested more than"),
@@ -267,7 +267,7 @@ ones = functools.partial(np.ones, dtype=np.float32)
             r"Scaling\.center must be Float.* got ArrayImpl of float32 and shape \(3,\)",
         ),
         (pcacam_jax.Scaling(ones(2), ones(1)), r"Scaling\.center must be"),
-        (pcacam_jax.Scaling(ones(2), np.arange(2)), "center cannot be stored: the dtype int64 is neither floats"),
+        (pcacam_jax.Scaling(ones(2), np.arange(2)), "center must be an array of float16, .*; got an array of int64"),
         (pcacam_jax.Dense(ones((2, 3)), ones(3), "wave"), "activation must be one of"),
         (
             pcacam_jax.Chain((pcacam_jax.Elementwise("tanh", 2), pcacam_jax.Elementwise("tanh", 3))),
@@ -277,7 +277,7 @@ ones = functools.partial(np.ones, dtype=np.float32)
         (pcacam_jax.PairwiseMargins(1), "classes must be 2 to"),
     ],
 )
-def test_what_cannot_be_stored_is_refused(stage, sentence, tmp_path):
+def test_stages_that_cannot_be_saved_are_rejected(stage, sentence, tmp_path):
     with pytest.raises(InputError, match=sentence) as error:
         save(tmp_path / "a.safetensors", stage)
     assert "\n" not in str(error.value)
@@ -285,13 +285,13 @@ def test_what_cannot_be_stored_is_refused(stage, sentence, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_file_has_the_mode_of_every_other(tmp_path):
+def test_the_file_has_the_mode_of_other_files(tmp_path):
     save(tmp_path / "a.safetensors", pcacam_jax.Flatten((2, 2, 3)))
     (tmp_path / "b").touch()
     assert (tmp_path / "a.safetensors").stat().st_mode == (tmp_path / "b").stat().st_mode
 
 
-def test_a_folder_is_no_place_for_a_stage(tmp_path):
+def test_the_path_of_a_folder_is_rejected(tmp_path):
     for folder in (tmp_path, str(tmp_path)):
         with pytest.raises(
             InputError, match=r"is a folder; give the path of a file in it, such as .*/head\.safetensors"
@@ -300,16 +300,16 @@ def test_a_folder_is_no_place_for_a_stage(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_two_arrays_of_one_name_are_refused(tmp_path):
+def test_two_arrays_of_one_name_are_rejected(tmp_path):
     head = cases.network().head
-    machine = head.svms["svm_rbf"].pairs
-    clash = dataclasses.replace(head, svms={**head.svms, "svm_rbf.pairs": machine})
+    expansion = head.svms["svm_rbf"].pairs
+    clash = dataclasses.replace(head, svms={**head.svms, "svm_rbf.pairs": expansion})
     with pytest.raises(InputError, match=r"would both be named svms\.svm_rbf\.pairs\..*; rename one"):
         save(tmp_path / "a.safetensors", clash)
 
 
-def test_a_writer_that_fails_midway_leaves_the_old_file(whole, monkeypatch):
-    path, content = whole
+def test_a_write_that_fails_leaves_the_old_file(valid_file, monkeypatch):
+    path, content = valid_file
 
     def half(arrays, place, metadata):
         place.write_bytes(b"half")
@@ -319,7 +319,7 @@ def test_a_writer_that_fails_midway_leaves_the_old_file(whole, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         save(path, cases.case("PCA", "float32")[0])
     assert path.read_bytes() == content
-    assert [own.name for own in path.parent.iterdir()] == [path.name]
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
 def test_reading_needs_neither_scikit_learn_nor_flax(tmp_path):
@@ -329,17 +329,19 @@ def test_reading_needs_neither_scikit_learn_nor_flax(tmp_path):
     script = """
 import sys
 import numpy as np
-from pcacam_jax import explain, store
+from pcacam_jax import explain
+from pcacam_jax.serialization import store
 head = store.restore("head.safetensors")
-found = explain(head, np.load("maps.npy"), ["pca", "svm_rbf:predicted"])
-assert found.signed.shape == (7, 4, 3, 4)
+explained = explain(head, np.load("maps.npy"), ["pca", "svm_rbf:predicted"])
+assert explained.signed.shape == (7, 4, 3, 4)
 loaded = {"sklearn", "flax"} & set(sys.modules)
 assert not loaded, loaded
 """
     subprocess.run([sys.executable, "-W", "error", "-c", script], check=True, cwd=tmp_path)
 
 
-def test_parts_are_all_the_stages_by_the_names_of_their_classes():
-    assert {name: part.__name__ for name, part in schema.PARTS.items()} == {name: name for name in schema.PARTS}
-    assert {"Affine", "Chain", "Dense", "HybridHead", "KernelExpansion", "Parallel", "Take"} <= set(schema.PARTS)
-    assert {type(cases.case(name, "float32")[0]) for name in cases.NAMES} <= set(schema.PARTS.values())
+def test_all_stages_can_be_saved_under_the_names_of_their_classes():
+    classes = schema.STORABLE_CLASSES
+    assert {name: cls.__name__ for name, cls in classes.items()} == {name: name for name in classes}
+    assert {"Affine", "Chain", "Dense", "HybridHead", "KernelExpansion", "Parallel", "Take"} <= set(classes)
+    assert {type(cases.case(name, "float32")[0]) for name in cases.NAMES} <= set(classes.values())

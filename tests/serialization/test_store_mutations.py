@@ -1,4 +1,4 @@
-"""Damaged and forged files: each is refused in one sentence, none crashes, none loads as something else."""
+"""Damaged and forged files: each raises an InputError of one sentence, and none loads as another stage."""
 
 import copy
 import itertools
@@ -16,28 +16,28 @@ from pcacam_jax.core.array_file import read_arrays, write_arrays
 from pcacam_jax.serialization.store import restore, save
 
 WRONG = (None, True, "waves", "", -1, 2**40, 10**30, 0.5, [], [1], {}, {"tuple": []}, {"dict": {}}, {"array": "x"})
-"""What stands in the place of a value; where it is of the right kind it is left out."""
+"""Replacements for a value; those that make another valid stage are skipped, see :func:`remains_valid`."""
 
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "how_to" / "save_and_load.md"
 MANY = 3000
-"""As many are refused, says the README."""
+"""The number of rejected files in the documentation."""
 LEAST = {
     ("damaged", "SVM rbf, margins"): 225, ("damaged", "trunk"): 225, ("damaged", "ovr"): 110, ("damaged", "head"): 240,
     ("structures", "SVM rbf, margins"): 340, ("structures", "trunk"): 650, ("structures", "ovr"): 50,
     ("structures", "head"): 1100,
     ("arrays", "SVM rbf, margins"): 40, ("arrays", "trunk"): 40, ("arrays", "head"): 180,
 }  # fmt: skip
-"""How many different files each test sees refused at least; the versions that a file names move a few."""
+"""The least number of different files that each test must reject; it varies with the versions written to a file."""
 
 
-def test_they_are_as_many_as_the_readme_says():
-    assert sum(LEAST.values()) >= MANY
-    assert f"{MANY:,} damaged and forged files" in " ".join(README.read_text().split())
+def test_the_documentation_gives_the_number_of_files():
+    assert sum(LEAST.values()) > MANY
+    assert f"more than {MANY:,} different damaged and forged files" in " ".join(PAGE.read_text().split())
 
 
-def refusal(path):
-    """The sentence with which a file is refused, None if it loads."""
+def error_message(path):
+    """The error message for a file, None if it loads."""
     try:
         restore(path)
     except InputError as error:
@@ -49,10 +49,10 @@ def refusal(path):
     return None
 
 
-def same(got, want):
-    return jax.tree.structure(got) == jax.tree.structure(want) and all(
-        own.dtype == other.dtype and np.asarray(own).tobytes() == np.asarray(other).tobytes()
-        for own, other in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True)
+def same(got, expected):
+    return jax.tree.structure(got) == jax.tree.structure(expected) and all(
+        leaf.dtype == other.dtype and np.asarray(leaf).tobytes() == np.asarray(other).tobytes()
+        for leaf, other in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True)
     )
 
 
@@ -67,12 +67,12 @@ def small_head():
 
 @pytest.fixture(scope="module")
 def stages():
-    found = {name: cases.case(name, "float32")[0] for name in ("SVM rbf, margins", "trunk", "ovr")}
-    return {**found, "head": small_head()}
+    vector_stages = {name: cases.case(name, "float32")[0] for name in ("SVM rbf, margins", "trunk", "ovr")}
+    return {**vector_stages, "head": small_head()}
 
 
 def damaged(content, random):
-    """Yield (what was done, bytes): bits flipped in every region, tails cut, bytes put in, moved or doubled."""
+    """Yield (description, bytes): bits flipped in each region, and bytes cut off, inserted, removed or repeated."""
     header = 8 + int.from_bytes(content[:8], "little")
     regions = {"length": (0, 8), "header": (8, header), "data": (header, len(content))}
     for region, (start, stop) in regions.items():
@@ -83,24 +83,24 @@ def damaged(content, random):
     for length in {0, 1, 7, 8, 9, header - 1, header, len(content) - 1, *random.integers(0, len(content), 20)}:
         yield f"cut at {length}", content[:length]
     for place in random.integers(0, len(content), 8):
-        yield f"a byte put in at {place}", content[:place] + b"\x00" + content[place:]
-        yield f"a byte lost at {place}", content[:place] + content[place + 1 :]
+        yield f"a byte inserted at {place}", content[:place] + b"\x00" + content[place:]
+        yield f"a byte removed at {place}", content[:place] + content[place + 1 :]
         yield f"not UTF-8 at {place}", content[:place] + b"\xff\xfe" + content[place + 2 :]
-    yield "doubled", content + content
-    yield "a tail", content + b"more"
+    yield "repeated", content + content
+    yield "bytes appended", content + b"more"
     yield "zeros", bytes(len(content))
     for declared in (2**63, 2**64 - 1, 10**8, 100 * 2**20, len(content)):
         yield f"a header of {declared} bytes", declared.to_bytes(8, "little") + content[8:]
 
 
-def reheaded(content, header):
+def with_header(content, header):
     text = json.dumps(header).encode() if isinstance(header, dict) else header
     length = 8 + int.from_bytes(content[:8], "little")
     return len(text).to_bytes(8, "little") + text + content[length:]
 
 
 def forged_headers(content):
-    """Yield (what was done, bytes): the header of the safetensors format itself edited, the digest as it was."""
+    """Yield (description, bytes): edits of the header of the safetensors format, with the digest unchanged."""
     text = content[8 : 8 + int.from_bytes(content[:8], "little")]
     header = json.loads(text)
     names = [name for name in header if name != "__metadata__"]
@@ -112,43 +112,46 @@ def forged_headers(content):
         }.items():
             for value in values:
                 if header[name][key] != value:
-                    yield f"{name}.{key} = {value}", reheaded(content, {**header, name: {**header[name], key: value}})
-        yield f"{name} gone", reheaded(content, {key: value for key, value in header.items() if key != name})
+                    yield (
+                        f"{name}.{key} = {value}",
+                        with_header(content, {**header, name: {**header[name], key: value}}),
+                    )
+        yield f"{name} gone", with_header(content, {key: value for key, value in header.items() if key != name})
         renamed = {f"{key}x" if key == name else key: value for key, value in header.items()}
-        yield f"{name} renamed", reheaded(content, renamed)
+        yield f"{name} renamed", with_header(content, renamed)
     for first, second in itertools.pairwise(names):
         swapped = {**header, first: header[second], second: header[first]}
-        yield f"{first} and {second} swapped", reheaded(content, swapped)
-    own = header["__metadata__"]
-    for key in own:
-        yield f"metadata {key} gone", reheaded(content, {**header, "__metadata__": {**own, key: ""}})
-        yield f"metadata {key} a number", reheaded(content, {**header, "__metadata__": {**own, key: 3}})
-    yield "no metadata", reheaded(content, {name: header[name] for name in names})
+        yield f"{first} and {second} swapped", with_header(content, swapped)
+    metadata = header["__metadata__"]
+    for key in metadata:
+        yield f"metadata {key} empty", with_header(content, {**header, "__metadata__": {**metadata, key: ""}})
+        yield f"metadata {key} a number", with_header(content, {**header, "__metadata__": {**metadata, key: 3}})
+    yield "no metadata", with_header(content, {name: header[name] for name in names})
     for forged in (b"", b"{", b"null", b"[]", b"[" * 10**5, b'{"a":' * 10**5, b"\xff" * 20, text + b"x"):
-        yield f"the header {forged[:9]!r}...", reheaded(content, forged)
+        yield f"the header {forged[:9]!r}...", with_header(content, forged)
 
 
 @pytest.mark.parametrize("name", ["SVM rbf, margins", "trunk", "ovr", "head"])
-def test_damaged_files_are_refused(name, stages, tmp_path):
+def test_damaged_files_are_rejected(name, stages, tmp_path):
     content = bytes_of_a(stages[name], tmp_path / "a.safetensors")
     random = np.random.default_rng(0)
-    refused = set()
+    rejected = set()
     for what, changed in itertools.chain(damaged(content, random), forged_headers(content)):
         (tmp_path / "b.safetensors").write_bytes(changed)
-        # Some changes change no content: a space of the header's padding, two arrays of no entries swapped.
-        if refusal(tmp_path / "b.safetensors") is not None:
-            refused.add(changed)
+        # Some edits do not change the content, such as one in the padding of the header or a swap of two empty arrays.
+        if error_message(tmp_path / "b.safetensors") is not None:
+            rejected.add(changed)
         else:
             assert same(restore(tmp_path / "b.safetensors"), stages[name]), what
-    assert len(refused) >= LEAST["damaged", name]
+    assert len(rejected) >= LEAST["damaged", name]
 
 
 def places(value, path=()):
     """Yield the path to every value of plain data."""
     yield path
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, own in items:
-        yield from places(own, (*path, key))
+    for key, item in items:
+        yield from places(item, (*path, key))
 
 
 def at(value, path):
@@ -171,19 +174,19 @@ def without(structure, path):
     return structure
 
 
-def of_the_right_kind(old, new):
-    """Whether a replacement makes another sound stage, or the same one."""
+def remains_valid(old, new):
+    """Whether a replacement gives the same stage or another valid one."""
     free_text = isinstance(old, str) and isinstance(new, str)
     return old == new or free_text or (isinstance(old, bool) and isinstance(new, bool))
 
 
 def forged_structures(structure, few):
-    """Yield (what was done, JSON): every value replaced, removed or wrapped; a random few where there are many."""
+    """Yield (description, JSON): values replaced, removed or wrapped, at ``few`` places if there are more."""
     all_places = [path for path in places(structure) if path]
     for path in all_places if len(all_places) <= few else [all_places[i] for i in spread(len(all_places), few)]:
         old = at(structure, path)
         for new in WRONG:
-            if not of_the_right_kind(old, new):
+            if not remains_valid(old, new):
                 yield f"{path} = {new}", json.dumps(changed(structure, path, new))
         for wrapped in ({"tuple": [old]}, {"dict": {"a": old}}, [old], {"part": "Chain", "fields": {"stages": old}}):
             yield f"{path} in {list(wrapped)[:1]}", json.dumps(changed(structure, path, wrapped))
@@ -197,17 +200,17 @@ def spread(count, few):
 
 
 @pytest.mark.parametrize(("name", "few"), [("SVM rbf, margins", 99), ("trunk", 99), ("ovr", 99), ("head", 60)])
-def test_forged_structures_are_refused(name, few, stages, tmp_path):
+def test_forged_structures_are_rejected(name, few, stages, tmp_path):
     path = tmp_path / "a.safetensors"
     save(path, stages[name])
     arrays, metadata = read_arrays(path)
     structure = json.loads(metadata["structure"])
-    refused = set()
+    rejected = set()
     for what, text in forged_structures(structure, few):
         write_arrays(path, arrays, metadata | {"structure": text})
-        assert refusal(path) is not None, what
-        refused.add(text)
-    assert len(refused) >= LEAST["structures", name]
+        assert error_message(path) is not None, what
+        rejected.add(text)
+    assert len(rejected) >= LEAST["structures", name]
 
 
 def deep(levels):
@@ -234,23 +237,23 @@ def deep(levels):
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("schema", ["1", "2"])
-def test_other_structures_are_refused(structure, schema, tmp_path):
+def test_invalid_structures_are_rejected(structure, schema, tmp_path):
     write_arrays(tmp_path / "a.safetensors", {}, {"schema": schema, "structure": structure})
-    assert refusal(tmp_path / "a.safetensors") is not None
+    assert error_message(tmp_path / "a.safetensors") is not None
 
 
 def forged_arrays(arrays):
-    """Yield (what was done, arrays): every array of another shape or kind, not finite, absent or one too many."""
+    """Yield (description, arrays): arrays of another shape or dtype, not finite, missing, or added."""
     for name, array in arrays.items():
         others = {
             "flat": array.reshape(-1),
             "one more axis": array[None],
-            "turned": array.T,
+            "transposed": array.T,
             "one short": array[:-1] if array.ndim else array.reshape(1),
-            "a single one": array[:1] if array.ndim else array,
+            "first only": array[:1] if array.ndim else array,
             "empty": array[:0] if array.ndim else np.zeros((0,), array.dtype),
-            "whole numbers": array.astype(np.int32),
-            "truth values": array > 0,
+            "integers": array.astype(np.int32),
+            "booleans": array > 0,
             "NaN": np.full_like(array, np.nan),
             "infinite": np.full_like(array, -np.inf),
             "beyond float32": np.full(array.shape, 1e300),
@@ -258,24 +261,24 @@ def forged_arrays(arrays):
         for what, other in others.items():
             if (other.shape, other.dtype) != (array.shape, array.dtype) or not np.isfinite(other).all():
                 yield f"{name} {what}", {**arrays, name: other}
-        yield f"{name} gone", {key: own for key, own in arrays.items() if key != name}
+        yield f"{name} gone", {key: value for key, value in arrays.items() if key != name}
     yield "one too many", {**arrays, "extra": np.ones(3, np.float32)}
 
 
 @pytest.mark.parametrize("name", ["SVM rbf, margins", "trunk", "head"])
-def test_forged_arrays_are_refused(name, stages, tmp_path):
+def test_forged_arrays_are_rejected(name, stages, tmp_path):
     path = tmp_path / "a.safetensors"
     save(path, stages[name])
     arrays, metadata = read_arrays(path)
-    refused = set()
+    rejected = set()
     for what, other in forged_arrays(arrays):
         write_arrays(path, other, metadata)
-        assert refusal(path) is not None, what
-        refused.add(path.read_bytes())
-    assert len(refused) >= LEAST["arrays", name]
+        assert error_message(path) is not None, what
+        rejected.add(path.read_bytes())
+    assert len(rejected) >= LEAST["arrays", name]
 
 
-def test_a_head_whose_names_do_not_fit_is_refused(stages, tmp_path):
+def test_a_head_with_inconsistent_names_is_rejected(stages, tmp_path):
     path = tmp_path / "a.safetensors"
     save(path, stages["head"])
     arrays, metadata = read_arrays(path)
@@ -292,14 +295,14 @@ def test_a_head_whose_names_do_not_fit_is_refused(stages, tmp_path):
     for what, other in others.items():
         text = json.dumps(changed(structure, ("fields", "names", "tuple"), other))
         write_arrays(path, arrays, metadata | {"structure": text})
-        assert refusal(path) is not None, what
+        assert error_message(path) is not None, what
     spaces = {"tuple": [{"tuple": ["svm_none", "proba"]}]}
     text = json.dumps(changed(structure, ("fields", "spaces"), spaces))
     write_arrays(path, arrays, metadata | {"structure": text})
-    assert refusal(path) is not None
+    assert error_message(path) is not None
 
 
-def test_the_same_content_in_other_words_loads_the_same(stages, tmp_path):
+def test_another_notation_of_the_same_content_loads_the_same_stage(stages, tmp_path):
     path = tmp_path / "a.safetensors"
     save(path, stages["head"])
     arrays, metadata = read_arrays(path)

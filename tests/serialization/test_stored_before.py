@@ -1,4 +1,4 @@
-"""A head and a run that earlier code wrote load, hold the same bits, and are explained as they were then."""
+"""A head and a run written by an earlier version load with the same bits and give the same heatmaps."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ def restored(name):
 
 
 @pytest.mark.parametrize(("name", "path"), [("head", "head.safetensors"), ("run", "run/model.safetensors")])
-def test_arrays_have_the_same_bits_and_are_written_back_alike(name, path, tmp_path, x64):
+def test_arrays_keep_their_bits_when_read_and_written_again(name, path, tmp_path, x64):
     head = restored(name)
     assert isinstance(head, HybridHead)
     expected = stored_arrays(STORED / path)
@@ -44,19 +44,19 @@ def test_arrays_have_the_same_bits_and_are_written_back_alike(name, path, tmp_pa
 
 
 @pytest.mark.parametrize("name", ["head", "run"])
-def test_maps_are_those_of_then(name):
-    with np.load(STORED / f"{name}_maps.npz") as then:
-        explained = explain(restored(name), then["maps"], then["targets"].tolist())
-        np.testing.assert_array_equal(explained.labels, then["labels"])
+def test_heatmaps_equal_the_stored_ones(name):
+    with np.load(STORED / f"{name}_maps.npz") as stored:
+        explained = explain(restored(name), stored["maps"], stored["targets"].tolist())
+        np.testing.assert_array_equal(explained.labels, stored["labels"])
         for field in ("positive", "negative", "values"):
-            expected = then[field]
-            found = np.asarray(getattr(explained, field))
-            assert found.dtype == expected.dtype
+            expected = stored[field]
+            computed = np.asarray(getattr(explained, field))
+            assert computed.dtype == expected.dtype
             # Another processor may sum in another order, so the last digits of float32 are not compared.
-            np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+            np.testing.assert_allclose(computed, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
-def test_the_run_s_files_are_read():
+def test_the_other_files_of_the_run_are_read():
     run = load(STORED / "run")
     assert run.class_names == ("left", "right", "stripes")
     assert run.config.hidden == (8, 6, 5)
