@@ -9,10 +9,11 @@
 # %% [markdown]
 # # A tour: where did the network look for each principal component and each SVM decision?
 #
-# A VGG16 with ImageNet weights turns images into feature maps. A small dense head is trained on them, scikit-learn fits
-# a PCA and two SVMs on its second layer, and closed-form Jacobians say which regions of an image push every component
-# and every decision up or down. The data are 100 training and 30 test images a class of Fashion-MNIST, which come with
-# the package. The first run takes about a minute, later ones seconds: features are kept in a cache.
+# A VGG16 with ImageNet weights turns images into feature maps. A small dense head is trained on these maps, and
+# scikit-learn fits a PCA and two SVMs on the output of its second layer. Closed-form Jacobians then show which regions
+# of an image raise or lower each component and each decision. The data are 100 training and 30 test images per class of
+# Fashion-MNIST, which are included in the package. The first run takes about a minute. Later runs take seconds, because
+# the features are cached.
 
 # %%
 # %matplotlib inline
@@ -27,9 +28,9 @@ from pcacam_jax.reports.figures import contribution_ratios, feature_space, grid,
 # %% [markdown]
 # ## Fit
 #
-# Features of every image, then the head (40, 30, 20, 10 units), then PCA with three components on the second layer's
-# output, then a linear and an RBF SVM on the components. Every exported stage is compared with scikit-learn's own
-# output on the way.
+# `fit` computes the features of every image and trains the head (40, 30, 20 and 10 units). It then fits a PCA with
+# three components on the output of the second layer, and a linear and an RBF SVM on the components. Every converted
+# estimator is compared with scikit-learn's output.
 
 # %%
 dataset = read_dataset("fashion_mnist_sample")
@@ -41,12 +42,16 @@ for name, scores in fitted.metrics["metrics"].items():
 learning_curve(fitted)
 
 # %% [markdown]
-# ## What the components are
+# ## The components
 #
-# Three numbers an image, in which the classes already separate. Support vectors are ringed.
+# The PCA describes each image by three numbers. The first figure shows the share of the variance that each component
+# explains.
 
 # %%
 contribution_ratios(fitted)
+
+# %% [markdown]
+# The three numbers already separate the classes. Support vectors of the RBF SVM are ringed.
 
 # %%
 feature_space(fitted)
@@ -54,19 +59,19 @@ feature_space(fitted)
 # %% [markdown]
 # ## Where the network looked
 #
-# One row an image: the conventional Grad-CAM of the predicted class, the maps of both SVMs' decisions, and for every
-# component the regions that push it up ($L^+$) and down ($L^-$), on one shared scale.
+# Each row shows one image: the conventional Grad-CAM of the predicted class, the maps of both SVMs' decisions, and for
+# each component the regions that raise it ($L^+$) and lower it ($L^-$). Each pair $L^+$, $L^-$ shares one colour scale.
 
 # %%
-picture = grid(fitted)
-picture.set_dpi(60)
-picture
+figure = grid(fitted)
+figure.set_dpi(60)
+figure
 
 # %% [markdown]
-# ## An SVM's map is a mixture of the components' maps
+# ## An SVM's map is a weighted sum of the components' maps
 #
 # The weights are the derivatives of the class margin with respect to the components, $\partial s / \partial v_r$. The
-# identity is exact, so a decision can be read component by component.
+# identity is exact, so a decision can be explained component by component.
 
 # %%
 maps = np.array(fitted.maps["test"][:50])
@@ -74,22 +79,23 @@ explanation = explain(fitted.head, maps, ["pca", "svm_rbf:predicted"])
 weights = np.asarray(explanation.mixture["svm_rbf:predicted"])
 components, decision = np.asarray(explanation.signed[:, :3]), np.asarray(explanation.signed[:, 3])
 mixed = np.einsum("bd,bdhw->bhw", weights, components)
-print("largest difference", np.abs(mixed - decision).max(), "of maps as large as", np.abs(decision).max())
+print("largest difference", np.abs(mixed - decision).max(), "for maps with values up to", np.abs(decision).max())
 print("weights of the first image:", weights[0].round(3), "for class", explanation.labels[0, 3])
 
 # %% [markdown]
-# ## Which support vectors count
+# ## Which support vectors matter
 #
-# The influence of a support vector on an RBF map depends on its distance alone. It vanishes at both ends and is
-# greatest at $d^* = 1 / \sqrt{2 \gamma}$.
+# The influence of a support vector on the map of an RBF SVM depends only on its distance from the image. It tends to 0
+# for very small and very large distances and is largest at $d^* = 1 / \sqrt{2 \gamma}$.
 
 # %%
 influence(fitted)
 
 # %% [markdown]
-# ## The proof
+# ## Verification
 #
-# The closed forms of this very head against reverse mode, forward mode and central differences.
+# `fit` compares the closed-form Jacobians of this head with reverse-mode autodiff, forward-mode autodiff and central
+# differences, in both precisions. The table shows the relative errors.
 
 # %%
 for row in fitted.certificate.comparisons:

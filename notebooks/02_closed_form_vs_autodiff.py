@@ -9,9 +9,9 @@
 # %% [markdown]
 # # Closed form against autodiff
 #
-# Every stage of a head carries its own closed-form derivative, and none of them is installed in JAX. So the closed form
-# and autodiff are independent: two computations of one matrix that share no line of code. This notebook compares them,
-# breaks a formula to see that the comparison notices, and measures what each of them costs.
+# Every stage of a head has a closed-form derivative, and none of these derivatives is registered with JAX as a custom
+# derivative rule. Autodiff therefore does not use them, and both methods compute the same Jacobian independently. This
+# notebook compares the two, shows that the comparison detects a wrong formula, and measures the time of each method.
 
 # %%
 import time
@@ -40,8 +40,9 @@ for backend in ("closed_form", "reverse", "forward", "finite_difference"):
 # %% [markdown]
 # ## The six closed forms of the paper's Table 2
 #
-# PCA-Grad-CAM for two activations, SVM-Grad-CAM for two activations and two kernels: the chains of Eq. 13 and 15 from
-# the flattened maps to the components and to the SVM's decision.
+# There are two closed forms of PCA-Grad-CAM, one per activation, and four of SVM-Grad-CAM, one per activation and
+# kernel. They are the products of Jacobians in Eq. 13 and 15, from the flattened maps to the components and to the
+# SVM's decision value. Each is compared with three reference methods in two precisions.
 
 # %%
 certificate = pcacam_jax.certify(table2_cases(draw))
@@ -50,28 +51,28 @@ for row in certificate.comparisons:
 print("passed" if certificate.passed else "FAILED")
 
 # %% [markdown]
-# ## A wrong formula is noticed
+# ## A wrong formula is detected
 #
-# A tenth of a per mille too much in the sigmoid's derivative, and the certificate fails. Central differences, the
-# weakest of the witnesses, notice it too.
+# Here the derivative of the sigmoid is made too large by 0.01 %, and the certificate fails. Even central differences,
+# the least accurate reference method, detect the error.
 
 # %%
-right = ACTIVATIONS["sigmoid"]
-ACTIVATIONS["sigmoid"] = right._replace(derivative=lambda u: right.derivative(u) * 1.0001)
+correct = ACTIVATIONS["sigmoid"]
+ACTIVATIONS["sigmoid"] = correct._replace(derivative=lambda u: correct.derivative(u) * 1.0001)
 try:
     broken = pcacam_jax.verify(layer, x, name="broken sigmoid")
 finally:
-    ACTIVATIONS["sigmoid"] = right
+    ACTIVATIONS["sigmoid"] = correct
 for row in broken.comparisons:
     print(f"{row.name} {row.dtype} {row.witness:18} {row.error:.1e} {'ok' if row.passed else 'FAILED'}")
 
 # %% [markdown]
-# ## What they cost
+# ## Time
 #
-# Grad-CAM needs only the mean of the Jacobian over positions. The closed form has that mean without the Jacobian: it
-# averages the first dense kernel instead, which is $h \cdot w$ times less work (the pooled path). Here all components
-# and all class margins of a full-size head (7 x 7 x 512 maps, layers of 40, 30, 20 and 10, 300 support vectors) are
-# explained for 16 examples.
+# Grad-CAM needs only the mean of the Jacobian over all positions. The closed form computes this mean without the full
+# Jacobian. It averages the first dense kernel over positions once, which is $h \cdot w$ times less work (the pooled
+# path). The following cell explains all components, all class margins and all logits of a full-size head for 16
+# examples. The head has 7 x 7 x 512 maps, layers of 40, 30, 20 and 10 units, and 300 support vectors.
 
 # %%
 head = jax.tree.map(
@@ -92,6 +93,6 @@ def seconds(backend):
     return min(once() for _ in range(5))
 
 
-closed, reverse = seconds("closed_form"), seconds("reverse")
+closed_form, reverse = seconds("closed_form"), seconds("reverse")
 print(f"{len(pcacam_jax.explain(head, maps[:1], targets).targets)} targets, 16 examples")
-print(f"closed form, pooled path: 1; reverse mode: {reverse / closed:.1f} times as long")
+print(f"reverse mode takes {reverse / closed_form:.1f} times as long as the closed form with the pooled path")

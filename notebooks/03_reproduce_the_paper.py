@@ -7,12 +7,12 @@
 # ---
 
 # %% [markdown]
-# # The paper, reproduced
+# # Reproduction of the paper
 #
-# `pcacam reproduce` fits every dataset with several seeds, measures each claim of the paper on what came out, and
-# writes one page. This notebook reads such a folder and shows its tables and figures. The environment variable
-# `PCACAM_REPRODUCTION` says which folder; without it the notebook makes a small one of its own, from the sample of
-# Fashion-MNIST that comes with the package, with two seeds. That takes a few minutes the first time.
+# `pcacam reproduce` fits every dataset with several seeds, measures each claim of the paper on the results, and writes
+# one page. This notebook reads the folder of such a reproduction and shows its tables and figures. The environment
+# variable `PCACAM_REPRODUCTION` names the folder. If it is not set, the notebook runs a small reproduction on the
+# sample of Fashion-MNIST that is included in the package, with two seeds. This takes a few minutes the first time.
 
 # %%
 # %matplotlib inline
@@ -25,7 +25,7 @@ from IPython.display import Markdown, display
 from pcacam_jax.core.files import read_json
 from pcacam_jax.core.progress import Progress
 from pcacam_jax.reproduce.claims import find_claims
-from pcacam_jax.reproduce.gather import Order
+from pcacam_jax.reproduce.gather import ReproductionRequest
 from pcacam_jax.reproduce.outcome import read_outcomes
 from pcacam_jax.reproduce.page import escape, markdown
 from pcacam_jax.reproduce.reproduce import reproduce
@@ -34,8 +34,8 @@ folder = os.environ.get("PCACAM_REPRODUCTION")
 if folder is None:
     temporary = tempfile.TemporaryDirectory()
     folder = temporary.name
-    order = Order(out=Path(folder), scale="embedded", seeds=(0, 1))
-    page, _ = reproduce(["table3"], order, Progress(quiet=True))
+    request = ReproductionRequest(out=Path(folder), scale="embedded", seeds=(0, 1))
+    page, _ = reproduce(["table3"], request, Progress(quiet=True))
 else:
     page = read_json(Path(folder) / "reproduction.json")
 outcomes = read_outcomes(Path(folder))
@@ -43,27 +43,28 @@ print(page["command"])
 for outcome in outcomes.values():
     images = outcome.record["images"]
     print(f"{outcome.title}: {images['train']:,} + {images['test']:,} images, seeds {outcome.seeds}")
-for name, why in page["missing"].items():
-    print(f"without {name}: {why}")
+for name, reason in page["missing"].items():
+    print(f"{name} is not available: {reason}")
 
 # %% [markdown]
-# A claim is a file of the folder `experiments`. It measures the outcomes, finds tables and sentences, and draws.
+# Each claim is a module of the package `pcacam_jax.reproduce.claims`. It computes tables, sentences and figures from
+# the measured outcomes of the datasets.
 
 
 # %%
 def show(name):
-    """Show what a claim says, what was found, and its figures."""
+    """Show the paper's statement, the measured tables and sentences, and the figures of a claim."""
     (claim,) = find_claims([name])
     display(Markdown(f"*The paper, {claim.paper}:* {claim.statement}"))
-    own = claim.of(outcomes)
-    if claim.sets and not own:
-        display(Markdown("None of its sets is at hand in this folder."))
+    selected = claim.select(outcomes)
+    if claim.sets and not selected:
+        display(Markdown("This folder contains no dataset of this claim."))
         return
-    finding = claim.measure(own)
+    finding = claim.measure(selected)
     for table in finding.tables:
         display(Markdown(f"{table.title}\n\n{markdown(table)}"))
     display(Markdown("\n".join(f"- {escape(sentence)}" for sentence in (*finding.gaps, *finding.verdicts))))
-    for figure in claim.draw(own).values():
+    for figure in claim.draw(selected).values():
         figure.set_dpi(min(figure.dpi, 900 / figure.get_figwidth()))
         display(figure)
 
@@ -71,7 +72,8 @@ def show(name):
 # %% [markdown]
 # ## Table 2: the closed forms
 #
-# This one needs no data: every closed form against autodiff and central differences, in about fifteen seconds.
+# This claim needs no data. Every closed form is compared with autodiff and central differences, which takes about
+# fifteen seconds.
 
 # %%
 show("table2")
@@ -89,7 +91,7 @@ show("table3")
 show("figure5")
 
 # %% [markdown]
-# ## Figures 6 and 7: what the components hold
+# ## Figures 6 and 7: variance and classes in the components
 
 # %%
 show("figure6")
@@ -110,18 +112,19 @@ show("figure8")
 show("figure9")
 
 # %% [markdown]
-# ## What the maps say
+# ## Section 6.2.2: maps and the components that decide
 #
-# The paper compares maps by eye. Here each remark is a number, over many images and all seeds. The cards show, for
-# every component, the training images at both of its ends.
+# The paper compares maps by eye. Here each of its remarks is measured as a number over many images and all seeds. The
+# cards show the training images at both ends of each component.
 
 # %%
 show("maps")
 
 # %% [markdown]
-# ## Figure 4: which support vectors count
+# ## Figure 4: which support vectors matter
 #
-# And beside it what the paper leaves open: with the same gamma everything hangs on the scale of the features.
+# The second part measures what the paper leaves open: with a fixed gamma, the scores of the RBF SVM depend on the scale
+# of the features.
 
 # %%
 show("figure4")

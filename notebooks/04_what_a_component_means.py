@@ -9,14 +9,14 @@
 # %% [markdown]
 # # What does a principal component of a network's features mean?
 #
-# A PCA on the features of a dense layer gives every image a few numbers, $v_1, v_2, v_3$, and an SVM decides by them
-# alone. But what do these numbers stand for? This notebook asks a fitted network: how much each component carries,
-# which images lie at its ends, which regions of an image raise or lower it, which classes it separates, and from
-# which of them a decision is read.
+# A PCA on the features of a dense layer describes each image by a few numbers, $v_1, v_2, v_3$, and an SVM decides from
+# these numbers alone. What do they mean? This notebook answers five questions about a fitted network. How much variance
+# does each component explain? Which images lie at its ends? Which regions of an image raise or lower it? Which classes
+# does it separate? Which components contribute to a decision?
 #
-# The data are 50 training and 30 test images a class of Fashion-MNIST, which come with the package. Maps are taken
-# before VGG16's last pooling, where they are twice as fine: 6 by 6 values at 96 pixels. The first run takes about a
-# minute, later ones seconds: features are kept in a cache.
+# The data are 50 training and 30 test images per class of Fashion-MNIST, which are included in the package. The maps
+# are taken before the last pooling layer of VGG16, where their resolution is twice as high: 6 by 6 values for images of
+# 96 pixels. The first run takes about a minute. Later runs take seconds, because the features are cached.
 
 # %%
 # %matplotlib inline
@@ -40,24 +40,24 @@ for name, scores in fitted.metrics["metrics"].items():
     print(f"{name:12} macro F1 train {scores['train_f1']:.3f}, test {scores['test_f1']:.3f}")
 
 # %% [markdown]
-# ## How much each component carries
+# ## How much variance each component explains
 
 # %%
 contribution_ratios(fitted)
 
 # %% [markdown]
-# ## The space that the SVMs decide in
+# ## The feature space of the SVMs
 #
-# Every training image is one point. An SVM never sees anything else of it.
+# Each point is one training image. The SVMs use no other information about it.
 
 # %%
 feature_space(fitted)
 
 # %% [markdown]
-# ## The images at the ends
+# ## The images at the ends of each component
 #
-# For each component the training images with the largest value on the left and with the smallest on the right, and
-# below each image its map $L_r$: orange where the picture raises the component, blue where it lowers it.
+# For each component, the training images with the largest values are on the left and those with the smallest values on
+# the right. Below each image is its map $L_r$: orange regions raise the component, blue regions lower it.
 
 # %%
 cards = component_cards(fitted, count=3)
@@ -67,9 +67,9 @@ cards
 # %% [markdown]
 # ## What each component separates
 #
-# The mean of every component over the test images of each class. A component parts the classes at the top of its
-# column from those at the bottom, and says little about those near zero. Its sign is a convention: the loading of
-# largest magnitude is made positive.
+# The following lines list the mean of each component over the test images of each class, in descending order. A
+# component separates the first classes of its line from the last ones. It says little about classes with means near
+# zero. The sign of a component is a convention: the loading with the largest magnitude is positive.
 
 # %%
 v, labels = fitted.components["test"], dataset.test.labels
@@ -79,25 +79,25 @@ for r in range(means.shape[1]):
     print(f"v_{r + 1}:", ", ".join(f"{dataset.class_names[c]} {means[c, r]:+.2f}" for c in order))
 
 # %% [markdown]
-# ## How a decision is read from components
+# ## From components to a decision
 #
-# The map of an SVM's decision is exactly a mixture of the components' maps,
-# $L_{\text{SVM}} = \sum_r w_r L_r$ with $w_r = \partial s / \partial v_r$, the derivative of the class margin $s$.
-# First the proof in numbers, over all test images and both SVMs.
+# The map of an SVM's decision is exactly a weighted sum of the components' maps, $L_{\text{SVM}} = \sum_r w_r L_r$ with
+# $w_r = \partial s / \partial v_r$, the derivative of the class margin $s$. The following cell checks this identity on
+# all test images, for both SVMs.
 
 # %%
 targets = ["pca", "svm_linear:predicted", "svm_rbf:predicted"]
 explained = explain(fitted.head, np.array(fitted.maps["test"]), targets)
 signed = np.asarray(explained.signed)
-parts, decisions = signed[:, :3], dict(zip(targets[1:], np.moveaxis(signed[:, 3:], 1, 0), strict=True))
+components, decisions = signed[:, :3], dict(zip(targets[1:], np.moveaxis(signed[:, 3:], 1, 0), strict=True))
 for target, weights in explained.mixture.items():
-    mixed = np.einsum("bd,bdhw->bhw", np.asarray(weights), parts)
+    mixed = np.einsum("bd,bdhw->bhw", np.asarray(weights), components)
     error = np.abs(mixed - decisions[target]).max() / np.abs(decisions[target]).max()
     print(f"{target:22} largest difference {error:.1e} of the largest value")
     assert error < 1e-5
 
 # %% [markdown]
-# Now one image. The panel shows where each component, and the decision itself, is raised and lowered.
+# The next figure shows one image with the regions that raise and lower each component and the decision.
 
 # %%
 index = int(np.flatnonzero(labels == dataset.class_names.index("Trouser"))[4])
@@ -108,9 +108,10 @@ panel.set_dpi(70)
 panel
 
 # %% [markdown]
-# The bars are the weights $w_r$. A component with a positive weight enters with its $L_r^+$, one with a negative weight
-# with its $L_r^-$. How much each gives is its share, $|w_r| \, \|L_r\| / \sum_s |w_s| \, \|L_s\|$: above one half it
-# gives more than all others together and dominates the decision.
+# The bars below are the weights $w_r$. If the weight of a component is positive, its $L_r^+$ raises the decision; if it
+# is negative, its $L_r^-$ does. The share of a component in the decision is
+# $|w_r| \, \|L_r\| / \sum_s |w_s| \, \|L_s\|$. A component with a share above one half contributes more than all others
+# together and dominates the decision.
 
 # %%
 weights = np.asarray(one.mixture["svm_linear:predicted"][0])
@@ -118,61 +119,61 @@ figure, axes = plt.subplots(figsize=(4.5, 3))
 plots.component_weights(axes, weights, f"Lin-SVM, {one.labels[0, 3]}")
 plt.close(figure)
 share = np.asarray(shares(weights, one.signed[0, :3]))
-print("shares of the decision:", ", ".join(f"component {r + 1}: {own:.0%}" for r, own in enumerate(share)))
+print("shares of the decision:", ", ".join(f"component {r + 1}: {value:.0%}" for r, value in enumerate(share)))
 figure
 
 # %% [markdown]
 # ## The sign is local
 #
-# A map is made of derivatives: it says what would move a component from where it is, not why it is there. So a
-# component may be positive while its map pushes down on the whole. This is how often sign and map disagree, and the
-# test image where they disagree most.
+# A map consists of derivatives. It shows which changes of the image would change a component, not why the component has
+# its present value. So a component can be positive although the sum of its map is negative. The following cell counts
+# how often the two signs differ, and shows the test image on which they differ most for the first component.
 
 # %%
-values, total = np.asarray(explained.values)[:, :3], parts.sum(axis=(2, 3))
+values, total = np.asarray(explained.values)[:, :3], components.sum(axis=(2, 3))
 for r, disagree in enumerate((np.sign(values) != np.sign(total)).mean(axis=0)):
-    print(f"component {r + 1}: the map points the other way on {disagree:.0%} of the test images")
-against = int(np.argmin(values[:, 0] * total[:, 0]))
+    print(f"component {r + 1}: value and map have different signs on {disagree:.0%} of the test images")
+opposite = int(np.argmin(values[:, 0] * total[:, 0]))
 panel = explanation(
-    dataset.test.images([against], fitted.config.size)[0],
-    explain(fitted.head, np.array(fitted.maps["test"][[against]]), "pca:0"),
+    dataset.test.images([opposite], fitted.config.size)[0],
+    explain(fitted.head, np.array(fitted.maps["test"][[opposite]]), "pca:0"),
     0,
 )
 panel.set_dpi(70)
 panel
 
 # %% [markdown]
-# The same holds for decisions, and for an RBF machine it matters most. A linear margin keeps growing along its
-# weights; an RBF margin is highest near the support vectors of its class and falls beyond them. Past that top its
-# derivative, and with it the map, points the other way, though the class is the same. Here is the test image on which
-# the RBF-SVM's map is turned furthest against the linear one's: both margins, along the line on which the linear one
-# grows.
+# The same is true for decisions, above all those of an RBF SVM. The margin of a linear SVM keeps growing along its
+# weights. The margin of an RBF SVM is largest near the support vectors of its class and decreases beyond them. Beyond
+# this maximum, its derivative and therefore its map have the opposite sign, although the predicted class is the same.
+# The following figure shows both margins for the test image on which the weights of the two SVMs differ most in
+# direction. The margins are drawn along the line on which the linear margin grows fastest.
 
 # %%
 linear, rbf = (np.asarray(explained.mixture[f"svm_{kernel}:predicted"]) for kernel in ("linear", "rbf"))
 same = np.flatnonzero(explained.labels[:, 3] == explained.labels[:, 4])
 lengths = np.linalg.norm(linear, axis=1) * np.linalg.norm(rbf, axis=1)
-turned = int(same[np.argmin((np.sum(linear * rbf, axis=1) / lengths)[same])])
-direction = linear[turned] / np.linalg.norm(linear[turned])
+example = int(same[np.argmin((np.sum(linear * rbf, axis=1) / lengths)[same])])
+direction = linear[example] / np.linalg.norm(linear[example])
 steps = np.linspace(-3, 1, 200)
-line = np.asarray(fitted.components["test"][turned] + steps[:, None] * direction, np.float32)
+line = np.asarray(fitted.components["test"][example] + steps[:, None] * direction, np.float32)
 
 figure, axes = plt.subplots(figsize=(5.5, 3.4))
 for name in ("svm_linear", "svm_rbf"):
     margins = np.asarray(jax.vmap(fitted.head.svms[name])(line))
-    axes.plot(steps, margins[:, int(explained.columns[turned, 3])], label=TITLES[name])
+    axes.plot(steps, margins[:, int(explained.columns[example, 3])], label=TITLES[name])
 axes.axvline(0, color="black", linewidth=0.8, linestyle="--", label="this image")
-axes.set(xlabel="distance from the image along the linear weights", ylabel=f"margin of {explained.labels[turned, 3]}")
+axes.set(xlabel="distance from the image along the linear weights", ylabel=f"margin of {explained.labels[example, 3]}")
 axes.legend()
 plt.close(figure)
 figure
 
 # %% [markdown]
-# ## What the maps say on the whole
+# ## The maps of many images
 #
-# The paper looks at a few images; here are its remarks as numbers over 200 test images. A high similarity of two maps
-# does not yet say that a decision is read from that component, since the maps of one image may all be alike; the shares
-# do.
+# The paper looks at a few images. The following sentences measure its remarks on 200 test images. If the map of a
+# decision is similar to the map of a component, the decision need not depend on this component, because all maps of an
+# image may be similar. Only the shares tell how much a component contributes.
 
 # %%
 Markdown("\n".join(f"- {sentence}" for sentence in sentences(map_statements(fitted))))

@@ -7,15 +7,15 @@
 # ---
 
 # %% [markdown]
-# # Who is behind a decision?
+# # Which training images are behind a decision?
 #
-# A support vector machine decides by comparing an image with some of the images that it was trained on, its support
-# vectors. So the map of a decision, which shows where the picture raises or lowers the score, is a sum with one term
-# for each of these training images, and the sum is exact. This notebook asks a fitted network who they are: which
-# training images a decision rests on, how much of its map each one gives, and what that says about the data.
+# A support vector machine decides by comparing an image with some of its training images, the support vectors. The map
+# of a decision shows which regions of the image raise or lower the score. It is exactly a sum over the support vectors,
+# with one contribution for each of these training images. This notebook shows for a fitted network which training
+# images a decision depends on, how much each of them contributes to the map, and what this says about the data.
 #
-# The data are 50 training and 30 test images a class of Fashion-MNIST, which come with the package. The first run takes
-# about a minute, later ones seconds: features are kept in a cache.
+# The data are 50 training and 30 test images per class of Fashion-MNIST, which are included in the package. The first
+# run takes about a minute. Later runs take seconds, because the features are cached.
 
 # %%
 # %matplotlib inline
@@ -43,9 +43,9 @@ for name, svm in fitted.svms.items():
 # %% [markdown]
 # ## One decision
 #
-# On the left a test image and the signed map of its decision: orange where the picture raises the score of the class,
-# blue where it lowers it. On the right the training images with the largest parts of that map. The maps below them all
-# lie over the test image, and they add up to the map on the left.
+# On the left are a test image and the signed map of its decision: orange regions raise the score of the class, blue
+# regions lower it. On the right are the training images with the largest contributions to this map. The maps below them
+# are drawn over the test image. Together with the sum of all other contributions, they add up to the map on the left.
 
 # %%
 ROW = 64
@@ -54,9 +54,10 @@ figure.set_dpi(75)
 figure
 
 # %% [markdown]
-# An RBF machine hardly hears a training image that is too far away, which is no surprise, and hardly hears one that is
-# very near either, which is: at the training image itself the kernel has its top, where it is flat (Theorem 1 of the
-# paper). Most is heard at the distance $d^* = 1/\sqrt{2\gamma}$ (Theorem 2). A linear machine has no such distance.
+# In an RBF SVM, a training image that is far away has little influence on the map. A training image that is very close
+# has little influence too, because the kernel has its maximum there and its derivative is zero (Theorem 1 of the
+# paper). The influence is largest at the distance $d^* = 1/\sqrt{2\gamma}$ (Theorem 2). A linear SVM has no such
+# distance; its contributions to the same decision are shown next.
 
 # %%
 figure = evidence_figure(fitted, ROW, "svm_linear:predicted", count=4)
@@ -66,90 +67,92 @@ figure
 # %% [markdown]
 # ## The sum is exact
 #
-# The parts kept and the rest of them, added up, are the map that `explain` gives. So are the parts of the components:
-# both are the same map, cut in two ways.
+# The contributions of the first support vectors and the sum of all others (`rest`) add up to the map that `explain`
+# returns. The contributions of the components add up to the same map.
 
 # %%
 maps = np.array(fitted.maps["test"], np.float32)
 target = "svm_rbf:predicted"
-found = evidence(fitted.head, maps, target, count=5)
+by_image = evidence(fitted.head, maps, target, count=5)
 by_component = decompose(fitted.head, maps, target)
 whole = np.asarray(explain(fitted.head, maps, target).signed[:, 0])
-for name, parts in (("support vectors", found.signed), ("components", by_component.signed)):
-    print(f"{name:16} largest difference {np.abs(np.asarray(parts) - whole).max() / np.abs(whole).max():.1e}")
-    assert np.abs(np.asarray(parts) - whole).max() < 1e-4 * np.abs(whole).max()
+for name, total in (("support vectors", by_image.signed), ("components", by_component.signed)):
+    print(f"{name:16} largest difference {np.abs(np.asarray(total) - whole).max() / np.abs(whole).max():.1e}")
+    assert np.abs(np.asarray(total) - whole).max() < 1e-4 * np.abs(whole).max()
 
 # %% [markdown]
-# ## How few decide
+# ## How many training images decide
 #
-# The share of a training image is the size of its part among the sizes of all parts.
+# The share of a training image is the norm of its contribution, divided by the sum of the norms of all contributions.
 
 # %%
-shares = np.asarray(found.shares)
+shares = np.asarray(by_image.shares)
 for count in (1, 3, 5):
     median = np.median(shares[:, :count].sum(axis=1))
-    print(f"the first {count} of {found.support_vectors}: {median:.0%} of the map of a middling decision")
-print("shares by component:", ", ".join(f"{own:.0%}" for own in np.asarray(by_component.shares).mean(axis=0)))
+    print(f"the {count} largest of {by_image.support_vectors} contributions: {median:.0%} of the map (median)")
+component_shares = np.asarray(by_component.shares).mean(axis=0)
+print("mean shares of the components:", ", ".join(f"{share:.0%}" for share in component_shares))
 
 # %% [markdown]
-# Are they of the class decided for? A training image of another class may speak against it, and so help to draw the
-# map.
+# Do these training images belong to the predicted class? A training image of another class may count against the
+# predicted class and still contribute to the map.
 
 # %%
-rows = training_rows(fitted, target, np.asarray(found.indices))
-own_class = dataset.train.labels[rows] == np.asarray(found.columns)[:, None]
-print(f"of the class decided for: {own_class[:, 0].mean():.0%} of the first, {own_class.mean():.0%} of the first five")
-speaks_for = np.asarray(found.coefficients) > 0
-print(
-    f"speaking for it: {speaks_for[own_class].mean():.0%} of those, {speaks_for[~own_class].mean():.0%} of the others"
-)
+rows = training_rows(fitted, target, np.asarray(by_image.indices))
+same_class = dataset.train.labels[rows] == np.asarray(by_image.columns)[:, None]
+print(f"of the predicted class: {same_class[:, 0].mean():.0%} of the first, {same_class.mean():.0%} of the first five")
+supports = np.asarray(by_image.coefficients) > 0
+print(f"supporting it: {supports[same_class].mean():.0%} of these, {supports[~same_class].mean():.0%} of the others")
 
 # %% [markdown]
-# ## Near, but not too near
+# ## Close, but not too close
 #
-# Distances of the first five from the image they answer for, in units of $d^*$: they gather around one.
+# The distances of the first five training images from the explained image, in units of $d^*$. Most of them are near
+# one.
 
 # %%
-distances = np.asarray(found.distances) / found.critical_distance
+distances = np.asarray(by_image.distances) / by_image.critical_distance
 edges = [0, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 2, np.inf]
 for low, high in itertools.pairwise(edges):
-    part = ((distances >= low) & (distances < high)).mean()
-    print(f"{low:>5} to {high:<5} d*: {part:6.1%} {'#' * round(100 * part)}")
+    fraction = ((distances >= low) & (distances < high)).mean()
+    print(f"{low:>5} to {high:<5} d*: {fraction:6.1%} {'#' * round(100 * fraction)}")
 
 # %% [markdown]
-# ## Images that speak everywhere
+# ## Training images behind many decisions
 #
-# Some training images come first for many decisions. Such an image is worth a look: it is often odd, or its label
-# wrong, and the classifier leans on it.
+# Some training images have the largest contribution to many decisions. Such an image is worth inspecting: it may be
+# unusual or have a wrong label, and the classifier depends on it.
 
 # %%
 first = Counter(rows[:, 0].tolist())
 for row, times in first.most_common(5):
-    print(
-        f"training image {row:3} ({dataset.class_names[dataset.train.labels[row]]}) comes first for {times} test images"
-    )
+    class_name = dataset.class_names[dataset.train.labels[row]]
+    print(f"training image {row:3} ({class_name}) has the largest contribution on {times} test images")
 
 # %% [markdown]
-# ## Who misled it
+# ## A wrong decision
 #
-# Of the wrong decisions, the one whose map one training image of another class than the true one gives most of.
+# The next figure shows a wrong decision. It is chosen from the decisions whose largest contribution comes from a
+# training image that does not belong to the true class. In the chosen decision, this contribution has the largest
+# share.
 
 # %%
-mistaken = np.flatnonzero(np.asarray(found.columns) != dataset.test.labels)
+mistaken = np.flatnonzero(np.asarray(by_image.columns) != dataset.test.labels)
 misled = mistaken[dataset.train.labels[rows[mistaken, 0]] != dataset.test.labels[mistaken]]
 chosen = int(misled[shares[misled, 0].argmax()])
-print("in truth:", dataset.class_names[dataset.test.labels[chosen]])
+print("true class:", dataset.class_names[dataset.test.labels[chosen]])
 figure = evidence_figure(fitted, chosen, count=4)
 figure.set_dpi(75)
 figure
 
 # %% [markdown]
-# A caution: the parts are those of a map, and a map is made of derivatives. A training image with a large part is one
-# that would move the score if the picture changed a little. What a training image adds to the score itself is its term
-# $c_i k(s_i, v)$, and the two need not agree: the nearest adds most and may move nothing.
+# A contribution to a map is not a contribution to the score, because a map consists of derivatives. If a training image
+# has a large contribution to the map, small changes of the explained image change its term of the score,
+# $c_i k(s_i, v)$, strongly. The term itself may be small. Conversely, the training image that is closest to the
+# explained image can have the largest term and almost no influence on the map.
 
 # %%
 one = evidence_of(fitted, np.array([ROW]), target, count=10**6)
 most = int(np.abs(np.asarray(one.terms[0])).argmax())
 distance = float(one.distances[0, most]) / one.critical_distance
-print(f"the image that adds most to the score, at {distance:.2f} d*, has part {most + 1} of the map by size")
+print(f"the training image with the largest term, at {distance:.2f} d*, has rank {most + 1} by contribution to the map")
