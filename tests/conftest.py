@@ -1,45 +1,66 @@
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 
 import hypothesis
 import jax
 import pytest
+from support.sample_run import sample_run
 from support.small_runs import fitted, run_folder, small_cache, small_params, small_world
 
 # The same examples in every run, so that failures are reproducible; experiments/estimators.py draws many more.
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("repeatable")
 
-__all__ = ["fitted", "run_folder", "small_cache", "small_params", "small_world"]
+__all__ = ["fitted", "run_folder", "sample_run", "small_cache", "small_params", "small_world"]
 
 
-COMPILED = {
-    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+COMPILATION_CACHE = {
+    "jax_persistent_cache_min_compile_time_secs": 0.0,
+    "jax_persistent_cache_min_entry_size_bytes": -1,
 }
-"""Every compiled function is worth sharing: most of the time of these tests is compilation."""
+"""Every compiled function is worth sharing: compilation takes most of the time of these tests."""
+
+
+FAST_COMPILATION = (
+    "--xla_backend_optimization_level=0",
+    "--xla_cpu_use_fusion_emitters=false",
+    "--xla_cpu_parallel_codegen_split_count=1",
+)
+"""Halves the time that XLA takes to compile. The exhaustive tests compile as users do."""
+
+
+def fast_compilation():
+    """Return these flags, or none if the installed XLA does not know one of them and would end the process."""
+    flags = " ".join(FAST_COMPILATION)
+    environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, "-c", "import jax; jax.devices()"]
+    return "" if subprocess.run(command, env=environment, capture_output=True).returncode else flags
 
 
 def pytest_configure(config):
-    """Share what XLA compiles between the workers, the test files and the processes that tests start.
+    """Share a folder, and in it what XLA compiles, between the workers, the test files and the processes they start.
 
-    The folder lives as long as the session, unless JAX_COMPILATION_CACHE_DIR names one.
+    The folder is removed after the session. JAX_COMPILATION_CACHE_DIR names another place for compiled functions.
     """
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        config.compilation_cache = tempfile.mkdtemp(prefix="pcacam_compiled_")
-        os.environ["JAX_COMPILATION_CACHE_DIR"] = config.compilation_cache
-    os.environ.update(COMPILED)
+    if "PCACAM_TEST_SESSION" not in os.environ:
+        config.session_folder = tempfile.mkdtemp(prefix="pcacam_tests_")
+        os.environ["PCACAM_TEST_SESSION"] = config.session_folder
+        if config.option.markexpr == "not exhaustive":
+            os.environ.setdefault("XLA_FLAGS", fast_compilation())
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", os.path.join(os.environ["PCACAM_TEST_SESSION"], "compiled"))
     jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    for name, value in COMPILATION_CACHE.items():
+        os.environ[name.upper()] = str(value)
+        jax.config.update(name, value)
 
 
 def pytest_unconfigure(config):
     """Remove the folder of this session."""
-    if hasattr(config, "compilation_cache"):
-        shutil.rmtree(config.compilation_cache, ignore_errors=True)
-        del os.environ["JAX_COMPILATION_CACHE_DIR"]
+    if hasattr(config, "session_folder"):
+        shutil.rmtree(config.session_folder, ignore_errors=True)
 
 
 @pytest.fixture

@@ -41,11 +41,14 @@ def test_the_python_of_a_page_runs_from_top_to_bottom(page, tmp_path, monkeypatc
 
 
 def prose_of(path):
-    """Yield (line, text) of comments and strings of a module that are not keys or identifiers."""
-    for token in tokenize.generate_tokens(io.StringIO(path.read_text()).readline):
-        text = token.string.strip("rfbu\"'")
-        if token.type == tokenize.COMMENT or (token.type == tokenize.STRING and " " in text):
+    """Yield (line, text) of the comments of a module and of its strings of several words, docstrings among them."""
+    source = path.read_text()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
             yield token.start[0], CODE.sub("", token.string)
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value.strip():
+            yield node.lineno, CODE.sub("", node.value)
 
 
 def house_words(text):

@@ -11,9 +11,11 @@ FOLDER = Path(__file__).parents[1] / "notebooks"
 SCRIPTS = sorted(FOLDER.glob("*.py"))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
 @pytest.mark.filterwarnings("default")
-def test_script_runs(script):
+def test_script_runs(script, sample_run, monkeypatch):
+    monkeypatch.setenv("PCACAM_CACHE", str(sample_run.cache))
     notebook = jupytext.read(script)
     ExecutePreprocessor(timeout=900, kernel_name="python3").preprocess(notebook, {"metadata": {"path": str(FOLDER)}})
 

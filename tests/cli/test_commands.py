@@ -5,10 +5,11 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
-from support.small_runs import CLASSES, QUICK, entries
+from support.small_runs import CLASSES, QUICK, entries, small_config, small_dataset
 
 from pcacam_jax import cli
 from pcacam_jax.core import progress
+from pcacam_jax.data import EMBEDDED_SAMPLE
 from pcacam_jax.runs import make_run
 from pcacam_jax.runs import run as run_module
 from pcacam_jax.runs.run import load
@@ -30,6 +31,20 @@ def test_fit_writes_a_run_that_explain_and_verify_read(pcacam, data, images, tmp
     assert code == 0
     assert [report["image"] for report in json.loads(stdout)] == [str(images["grey"]), str(images["rgba"])]
     assert pcacam("verify", out)[0] == 0
+
+
+def test_demo_makes_a_run_of_the_embedded_sample(pcacam, tmp_path, small_world, monkeypatch):
+    """Here on small images and few epochs; the exhaustive tests run the demo as it is."""
+    names = []
+    monkeypatch.setattr(make_run, "read_dataset", lambda name: names.append(name) or small_dataset())
+    monkeypatch.setattr(make_run, "DEMO_CONFIG", small_config(epochs=3))
+    out = tmp_path / "demo"
+    code, printed, progress = pcacam("demo", "--out", out)
+    assert code == 0
+    assert names == [EMBEDDED_SAMPLE]
+    assert "macro F1" in printed
+    assert f"wrote {out} in" in progress
+    assert entries(out) == {*make_run.RUN_FILES} - {"explanations"}
 
 
 def test_a_run_replaces_an_earlier_one_and_only_json_is_printed(pcacam, data, run, small_world, monkeypatch):

@@ -1,17 +1,19 @@
 """Training that is killed at any instant continues from its checkpoint and gives the bits of an undisturbed one."""
 
 import numpy as np
+import pytest
 from support.killing import kill_at, run_to_end, start
 from support.training import EPOCHS, epochs_done, train_in_a_child, trained
 
 
-def test_ten_kills_at_random_instants_change_no_bit(tmp_path):
+@pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.exhaustive)])
+def test_kills_at_random_instants_change_no_bit(tmp_path, kills):
     (undisturbed := tmp_path / "undisturbed").mkdir()
     (killed := tmp_path / "killed").mkdir()
     run_to_end(start(train_in_a_child, undisturbed))
     random = np.random.default_rng(0)
     reached = []
-    for _ in range(10):
+    for _ in range(kills):
         count = len(epochs_done(killed))
         process = start(train_in_a_child, killed, pause=0.02)
         assert kill_at(process, random.uniform(0, 0.2), after=lambda count=count: len(epochs_done(killed)) > count + 1)
@@ -19,7 +21,7 @@ def test_ten_kills_at_random_instants_change_no_bit(tmp_path):
         # A kill loses at most the epoch that was being computed
         assert not reached or resumed >= reached[-1] - 1
         reached.append(epochs_done(killed)[-1])
-    assert 10 <= reached[-1] < EPOCHS
+    assert kills <= reached[-1] < EPOCHS
     run_to_end(start(train_in_a_child, killed))
     expected, ours = trained(undisturbed), trained(killed)
     assert ours.keys() == expected.keys()

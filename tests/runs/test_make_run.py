@@ -1,9 +1,6 @@
 """The demo, run once from the command line with an empty cache and the published weights."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,33 +10,20 @@ from PIL import Image
 import pcacam_jax
 from pcacam_jax.data import EMBEDDED_SAMPLE, read_dataset
 
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("demo")
-    command = Path(sys.executable).with_name("pcacam")
-    ended = subprocess.run(
-        [command, "demo", "--out", folder / "out", "--json"],
-        env={**os.environ, "PCACAM_CACHE": str(folder / "cache")},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert ended.returncode == 0, ended.stderr
-    return folder, json.loads(ended.stdout), ended.stderr
+pytestmark = pytest.mark.exhaustive
 
 
-def test_the_report_is_written_and_printed(demo):
-    folder, report, progress = demo
-    assert json.loads((folder / "out" / "report.json").read_text()) == report
+def test_the_report_is_written_and_printed(sample_run):
+    report = sample_run.report
+    assert json.loads((sample_run.out / "report.json").read_text()) == report
     assert {"features", "training", "estimators", "figures", "total"} <= report["timings"].keys()
     assert min(report["timings"].values()) > 0
     assert report["timings"]["total"] >= report["timings"]["features"] + report["timings"]["training"]
-    assert "Warning" not in progress
+    assert "Warning" not in sample_run.progress
 
 
-def test_the_classifiers_have_learnt(demo):
-    _, report, _ = demo
+def test_the_classifiers_have_learnt(sample_run):
+    report = sample_run.report
     for classifier in ("cnn", "svm_linear", "svm_rbf"):
         assert 0.75 <= report["metrics"][classifier]["test_f1"] <= report["metrics"][classifier]["train_f1"] <= 1
     ratios = report["explained_variance_ratio"]
@@ -48,29 +32,28 @@ def test_the_classifiers_have_learnt(demo):
     assert max(report["parity"].values()) <= 1e-10
 
 
-def test_the_certificate_holds(demo):
-    folder, report, _ = demo
+def test_the_certificate_holds(sample_run):
+    report = sample_run.report
     assert report["verification"]["passed"] is True
     assert report["verification"]["float32"]["max_relative_error"] <= 1e-5
     assert report["verification"]["float64"]["max_relative_error"] <= 1e-12
-    assert json.loads((folder / "out" / "verification.json").read_text())["passed"] is True
+    assert json.loads((sample_run.out / "verification.json").read_text())["passed"] is True
 
 
-def test_every_figure_is_a_png_image(demo):
-    folder, report, _ = demo
+def test_every_figure_is_a_png_image(sample_run):
+    report = sample_run.report
     names = {Path(figure).stem for figure in report["figures"]}
     assert names == {"grid", "learning_curve", "contribution_ratios", "feature_space", "influence", "component_cards"}
     for figure in report["figures"]:
-        with Image.open(folder / "out" / figure) as picture:
+        with Image.open(sample_run.out / figure) as picture:
             assert picture.format == "PNG"
             assert min(picture.size) > 400
             assert np.ptp(np.asarray(picture.convert("L"))) > 100
 
 
-def test_the_run_explains_an_image(demo, monkeypatch):
-    folder, _, _ = demo
-    monkeypatch.setenv("PCACAM_CACHE", str(folder / "cache"))
-    run = pcacam_jax.load(folder / "out")
+def test_the_run_explains_an_image(sample_run, monkeypatch):
+    monkeypatch.setenv("PCACAM_CACHE", str(sample_run.cache))
+    run = pcacam_jax.load(sample_run.out)
     test = read_dataset(EMBEDDED_SAMPLE).test
     rows = np.arange(0, len(test), 30)
     explained = run.explain(test.images(rows, 96), ["svm_rbf:predicted", "pca"])
@@ -79,7 +62,7 @@ def test_the_run_explains_an_image(demo, monkeypatch):
     assert np.mean(explained.labels[:, 0] == truth) >= 0.5
 
 
-def test_no_other_files_are_left(demo):
-    folder, _, _ = demo
-    assert {path.name for path in folder.iterdir()} == {"out", "cache"}
+def test_no_other_files_are_left(sample_run):
+    folder = sample_run.out.parent
+    assert {path.name for path in folder.iterdir()} == {"out", "cache", "lock", "finished.json"}
     assert not list(folder.rglob(".*"))

@@ -56,6 +56,7 @@ def test_classes_with_fewer_axes_than_features():
     assert_equals(from_sklearn(qda), x, qda.decision_function(x))
 
 
+@pytest.mark.exhaustive
 @settings(max_examples=3)
 @given(seed=st.integers(0, 2**32), name=st.sampled_from([kind.__name__ for kind in KINDS]))
 def test_any_fit_equals_scikit_learn(seed, name):

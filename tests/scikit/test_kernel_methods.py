@@ -146,6 +146,7 @@ def test_gaussian_process_with_fitted_parameters():
     assert_equals(from_sklearn(estimator), NEW, estimator.predict(NEW))
 
 
+@pytest.mark.exhaustive
 @settings(max_examples=4)
 @given(seed=st.integers(0, 2**32), name=st.sampled_from(["KernelPCA", "Nystroem", "GaussianProcessRegressor"]))
 def test_any_fit_equals_scikit_learn(seed, name):

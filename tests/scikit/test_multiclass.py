@@ -153,6 +153,7 @@ def test_frozen_estimators():
     assert_equals(from_sklearn(reducer), x, reducer.decision_function(x))
 
 
+@pytest.mark.exhaustive
 @settings(max_examples=3)
 @given(seed=st.integers(0, 2**32), name=st.sampled_from(["OneVsRestClassifier", "OneVsOneClassifier"]))
 def test_any_fit_equals_scikit_learn(seed, name):

@@ -183,6 +183,7 @@ def test_calibration_of_far_points_where_every_sigmoid_is_tiny(dtype, ensemble):
     blobs.assert_probabilities(estimator, far[(logits > -200).any(axis=1)], 1e-10 if dtype == "float64" else 1e-4)
 
 
+@pytest.mark.exhaustive
 @settings(max_examples=4)
 @given(seed=st.integers(0, 2**32), name=st.sampled_from(["SVC, probability", "CalibratedClassifierCV"]))
 def test_any_fit_equals_scikit_learn(seed, name):

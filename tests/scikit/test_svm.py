@@ -171,6 +171,7 @@ def test_pipelines_that_end_in_an_svm(last):
     assert_equals(svm_classifier(nested), x, margins_by_hand(nested[-1], nested[:-1].transform(x)))
 
 
+@pytest.mark.exhaustive
 @settings(max_examples=5)
 @given(seed=st.integers(0, 2**32), name=st.sampled_from(["SVC", "NuSVC", "SVR", "NuSVR", "OneClassSVM"]))
 def test_any_fit_equals_scikit_learn(seed, name):
