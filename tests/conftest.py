@@ -25,11 +25,10 @@ COMPILATION_CACHE = {
 
 
 FAST_COMPILATION = (
-    "--xla_backend_optimization_level=0",
     "--xla_cpu_use_fusion_emitters=false",
     "--xla_cpu_parallel_codegen_split_count=1",
 )
-"""Halves the time that XLA takes to compile. The exhaustive tests compile as users do."""
+"""XLA compiles a third faster with these flags. The exhaustive tests compile as users do."""
 
 
 def fast_compilation():

@@ -1,6 +1,7 @@
 """A run that is fitted in seconds: three classes of small images, VGG16 with random weights, a narrow head."""
 
 import contextlib
+import os
 import re
 from pathlib import Path
 
@@ -65,8 +66,11 @@ def small_params():
 
 
 @pytest.fixture(scope="session")
-def small_cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
+def small_cache():
+    """Return the cache of the small runs, which all workers of a session share."""
+    folder = Path(os.environ["PCACAM_TEST_SESSION"]) / "small_cache"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture
