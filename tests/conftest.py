@@ -28,7 +28,7 @@ FAST_COMPILATION = (
     "--xla_cpu_use_fusion_emitters=false",
     "--xla_cpu_parallel_codegen_split_count=1",
 )
-"""XLA compiles a third faster with these flags. The exhaustive tests compile as users do."""
+"""XLA compiles faster with these flags. The exhaustive tests compile as users do."""
 
 
 def fast_compilation():
@@ -76,8 +76,18 @@ def dtype(request):
         yield request.param
 
 
+COMPUTING = ("cli", "fitting", "nets", "reports", "reproduce", "runs")
+"""Folders whose tests spend their time in computations; the other tests spend it in compilation."""
+
+
 @pytest.fixture(scope="module", autouse=True)
-def _clear_compilations():
-    """Release compiled functions; they occupy memory maps, whose number is limited per process (vm.max_map_count)."""
+def _compilations(request):
+    """Compile with few optimizations where that is faster, and release compiled functions after every file.
+
+    They occupy memory maps, whose number is limited per process (vm.max_map_count).
+    """
+    computing = request.path.parent.name in COMPUTING or request.config.option.markexpr != "not exhaustive"
+    jax.config.update("jax_disable_most_optimizations", not computing)
     yield
+    jax.config.update("jax_disable_most_optimizations", False)
     jax.clear_caches()

@@ -24,7 +24,8 @@ MACHINE = re.compile(
 """An SVM is called an SVM."""
 NAMES = {"own", "found", "wanted", "told", "said"}
 """Variables say what they hold."""
-CODE = re.compile(r"``[^`]*``|`[^`]*`|:\w+:`[^`]*`")
+CODE = re.compile(r"``[^`]*``|`[^`]*`|:\w+:`[^`]*`|^ +\w+: ", re.MULTILINE)
+"""Code, and the names of arguments in docstrings."""
 
 
 def blocks(page):

@@ -107,6 +107,7 @@ def test_another_seed_gives_another_run(quick_fit, fitted):
 
 
 @pytest.mark.filterwarnings("ignore:the CNN's macro F1")  # after so few epochs
+@pytest.mark.exhaustive
 def test_the_finer_tap_gives_finer_maps_and_the_same_values(quick_fit):
     coarse, fine = (quick_fit(size=64, tap=tap, epochs=4) for tap in ("block5_pool", "block5_conv3"))
     assert coarse.maps["test"].shape == (24, 2, 2, 512)
@@ -120,6 +121,7 @@ def test_the_finer_tap_gives_finer_maps_and_the_same_values(quick_fit):
     assert certificate.passed
 
 
+@pytest.mark.exhaustive
 def test_a_fit_with_bfloat16_and_no_feature_scale(quick_fit):
     fitted = quick_fit(compute="bfloat16", feature_scale="none", activation="tanh", learning_rate=0.01, epochs=3)
     assert fitted.maps["train"].dtype == np.float32
@@ -197,6 +199,7 @@ def three_seeds(small_params, small_cache):
         return fit_seeds(small_dataset(), small_config(), [0, 4, 7])
 
 
+@pytest.mark.exhaustive
 def test_seeds_that_train_together_equal_separate_fits(three_seeds, quick_fit):
     assert [run.config.seed for run in three_seeds] == [0, 4, 7]
     for run in three_seeds:

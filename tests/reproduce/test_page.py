@@ -39,6 +39,7 @@ def rows(block):
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines if not set(line) <= set("|-: ")]
 
 
+@pytest.mark.exhaustive
 def test_table_3_holds_the_outcomes_numbers(reproduction, text):
     table = rows(section(text, "Table 3"))
     assert table[0] == ["dataset", "classifier", "train, paper", "train, ours", "Δ", "test, paper", "test, ours", "Δ"]
@@ -54,6 +55,7 @@ def test_table_3_holds_the_outcomes_numbers(reproduction, text):
     assert table[1:] == expected
 
 
+@pytest.mark.exhaustive
 def test_figures_5_and_6_hold_the_outcomes_numbers(reproduction, text):
     record = outcomes(reproduction)["mnist"]
     ratios = np.array(record["explained_variance_ratio"])
@@ -67,6 +69,7 @@ def test_figures_5_and_6_hold_the_outcomes_numbers(reproduction, text):
     assert float(epochs[3].split(" ")[0]) == pytest.approx(statistics.fmean(best), abs=6e-4)
 
 
+@pytest.mark.exhaustive
 def test_the_json_has_the_same_numbers(reproduction):
     content = reproduction[1]
     for name, record in outcomes(reproduction).items():
@@ -78,6 +81,7 @@ def test_the_json_has_the_same_numbers(reproduction):
             assert test["delta"] == pytest.approx(test["mean"] - TABLE3[name].scores(classifier)["test"], abs=1e-12)
 
 
+@pytest.mark.exhaustive
 def test_header_settings_and_figures(reproduction, text):
     request, _, sections = reproduction
     assert "- seeds: 0 and 1; numbers are means over seeds ± standard deviation" in text
@@ -100,6 +104,7 @@ def test_figures_of_the_first_seed_say_so(text):
     }
 
 
+@pytest.mark.exhaustive
 def test_no_local_path_is_written(reproduction, text):
     request = reproduction[0]
     records = [*request.out.glob("*.json"), *request.out.glob("outcomes/*/*.json")]

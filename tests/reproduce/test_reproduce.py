@@ -17,7 +17,15 @@ from pcacam_jax.core.progress import Progress
 from pcacam_jax.data import ArraySplit
 from pcacam_jax.reproduce import gather, reproduce
 from pcacam_jax.reproduce.measure import _warnings
-from pcacam_jax.reproduce.outcome import ARRAYS, RECORD, outcome_key, read_outcome, read_outcomes, write_outcome
+from pcacam_jax.reproduce.outcome import (
+    ARRAYS,
+    RECORD,
+    Outcome,
+    outcome_key,
+    read_outcome,
+    read_outcomes,
+    write_outcome,
+)
 from pcacam_jax.runs.run import load
 
 QUIET = Progress(quiet=True)
@@ -54,6 +62,7 @@ class Unreadable(ArraySplit):
         raise InputError(self.REASON)
 
 
+@pytest.mark.exhaustive
 def test_everything_is_written(reproduction):
     request, content, sections = reproduction
     assert entries(request.out) == {"reproduction.md", "reproduction.json", "figures", "outcomes", "runs", ".lock"}
@@ -66,6 +75,7 @@ def test_everything_is_written(reproduction):
     assert load(request.out / "runs" / "mnist").class_names == small_dataset().class_names
 
 
+@pytest.mark.exhaustive
 def test_finished_outcomes_are_reused(copied, small_paper, no_fits):
     before = json.loads((copied.out / "reproduction.json").read_text())
     content, _ = reproduce.reproduce(CLAIMS, copied, QUIET)
@@ -73,6 +83,7 @@ def test_finished_outcomes_are_reused(copied, small_paper, no_fits):
     assert content["sets"] == before["sets"]
 
 
+@pytest.mark.exhaustive
 def test_a_cached_outcome_keeps_its_machine_and_time(copied, small_paper, no_fits):
     path = copied.out / "outcomes" / "mnist" / RECORD
     record = json.loads(path.read_text())
@@ -95,6 +106,7 @@ def test_a_cached_outcome_keeps_its_machine_and_time(copied, small_paper, no_fit
         ]
 
 
+@pytest.mark.exhaustive
 def test_a_page_of_some_claims_does_not_replace_the_page_of_all(copied, small_paper, no_fits):
     before = {path.name: path.read_bytes() for path in copied.out.glob("reproduction*")}
     content, sections = reproduce.reproduce(["figure6", "table3"], copied, QUIET)
@@ -104,6 +116,7 @@ def test_a_page_of_some_claims_does_not_replace_the_page_of_all(copied, small_pa
     assert sections[1].figures == ["figures_table3_figure6/figure6.png"]
 
 
+@pytest.mark.exhaustive
 def test_a_second_reproduction_in_the_same_folder_is_rejected(copied, small_paper, no_fits):
     with FileLock(copied.out / ".lock"), pytest.raises(InputError, match="another reproduction is running in"):
         reproduce.reproduce(["table3"], copied, QUIET)
@@ -123,6 +136,7 @@ def test_a_warning_of_several_seeds_is_reported_once():
     assert _warnings(seeds[:1]) == seeds[0]
 
 
+@pytest.mark.exhaustive
 def test_an_interrupted_reproduction_continues(copied, small_paper, monkeypatch):
     fitted_seeds, real = [], gather.fit_seeds
     monkeypatch.setattr(gather, "fit_seeds", lambda *args, **kw: fitted_seeds.append(args[2]) or real(*args, **kw))
@@ -137,6 +151,7 @@ def test_an_interrupted_reproduction_continues(copied, small_paper, monkeypatch)
     }
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("damage", ["no arrays", "cut arrays", "cut record", "no record", "other schema"])
 def test_a_damaged_outcome_is_measured_again(copied, small_paper, no_fits, damage):
     folder = copied.out / "outcomes" / "mnist"
@@ -156,6 +171,7 @@ def test_a_damaged_outcome_is_measured_again(copied, small_paper, no_fits, damag
         gather.gather(copied, ["mnist"], QUIET)
 
 
+@pytest.mark.exhaustive
 def test_folders_that_must_not_be_replaced_are_rejected_before_the_fits(copied, small_paper, no_fits):
     with pytest.raises(InputError, match="at scale sample, which would be replaced by one at scale full; choose"):
         reproduce.reproduce(["table3"], dataclasses.replace(copied, scale="full"), QUIET)
@@ -170,6 +186,7 @@ def test_folders_that_must_not_be_replaced_are_rejected_before_the_fits(copied, 
         reproduce.reproduce(["table3"], copied, QUIET)
 
 
+@pytest.mark.exhaustive
 def test_an_image_that_cannot_be_read_is_reported_before_any_fit(copied, small_paper, no_fits, monkeypatch):
     def read(name, *arguments, **options):
         dataset = small_papers.read(name, *arguments, **options)
@@ -188,6 +205,7 @@ def test_an_image_that_cannot_be_read_is_reported_before_any_fit(copied, small_p
         gather.gather(dataclasses.replace(copied, sets=("mnist", "dog_cat")), ["mnist", "dog_cat"], QUIET)
 
 
+@pytest.mark.exhaustive
 def test_other_settings_are_fitted_again(copied, small_paper, no_fits, monkeypatch):
     monkeypatch.setattr(gather, "settings_of", lambda scale, name: small_config(epochs=61))
     with pytest.raises(FittedAgain, match=r"\(0, 1\)"):
@@ -211,6 +229,7 @@ def test_the_key_depends_on_everything_that_affects_the_results():
     assert outcome_key(data, small_config(seed=7, weights="/elsewhere"), [0, 1], "digest") == keys[0]
 
 
+@pytest.mark.exhaustive
 def test_an_outcome_survives_writing_and_reading(reproduction, tmp_path):
     folder = reproduction[0].out / "outcomes" / "dog_cat"
     key = json.loads((folder / RECORD).read_text())["key"]
@@ -223,6 +242,7 @@ def test_an_outcome_survives_writing_and_reading(reproduction, tmp_path):
         np.testing.assert_array_equal(again.arrays[name], array)
 
 
+@pytest.mark.exhaustive
 def test_outcomes_are_read_in_the_papers_order(reproduction, tmp_path):
     outcomes = read_outcomes(reproduction[0].out)
     assert list(outcomes) == list(AVAILABLE)
@@ -231,6 +251,7 @@ def test_outcomes_are_read_in_the_papers_order(reproduction, tmp_path):
         read_outcomes(tmp_path)
 
 
+@pytest.mark.exhaustive
 def test_arrays_are_those_of_the_first_seed(reproduction, small_paper):
     from pcacam_jax.cam.explain import explain
     from pcacam_jax.fitting.fit import fit_seeds
@@ -251,6 +272,7 @@ def test_arrays_are_those_of_the_first_seed(reproduction, small_paper):
     assert outcome.scores("svm_rbf", "test")[0] == fitted.metrics["metrics"]["svm_rbf"]["test_f1"]
 
 
+@pytest.mark.exhaustive
 def test_missing_datasets_are_reported(reproduction):
     request, content, sections = reproduction
     assert content["missing"] == dict.fromkeys(("fashion_mnist", "blood_mnist", "chest_xray"), REASON)
@@ -271,6 +293,7 @@ def test_a_claim_without_data_does_not_stop_the_others(small_paper, tmp_path, mo
     assert "Not measured, because no dataset of this claim is available: CIFAR-10. The reasons" in text
 
 
+@pytest.mark.exhaustive
 def test_the_command_line(pcacam, copied, small_paper):
     arguments = ["figure6", "table3", "--data-root", copied.data_root, "--out", copied.out, "--seeds", 0, 1]
     code, printed, progress = pcacam("reproduce", *arguments, "--json")
@@ -324,3 +347,24 @@ def test_an_interrupt_says_how_to_continue(pcacam, small_paper, tmp_path, monkey
     assert out == ""
     assert "the same command continues from there" in err
     assert not list((tmp_path / "out").rglob("*.json"))
+
+
+@pytest.mark.parametrize("damage", ["no arrays", "cut arrays", "cut record", "other key", "none"])
+def test_only_an_undamaged_outcome_with_its_key_is_read(tmp_path, damage):
+    folder = tmp_path / "outcome"
+    write_outcome(folder, Outcome({"key": "k", "title": "MNIST"}, {"train.labels": np.arange(9)}))
+    if damage == "no arrays":
+        (folder / ARRAYS).unlink()
+    elif damage != "none":
+        path = folder / (ARRAYS if damage == "cut arrays" else RECORD)
+        path.write_bytes(path.read_bytes()[:-9])
+    outcome = read_outcome(folder, "other" if damage == "other key" else "k")
+    assert (outcome is None) == (damage != "none")
+
+
+def test_a_locked_folder_is_rejected_and_released(tmp_path):
+    request = gather.ReproductionRequest(out=tmp_path, scale="embedded")
+    with FileLock(tmp_path / ".lock"), pytest.raises(InputError, match="another reproduction is running in"):
+        reproduce.reproduce(["figure4"], request, QUIET)
+    content, _ = reproduce.reproduce(["figure4"], request, QUIET)
+    assert content["claims"]["figure4"]["made"] is True

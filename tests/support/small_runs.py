@@ -8,6 +8,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from filelock import FileLock
 
 CLASSES = ("left", "right", "stripes")
 QUICK = ["--size", "32", "--hidden", "8", "6", "--epochs", "3"]
@@ -88,14 +89,18 @@ def fitted(small_params, small_cache):
 
 
 @pytest.fixture(scope="session")
-def run_folder(small_params, small_cache, tmp_path_factory):
-    """Return a run folder with the same configuration as ``fitted``; copy it before you change it."""
+def run_folder(small_params, small_cache):
+    """Return a run folder with the same configuration as ``fitted``; copy it before you change it.
+
+    The first worker that asks makes it, the others wait.
+    """
     from pcacam_jax.core.progress import Progress
     from pcacam_jax.runs.make_run import make_run
 
-    folder = tmp_path_factory.mktemp("runs") / "run"
-    with in_place(small_params, small_cache):
-        make_run(small_dataset, small_config(), folder, Progress(quiet=True))
+    folder = small_cache.parent / "small_run"
+    with FileLock(small_cache.parent / "small_run.lock"), in_place(small_params, small_cache):
+        if not folder.exists():
+            make_run(small_dataset, small_config(), folder, Progress(quiet=True))
     return folder
 
 
