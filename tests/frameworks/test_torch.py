@@ -86,7 +86,7 @@ def test_the_head_is_the_network(head, taken, fitted):
     assert max(errors.values()) < 1e-12
 
 
-def test_weights_in_pytorch_s_own_order_are_found_out(net, taken, torch):
+def test_weights_in_pytorch_order_are_recognised(net, taken, torch):
     linear = [layer for layer in net.classifier if isinstance(layer, torch.nn.Linear)]
     dense = dense_from_torch(linear)
     head = hybrid_head(dense, maps_shape=(4, 4, 6), at=2)
@@ -130,7 +130,7 @@ def hidden_net(net, torch):
 
 
 @pytest.mark.parametrize("target", ["pca:0", "pca:1", "pca:2", "svm:0", "svm:1"])
-def test_maps_of_components_and_decisions_are_pytorch_grad_cam_s(
+def test_maps_of_components_and_decisions_equal_those_of_pytorch_grad_cam(
     grad_cam, hidden_net, images, taken, fitted, head, target, torch
 ):
     pca, svm = fitted
@@ -155,7 +155,7 @@ def test_maps_of_components_and_decisions_are_pytorch_grad_cam_s(
     assert drawn.shape == (8, SIZE, SIZE)
 
 
-def test_maps_of_logits_are_pytorch_grad_cam_s(grad_cam, net, images, taken, head):
+def test_maps_of_logits_equal_those_of_pytorch_grad_cam(grad_cam, net, images, taken, head):
     for target in range(CLASSES):
         output_target = grad_cam.utils.model_targets.ClassifierOutputTarget(target)
         wanted, _ = signed_maps(grad_cam, net, net.features[-1], images[:8], output_target)
@@ -189,7 +189,7 @@ def test_batch_norms_of_pytorch_are_folded_in(torch, taken):
     assert check_outputs(head, maps, {"cnn": expected})["cnn"] < 1e-12
 
 
-def test_a_pooled_head_is_a_torchvision_one(torch, taken):
+def test_a_pooled_head_equals_torchvision(torch, taken):
     """The maps before the last 2 x 2 max-pool, as in VGG: the layer's order is that of the pooled maps."""
     nn = torch.nn
     torch.manual_seed(3)
@@ -199,7 +199,7 @@ def test_a_pooled_head_is_a_torchvision_one(torch, taken):
     assert check_outputs(head, maps_from_torch(taken["maps"]), {"cnn": net(taken["maps"])})["cnn"] < 1e-12
 
 
-def test_a_globally_averaged_head_is_a_residual_network_s(torch, taken):
+def test_a_globally_averaged_head_is_equal_to_a_residual_network(torch, taken):
     nn = torch.nn
     torch.manual_seed(4)
     net = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, CLASSES)).double()
@@ -213,7 +213,7 @@ def test_half_precision_tensors_are_read(torch):
         as_numpy("a", torch.tensor([float("nan")]))
 
 
-def test_other_modules_among_the_layers_are_refused(torch, net):
+def test_other_modules_among_the_layers_are_rejected(torch, net):
     with pytest.raises(InputError, match=r"dense layer 2 must have a weight, .* got ReLU; pass the linear layers only"):
         dense_from_torch(net.classifier)
     with pytest.raises(InputError, match=r"dense layer 1 must have two axes; got \(6, 5, 2, 2\)"):
