@@ -36,6 +36,8 @@ html_title = "pcacam_jax"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
+html_sidebars = {"index": [], "start": [], "symptoms": []}
+"""Pages without pages below them have no navigation of their section."""
 html_theme_options = {
     "show_nav_level": 2,
     "navigation_with_keys": False,
