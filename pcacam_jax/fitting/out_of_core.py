@@ -45,13 +45,16 @@ def map_features(function: Callable[[Any], Any], maps: np.ndarray, size: int = 2
     """Apply a function to feature maps batch by batch and concatenate the results.
 
     Args:
-        function: maps a batch ``(B, h, w, K)`` to an array or pytree of arrays with the batch as first axis; it is
-            jitted here.
+        function: a function from a batch ``(B, h, w, K)`` to an array or pytree of arrays with the batch as first axis;
+            it is jitted here.
         maps: feature maps ``(N, h, w, K)``, in memory or memory-mapped.
         size: number of images in a batch.
 
     Returns:
-        The results of all images as NumPy arrays.
+        The results of all images as NumPy arrays; only one batch at a time is on the device.
+
+    Raises:
+        InputError: a feature is NaN or infinite.
 
     Example:
         >>> import numpy as np
@@ -60,8 +63,12 @@ def map_features(function: Callable[[Any], Any], maps: np.ndarray, size: int = 2
         >>> map_features(lambda batch: batch.sum(axis=(1, 2, 3)), maps, size=2).tolist()
         [12.0, 12.0, 12.0, 12.0, 12.0]
     """
-    result = batched(jax.jit(function), maps, min(len(maps), size), np.float32, read=take)
-    return jax.tree.map(np.asarray, result)
+    compiled = jax.jit(function)
+
+    def on_host(batch: Array) -> Any:
+        return jax.tree.map(np.asarray, compiled(batch))
+
+    return batched(on_host, maps, min(len(maps), size), np.float32, read=take, join=np.concatenate)
 
 
 class Source:

@@ -115,15 +115,18 @@ def batched(
     dtype: Any,
     *,
     read: Callable[[Any, slice], Any] = operator.getitem,
+    join: Callable[[list[Any]], Any] = jnp.concatenate,
 ) -> Any:
     """Apply a compiled function of a batch to all maps and concatenate the results.
 
     Args:
-        function: a function from maps ``(size, h, w, K)`` to a pytree of arrays whose first axis has length ``size``.
+        function: a function from maps ``(size, h, w, K)`` to a pytree of arrays whose first axis has length ``size``;
+            each row of a result must depend on its own example only.
         maps: ``(B, h, w, K)``, in memory or memory-mapped.
         size: number of examples per batch. The last batch is padded, so that the function is compiled once.
         dtype: the dtype of the batches.
         read: a function that returns the rows of ``maps`` in a slice.
+        join: a function that concatenates the results of all batches, on the device or on the host.
 
     Returns:
         The pytree of results with first axes of length B.
@@ -135,4 +138,4 @@ def batched(
     for start in range(0, len(maps), size):
         batch = checked_batch(read(maps, slice(start, start + size)), dtype, start)
         results.append(function(padded(batch, size)))
-    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves)[: len(maps)], *results)
+    return jax.tree.map(lambda *leaves: join(list(leaves))[: len(maps)], *results)

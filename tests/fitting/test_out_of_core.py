@@ -33,6 +33,8 @@ def test_the_results_of_batches_are_concatenated(mapped):
     whole = np.array(mapped, np.float32)
     np.testing.assert_allclose(result["sum"], whole.sum(axis=(1, 2, 3)), rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(result["first"], whole[:, 0])
+    assert type(result["sum"]) is np.ndarray
+    assert result["sum"].flags.writeable
 
 
 @pytest.mark.parametrize("rows_in_block", [1, 5, 100])
