@@ -1,5 +1,6 @@
 """Labelled images from arrays, npz and idx files, class folders, TFDS and MedMNIST, all as one ``Dataset``."""
 
+from pcacam_jax.core.checks import SMALLEST_SIZE
 from pcacam_jax.data.dataset import Dataset
 from pcacam_jax.data.images import load_image
 from pcacam_jax.data.paper_sets import read_paper_set, sets_in
@@ -11,6 +12,7 @@ from pcacam_jax.data.tfds_source import RecordSplit
 __all__ = [
     "EMBEDDED_SAMPLE",
     "PAPER_SETS",
+    "SMALLEST_SIZE",
     "ArraySplit",
     "Dataset",
     "FolderSplit",

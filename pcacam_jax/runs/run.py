@@ -66,7 +66,7 @@ class Run:
         if (digest := weights.weights_digest(params)) != self.weights_digest:
             raise InputError(
                 f"this run was fitted with VGG16 weights of digest {self.weights_digest[:12]}..., but the available "
-                f"weights have {digest[:12]}...; restore the file or fit again."
+                f"weights have {digest[:12]}...; provide the original weights file or fit again."
             )
         return params
 

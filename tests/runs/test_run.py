@@ -111,7 +111,7 @@ def test_other_weights_raise(run_folder, tmp_path):
     run = load(run_folder)
     with (
         in_place(random_params(1), tmp_path),
-        pytest.raises(InputError, match=r"but the available weights have \w{12}\.\.\.; restore the file"),
+        pytest.raises(InputError, match=r"but the available weights have \w{12}\.\.\.; provide the original weights"),
     ):
         run.explain(np.zeros((1, 32, 32, 3), np.uint8), "pca")
 
