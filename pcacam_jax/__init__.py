@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 from pcacam_jax.cam.decompose import Decomposition, decompose
 from pcacam_jax.cam.evidence import Evidence, evidence
-from pcacam_jax.cam.explain import Explanation, explain
+from pcacam_jax.cam.explain import explain
 from pcacam_jax.core.checks import InputError
+from pcacam_jax.core.explanation import Explanation
 from pcacam_jax.core.types import NOTATION, Stage
 from pcacam_jax.core.version import __version__ as __version__
 from pcacam_jax.head.check_outputs import check_outputs

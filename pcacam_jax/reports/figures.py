@@ -6,8 +6,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pcacam_jax import plots
-from pcacam_jax.cam.explain import Explanation, explain
+from pcacam_jax.cam.explain import explain
 from pcacam_jax.core.checks import InputError
+from pcacam_jax.core.explanation import Explanation
 from pcacam_jax.fitting.fit import Fitted
 from pcacam_jax.head.targets import PREDICTED
 

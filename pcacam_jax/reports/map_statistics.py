@@ -24,7 +24,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from pcacam_jax.cam.explain import Explanation, explain
+from pcacam_jax.cam.explain import explain
+from pcacam_jax.core.explanation import Explanation
 from pcacam_jax.fitting.fit import Fitted
 from pcacam_jax.metrics import DOMINANT, contributions, correlation, cosine, shares
 

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from pcacam_jax import plots
-from pcacam_jax.cam.explain import Explanation, scale_free_head
+from pcacam_jax.cam.explain import scale_free_head
 from pcacam_jax.cam.methods import METHODS
 from pcacam_jax.core.checks import InputError, check_choice
+from pcacam_jax.core.explanation import Explanation
 from pcacam_jax.core.files import atomic_write, writable_folder, write_json
 from pcacam_jax.fitting.features import BATCH
 from pcacam_jax.head.targets import parse_targets

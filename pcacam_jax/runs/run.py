@@ -14,9 +14,10 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from pcacam_jax.cam.explain import Explanation, explain
+from pcacam_jax.cam.explain import explain
 from pcacam_jax.core.array_file import read_arrays, write_arrays
 from pcacam_jax.core.checks import SMALLEST_SIZE, InputError, check_finite
+from pcacam_jax.core.explanation import Explanation
 from pcacam_jax.core.files import read_json, write_json
 from pcacam_jax.core.progress import Progress
 from pcacam_jax.core.version import __version__
