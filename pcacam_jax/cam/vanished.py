@@ -19,12 +19,10 @@ from pcacam_jax.core.types import Maps, Rows, Stage
 from pcacam_jax.head.hybrid import HeadResiduals, HybridHead
 from pcacam_jax.head.targets import Selection
 from pcacam_jax.stages import Classifier, Dense, Elementwise, Softmax, has_exponential_kernel, relative_kernels
+from pcacam_jax.stages.activation import activation_named
 from pcacam_jax.stages.chain import Chain
 from pcacam_jax.stages.parallel import Parallel
 from pcacam_jax.stages.softmax import Probabilities
-
-SATURATING = ("sigmoid", "tanh", "softplus", "exp", "log_sigmoid")
-"""Activations whose exact slope is positive everywhere, but underflows to zero in floating point."""
 
 
 def vanished(head: HybridHead, maps: Maps, selection: Selection) -> Bool[Array, " T"]:
@@ -128,4 +126,4 @@ def _can_saturate(stage: Any) -> bool:
 
 def _is_saturating(stage: Any) -> bool:
     field = {Dense: "activation", Elementwise: "name"}.get(type(stage))
-    return isinstance(stage, Softmax) or (field is not None and getattr(stage, field) in SATURATING)
+    return isinstance(stage, Softmax) or (field is not None and activation_named(getattr(stage, field)).saturates)

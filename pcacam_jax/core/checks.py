@@ -58,7 +58,7 @@ def check_choice(name: str, value: str, choices: Iterable[str]) -> str:
         InputError: it is not; the message lists the choices.
     """
     choices = list(choices)
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise InputError(f"{name} must be one of {', '.join(choices)}; got {value!r}.")
     return value
 

@@ -5,14 +5,13 @@ import math
 from typing import Any
 
 from pcacam_jax.core.checks import SMALLEST_SIZE, InputError, check_choice
-from pcacam_jax.stages import ACTIVATIONS
+from pcacam_jax.stages.activation import check_activation
 
 CHOICES = {
     "tap": ("block5_pool", "block5_conv3"),
     "scaling": ("caffe", "unit"),
     "compute": ("float32", "bfloat16"),
     "storage": ("float32", "float16"),
-    "activation": tuple(name for name in ACTIVATIONS if name != "log"),  # a dense layer has negative outputs, too
     "feature_scale": ("rms", "none"),
 }
 """The fields that hold a name, and the allowed names."""
@@ -49,7 +48,9 @@ class FitConfig:
     at: int = 2
     """Number of the dense layer whose output feeds the PCA (the paper's m), counted from 1."""
     activation: str = "sigmoid"
-    """Activation of the dense layers: identity, sigmoid, relu, tanh, softplus, gelu, cosine, exp or log_sigmoid."""
+    """Activation of the dense layers: identity, sigmoid, relu, tanh, softplus, gelu, gelu_tanh, leaky_relu, elu, selu,
+    silu, mish, relu6, hard_sigmoid, hard_swish, softsign, cosine, exp or log_sigmoid. A number may follow leaky_relu
+    (its slope, as in leaky_relu:0.2) and elu (its alpha)."""
     feature_scale: str = "rms"
     """Divisor of the features during training: rms (root mean square, so that sigmoids do not saturate) or none.
     Afterwards the first kernel is divided by it, so that the trained head takes unscaled features."""
@@ -77,6 +78,7 @@ class FitConfig:
         object.__setattr__(self, "hidden", tuple(self.hidden))
         for name, choices in CHOICES.items():
             check_choice(name, getattr(self, name), choices)
+        check_activation(self.activation, without=("log",))  # a dense layer has negative outputs, too
         for name in ("size", "at", "epochs", "batch_size", "components", "seed"):
             _check_whole(name, getattr(self, name))
         for name in ("learning_rate", "validation_fraction", "cost", "gamma"):

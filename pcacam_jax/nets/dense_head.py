@@ -6,12 +6,12 @@ import flax.linen as nn
 import jax
 from jaxtyping import Array, Float
 
-from pcacam_jax.core.checks import InputError, check_choice
-from pcacam_jax.stages.activation import ACTIVATIONS
+from pcacam_jax.core.checks import InputError
+from pcacam_jax.stages.activation import activation_named, check_activation
 
 # Glorot's scale preserves the variance for activations that are close to linear at 0. The other activations pass about
 # half of it, which He's scale compensates.
-_GLOROT = ("identity", "sigmoid", "tanh")
+_GLOROT = ("identity", "linear", "sigmoid", "tanh", "softsign")
 
 
 class DenseHead(nn.Module):
@@ -21,7 +21,7 @@ class DenseHead(nn.Module):
 
     Attributes:
         sizes: the widths of the layers; the last one is the number of classes, for example ``(40, 30, 20, 10)``.
-        activation: the activation of all other layers, a name in ``pcacam_jax.stages.activation.ACTIVATIONS``.
+        activation: the activation of all other layers, a name as in ``pcacam_jax.Elementwise``.
 
     Example:
         >>> import jax
@@ -43,7 +43,7 @@ class DenseHead(nn.Module):
             InputError: if there are no layers, the activation is unknown, or the maps lack an axis of ``(h, w, K)``.
         """
         self._check(maps)
-        activation = ACTIVATIONS[self.activation].function
+        activation = activation_named(self.activation).function
         hidden_init = nn.initializers.glorot_uniform() if self.activation in _GLOROT else nn.initializers.he_normal()
         x = maps.reshape(*maps.shape[:-3], -1)
         for number, size in enumerate(self.sizes, start=1):
@@ -59,7 +59,7 @@ class DenseHead(nn.Module):
         return x
 
     def _check(self, maps) -> None:
-        check_choice("activation", self.activation, ACTIVATIONS)
+        check_activation(self.activation)
         if not self.sizes or min(self.sizes) < 1:
             raise InputError(f"sizes must hold positive widths, at least one; got {tuple(self.sizes)}.")
         if maps.ndim not in (3, 4):

@@ -16,7 +16,7 @@ from pcacam_jax.head.hybrid import POOLS, HybridHead, dense_stages, spatial_chai
 from pcacam_jax.scikit.class_scores import scores_from_sklearn
 from pcacam_jax.scikit.conversion import from_sklearn, outputs_of
 from pcacam_jax.scikit.registry import Estimator, as_dtype, out_size
-from pcacam_jax.stages.activation import ACTIVATIONS, Elementwise
+from pcacam_jax.stages.activation import Elementwise, check_activation
 from pcacam_jax.stages.chain import Chain
 from pcacam_jax.stages.svm import SVMClassifier
 
@@ -50,8 +50,8 @@ def hybrid_head(
         svms: name -> classifier, regressor or outlier detector, or a Pipeline that ends in one, fitted on the output
             of ``pca``, or on ``x_m`` without ``pca``.
         at: the paper's m, the number of the dense layer whose output is ``x_m``, from 1.
-        activation: the activation of all dense layers but the last, a name in
-            :data:`pcacam_jax.stages.ACTIVATIONS`.
+        activation: the activation of all dense layers but the last, a name as in :class:`Elementwise`, such as
+            ``"relu"``, ``"gelu"`` (exact), ``"gelu_tanh"``, ``"silu"`` or ``"leaky_relu:0.2"``.
         pool: the pooling between the maps and the first dense layer: False for none, True for a 2 x 2 max-pool,
             ``"average"`` for the mean over all positions (global average pooling).
         class_names: the names of the network's classes, in order. They are also used for classifiers whose classes are
@@ -79,7 +79,7 @@ def hybrid_head(
     """
     maps_shape = _checked_maps_shape(maps_shape, pool)
     layers = _checked_layers(dense, maps_shape, pool)
-    check_choice("activation", activation, ACTIVATIONS)
+    check_activation(activation)
     if not isinstance(svms := svms or {}, Mapping):
         raise TypeError(f"svms must be a dictionary name -> estimator; got {type(svms).__name__}.")
     trunk = _trunk(layers, at, activation, _vector_size(maps_shape, pool))

@@ -1,15 +1,23 @@
-"""Element-wise activations f(u) and their derivatives f'(u) (Eq. 18-19)."""
+"""Element-wise activations f(u) and their derivatives f'(u) (Eq. 18-19).
 
+At a kink the derivative is PyTorch's, which is one of the two one-sided slopes. The functions are written so that
+autodiff gives the same one.
+"""
+
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
-from pcacam_jax.core.checks import check_choice, check_shape
+from pcacam_jax.core.checks import InputError, check_shape
 from pcacam_jax.core.pytree import pytree, static
 from pcacam_jax.core.types import Rows, Vector
+
+Values = Float[Array, "..."]
 
 
 class Activation(NamedTuple):
@@ -17,57 +25,198 @@ class Activation(NamedTuple):
 
     function: Callable[[Array], Array]
     derivative: Callable[[Array], Array]
+    saturates: bool = False
+    """Whether the exact slope has no interval of zeros, but underflows to zero in floating point."""
 
 
-def sigmoid_derivative(u: Float[Array, "..."]) -> Float[Array, "..."]:
+def sigmoid_derivative(u: Values) -> Values:
     """Return ``f'(u) = f(u) (1 - f(u))``, Eq. 18."""
     # f(-u) is equal to 1 - f(u), but stays accurate where f(u) rounds to 1.
     return jax.nn.sigmoid(u) * jax.nn.sigmoid(-u)
 
 
-def relu_derivative(u: Float[Array, "..."]) -> Float[Array, "..."]:
+def relu_derivative(u: Values) -> Values:
     """Return ``f'(u) = 1 if u > 0 else 0``, Eq. 19; the slope at ``u = 0`` is 0, as in :func:`jax.nn.relu`."""
     return (u > 0).astype(u.dtype)
 
 
-def tanh_derivative(u: Float[Array, "..."]) -> Float[Array, "..."]:
+def tanh_derivative(u: Values) -> Values:
     """Return ``f'(u) = 1 - tanh(u)^2 = 4 sigmoid(2u) sigmoid(-2u)``."""
     return 4 * sigmoid_derivative(2 * u)
 
 
-def gelu(u: Float[Array, "..."]) -> Float[Array, "..."]:
+def gelu(u: Values) -> Values:
     """Return ``f(u) = u Phi(u)``, where Phi is the standard normal CDF (the exact GELU, not its tanh approximation)."""
     return jax.nn.gelu(u, approximate=False)
 
 
-def gelu_derivative(u: Float[Array, "..."]) -> Float[Array, "..."]:
+def gelu_derivative(u: Values) -> Values:
     """Return ``f'(u) = Phi(u) + u phi(u)``, where phi is the standard normal density."""
     density = jnp.exp(-u * u / 2) / jnp.sqrt(2 * jnp.pi).astype(u.dtype)
     return jax.scipy.special.ndtr(u) + u * density
 
 
+def _gelu_tanh_argument(u: Values) -> tuple[Values, Values]:
+    """Return ``z = sqrt(2 / pi) (u + 0.044715 u^3)`` and ``dz/du``; beyond 30, tanh(z) is 1 in floating point."""
+    u, scale = jnp.clip(u, -30, 30), math.sqrt(2 / math.pi)
+    return scale * (u + 0.044715 * u * u * u), scale * (1 + 3 * 0.044715 * u * u)
+
+
+def gelu_tanh(u: Values) -> Values:
+    """Return ``f(u) = u (1 + tanh(z)) / 2`` with ``z = sqrt(2 / pi) (u + 0.044715 u^3)``, an approximation of GELU."""
+    # (1 + tanh(z)) / 2 is equal to sigmoid(2z), which stays accurate where tanh(z) rounds to -1.
+    return u * jax.nn.sigmoid(2 * _gelu_tanh_argument(u)[0])
+
+
+def gelu_tanh_derivative(u: Values) -> Values:
+    """Return ``f'(u) = s(2z) + 2 u s'(2z) dz/du``, where s is the sigmoid."""
+    z, slope = _gelu_tanh_argument(u)
+    return jax.nn.sigmoid(2 * z) + 2 * u * sigmoid_derivative(2 * z) * slope
+
+
+def silu_derivative(u: Values) -> Values:
+    """Return ``f'(u) = s(u) (1 + u s(-u))`` of ``f(u) = u s(u)``, where s is the sigmoid."""
+    return jax.nn.sigmoid(u) * (1 + u * jax.nn.sigmoid(-u))
+
+
+def mish(u: Values) -> Values:
+    """Return ``f(u) = u tanh(log(1 + e^u))``."""
+    return u * jnp.tanh(jax.nn.softplus(u))
+
+
+def mish_derivative(u: Values) -> Values:
+    """Return ``f'(u) = tanh(p) + u tanh'(p) s(u)`` with ``p = log(1 + e^u)``, where s is the sigmoid."""
+    p = jax.nn.softplus(u)
+    return jnp.tanh(p) + u * tanh_derivative(p) * jax.nn.sigmoid(u)
+
+
+def relu6(u: Values) -> Values:
+    """Return ``f(u) = min(max(u, 0), 6)``."""
+    return jnp.where(u > 0, jnp.where(u < 6, u, 6), 0)
+
+
+def relu6_derivative(u: Values) -> Values:
+    """Return ``f'(u) = 1 if 0 < u < 6 else 0``."""
+    return ((u > 0) & (u < 6)).astype(u.dtype)
+
+
+def hard_sigmoid(u: Values) -> Values:
+    """Return ``f(u) = min(max(u + 3, 0), 6) / 6``, as in PyTorch, JAX and Keras 3."""
+    return relu6(u + 3) / 6
+
+
+def hard_sigmoid_derivative(u: Values) -> Values:
+    """Return ``f'(u) = 1/6 if -3 < u < 3 else 0``."""
+    return relu6_derivative(u + 3) / 6
+
+
+def hard_swish(u: Values) -> Values:
+    """Return ``f(u) = u min(max(u + 3, 0), 6) / 6``."""
+    return u * hard_sigmoid(u)
+
+
+def hard_swish_derivative(u: Values) -> Values:
+    """Return ``f'(u) = 0 if u <= -3``, ``1 if u >= 3`` and ``(2u + 3) / 6`` between."""
+    return hard_sigmoid(u) + u * hard_sigmoid_derivative(u)
+
+
+def softsign(u: Values) -> Values:
+    """Return ``f(u) = u / (1 + |u|)``."""
+    return u / (1 + jnp.abs(u))
+
+
+def softsign_derivative(u: Values) -> Values:
+    """Return ``f'(u) = 1 / (1 + |u|)^2``."""
+    root = 1 / (1 + jnp.abs(u))
+    return root * root
+
+
+def leaky_relu(slope: float) -> Activation:
+    """Return ``f(u) = u if u > 0 else slope u``; the derivative at 0 is ``slope``."""
+    return Activation(
+        lambda u: jnp.where(u > 0, u, slope * u),
+        lambda u: jnp.where(u > 0, jnp.ones_like(u), slope),
+    )
+
+
+def elu(alpha: float, scale: float = 1.0) -> Activation:
+    """Return ``f(u) = scale (u if u > 0 else alpha (e^u - 1))``; the derivative at 0 is ``scale alpha``."""
+    return Activation(
+        lambda u: scale * jax.nn.elu(u, alpha),
+        lambda u: scale * jnp.where(u > 0, jnp.ones_like(u), alpha * jnp.exp(jnp.minimum(u, 0))),
+        saturates=alpha != 0,
+    )
+
+
+SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
+
 ACTIVATIONS: dict[str, Activation] = {
     "identity": Activation(lambda u: u, jnp.ones_like),
-    "sigmoid": Activation(jax.nn.sigmoid, sigmoid_derivative),
+    "sigmoid": Activation(jax.nn.sigmoid, sigmoid_derivative, saturates=True),
     "relu": Activation(jax.nn.relu, relu_derivative),
-    "tanh": Activation(jnp.tanh, tanh_derivative),
-    "softplus": Activation(jax.nn.softplus, jax.nn.sigmoid),
-    "gelu": Activation(gelu, gelu_derivative),
+    "tanh": Activation(jnp.tanh, tanh_derivative, saturates=True),
+    "softplus": Activation(jax.nn.softplus, jax.nn.sigmoid, saturates=True),
+    "gelu": Activation(gelu, gelu_derivative, saturates=True),
+    "gelu_tanh": Activation(gelu_tanh, gelu_tanh_derivative, saturates=True),
+    "leaky_relu": leaky_relu(0.01),
+    "elu": elu(1.0),
+    "selu": elu(SELU_ALPHA, SELU_SCALE),
+    "silu": Activation(jax.nn.silu, silu_derivative, saturates=True),
+    "mish": Activation(mish, mish_derivative, saturates=True),
+    "relu6": Activation(relu6, relu6_derivative),
+    "hard_sigmoid": Activation(hard_sigmoid, hard_sigmoid_derivative),
+    "hard_swish": Activation(hard_swish, hard_swish_derivative),
+    "softsign": Activation(softsign, softsign_derivative, saturates=True),
     "cosine": Activation(jnp.cos, lambda u: -jnp.sin(u)),
-    "exp": Activation(jnp.exp, jnp.exp),
+    "exp": Activation(jnp.exp, jnp.exp, saturates=True),
     "log": Activation(jnp.log, lambda u: 1 / u),
-    "log_sigmoid": Activation(jax.nn.log_sigmoid, lambda u: jax.nn.sigmoid(-u)),
+    "log_sigmoid": Activation(jax.nn.log_sigmoid, lambda u: jax.nn.sigmoid(-u), saturates=True),
 }
-"""The supported activations by name."""
+"""The supported activations by name, with the defaults of PyTorch for those that have a parameter."""
+
+PARAMETRISED: dict[str, Callable[[float], Activation]] = {"leaky_relu": leaky_relu, "elu": elu}
+"""The activations whose name may be followed by a number, such as ``"leaky_relu:0.2"`` and ``"elu:0.5"``."""
+
+ALIASES = {"swish": "silu", "hardswish": "hard_swish", "hardsigmoid": "hard_sigmoid", "linear": "identity"}
+"""Other frameworks' names for activations of the table."""
 
 
 def activation_named(name: str) -> Activation:
-    """Return the activation of this name.
+    """Return the activation of this name: one of the table, an alias, or a name and its number.
 
     Raises:
         InputError: the name is unknown; the message lists the known ones.
     """
-    return ACTIVATIONS[check_choice("activation", name, ACTIVATIONS)]
+    kind, _, number = check_activation(name).partition(":")
+    return PARAMETRISED[kind](float(number)) if number else ACTIVATIONS[ALIASES.get(name, name)]
+
+
+def check_activation(name: str, *, without: tuple[str, ...] = ()) -> str:
+    """Return ``name`` if it is the name of an activation.
+
+    Args:
+        name: one of the table, an alias, or a name and its number, such as ``"leaky_relu:0.2"``.
+        without: names of the table that are not allowed.
+
+    Raises:
+        InputError: the name is unknown; the message lists the known ones.
+    """
+    if isinstance(name, str) and name not in without:
+        kind, colon, number = name.partition(":")
+        if name in ACTIVATIONS or name in ALIASES or (colon and kind in PARAMETRISED and _is_float32(number)):
+            return name
+    names = ", ".join(known for known in (*ACTIVATIONS, *ALIASES) if known not in without)
+    raise InputError(
+        f"activation must be one of {names}, or a name with its number, such as leaky_relu:0.2 (the slope below 0) or "
+        f"elu:0.5 (its alpha); got {name!r}."
+    )
+
+
+def _is_float32(text: str) -> bool:
+    try:
+        return abs(float(text)) <= float(np.finfo(np.float32).max)
+    except ValueError:
+        return False
 
 
 @pytree
@@ -75,7 +224,10 @@ class Elementwise:
     """An element-wise activation ``u -> f(u)``, ``(d,) -> (d,)``, with Jacobian ``diag(f'(u))`` (Eq. 18-19).
 
     Args:
-        name: the activation: ``identity``, ``sigmoid``, ``relu``, ``tanh``, ``softplus``, ``gelu``, ``cosine``,
+        name: the activation: ``identity`` (alias ``linear``), ``sigmoid``, ``relu``, ``tanh``, ``softplus``, ``gelu``
+            (exact), ``gelu_tanh`` (its approximation), ``leaky_relu`` (slope 0.01), ``leaky_relu:0.2`` (another slope),
+            ``elu`` (alpha 1), ``elu:0.5`` (another alpha), ``selu``, ``silu`` (alias ``swish``), ``mish``, ``relu6``,
+            ``hard_sigmoid``, ``hard_swish`` (aliases ``hardsigmoid``, ``hardswish``), ``softsign``, ``cosine``,
             ``exp``, ``log`` or ``log_sigmoid``.
         size: d.
 

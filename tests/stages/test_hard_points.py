@@ -15,6 +15,7 @@ from support import cases, truth
 import pcacam_jax
 from pcacam_jax import InputError, KernelExpansion, jacobian, stages
 from pcacam_jax.stages import DiagonalQuadratic, Normalise, Power, Quadratic, Softmax, Take
+from pcacam_jax.stages.activation import ALIASES, activation_named
 from pcacam_jax.stages.parallel import Parallel
 from pcacam_jax.stages.svm import pair_signs
 
@@ -39,7 +40,9 @@ def test_relu_at_its_kink_has_slope_zero(backend, dtype):
     np.testing.assert_array_equal(slopes, [0, 0, 0, 1])
 
 
-@pytest.mark.parametrize("name", ["sigmoid", "tanh", "log_sigmoid"])
+@pytest.mark.parametrize(
+    "name", ["sigmoid", "tanh", "log_sigmoid", "elu", "selu", "silu", "mish", "hard_swish", "softsign"]
+)
 def test_saturated_slopes_are_accurate_in_float32(name):
     u = np.float32([-40, -20, -9, 9, 20, 40])
     slopes = stages.ACTIVATIONS[name].derivative(jnp.asarray(u))
@@ -49,10 +52,38 @@ def test_saturated_slopes_are_accurate_in_float32(name):
 
 @pytest.mark.parametrize("name", stages.ACTIVATIONS)
 def test_extreme_inputs_stay_finite(name, dtype):
-    u = jnp.array(EXTREMES.get(name, [-1e4, -100.0, 0.0, 100.0, 1e4]), dtype)
+    huge = 1e300 if dtype == "float64" else 1e38
+    u = jnp.array(EXTREMES.get(name, [-huge, -1e20, -1e4, -100.0, 0.0, 100.0, 1e4, 1e20, huge]), dtype)
     activation = stages.ACTIVATIONS[name]
     assert np.isfinite(activation.function(u)).all()
     assert np.isfinite(activation.derivative(u)).all()
+    # The slope tends to 0 or to a constant, so that autodiff must agree with it far out as well.
+    far = u[np.array([1, 2, -3, -2])]
+    slopes = jax.vmap(jax.grad(activation.function))(far)
+    np.testing.assert_allclose(slopes, activation.derivative(far), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("alias", "name"), ALIASES.items())
+def test_aliases_are_the_same_functions(alias, name):
+    assert activation_named(alias) is stages.ACTIVATIONS[name]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["leaky", "leaky_relu:", "leaky_relu:a", "elu:nan", "leaky_relu:1e39", "relu:0.2", ":1", "", None, jax.nn.relu, []],
+)
+def test_an_unknown_activation_lists_names_and_forms(name):
+    with pytest.raises(InputError, match=r"one of identity, .*silu, .*swish.* such as leaky_relu:0\.2.*; got .*\.$"):
+        activation_named(name)
+
+
+@pytest.mark.parametrize("name", [name for name, entry in stages.ACTIVATIONS.items() if name not in EXTREMES])
+def test_saturating_activations_are_those_whose_slope_underflows(name, x64):
+    """In float32 the slope is 0 at one of these points, in float64 it is not."""
+    derivative = stages.ACTIVATIONS[name].derivative
+    points = np.array([-130.0, -60.0, 60.0, 130.0, -1.5e19, 1.5e19, -5.5, 5.5, -20.0, -17.0])
+    narrow, wide = derivative(jnp.asarray(points, "float32")), derivative(jnp.asarray(points))
+    assert bool(((narrow == 0) & (wide != 0)).any()) == (stages.ACTIVATIONS[name].saturates)
 
 
 # --- kernels ----------------------------------------------------------------------------------------------------------

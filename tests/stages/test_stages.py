@@ -14,6 +14,7 @@ from pcacam_jax import jacobian, stages
 from pcacam_jax.cam.methods import METHODS
 from pcacam_jax.core.numerics import DIFFERENCE_TOLERANCES, TOLERANCES, relative_error
 from pcacam_jax.serialization.schema import STORABLE_CLASSES
+from pcacam_jax.stages.activation import PARAMETRISED
 from pcacam_jax.stages.classifier import RULES
 from pcacam_jax.stages.jacobian import BACKENDS
 from pcacam_jax.verification.cases import Draw, stage_cases
@@ -139,7 +140,9 @@ def test_the_certificate_covers_every_stage_that_a_file_may_hold():
 
 def test_cases_cover_every_table():
     parts = [part for name in cases.NAMES for part in parts_of(case(name, "float32")[0])]
-    assert names_of(parts, pcacam_jax.Elementwise, "name") == set(stages.ACTIVATIONS) == set(truth.ACTIVATIONS)
+    sloped = {"leaky_relu:0.2", "elu:0.5"}
+    assert {name.partition(":")[0] for name in sloped} == set(PARAMETRISED)
+    assert names_of(parts, pcacam_jax.Elementwise, "name") == {*stages.ACTIVATIONS, *sloped} == set(truth.ACTIVATIONS)
     assert names_of(parts, pcacam_jax.Dense, "activation") == set(stages.ACTIVATIONS)
     assert names_of(parts, pcacam_jax.KernelExpansion, "kernel") == set(stages.KERNELS) == set(truth.KERNELS)
     assert names_of(parts, stages.Normalise, "norm") == set(stages.NORMS) == set(truth.NORMS)

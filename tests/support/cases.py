@@ -19,6 +19,7 @@ from pcacam_jax import (
     Chain,
     Classifier,
     Dense,
+    Elementwise,
     Flatten,
     GlobalAverage,
     HybridHead,
@@ -46,7 +47,15 @@ PARAMETERS = {
     "poly": {"gamma": 0.4, "coef0": 0.5, "degree": 3.0},
     "sigmoid": {"gamma": 0.4, "coef0": -0.3},
 }
-KINKS = ("max-pool, ties", "normalise, l1, with a zero", "normalise, max, ties", "normalise, l2, zeros")
+KINKED = ("relu", "leaky_relu", "elu", "selu", "relu6", "hard_sigmoid", "hard_swish")
+"""Activations with a kink at one or two of -3, 0, 3 and 6."""
+KINKS = (
+    *(f"{name} at its kinks" for name in KINKED),
+    "max-pool, ties",
+    "normalise, l1, with a zero",
+    "normalise, max, ties",
+    "normalise, l2, zeros",
+)
 """Cases at points where the function has no derivative, so that central differences do not apply."""
 
 
@@ -60,6 +69,8 @@ def build() -> Iterator[tuple[str, Any, np.ndarray]]:
 def hard_points(rng: np.random.Generator) -> Iterator[tuple[str, Any, np.ndarray]]:
     """Yield stages at kinks, at the limits of their parameters, and nested in one another."""
     normal = lambda *shape: rng.normal(size=shape)  # noqa: E731
+    for name in KINKED:
+        yield f"{name} at its kinks", Elementwise(name, 6), np.array([-3.0, 0.0, -0.0, 3.0, 6.0, 1.5])
     yield "max-pool, odd", MaxPool((5, 3, 2)), normal(5, 3, 2)
     yield "max-pool, ties", MaxPool((4, 5, 3)), rng.integers(0, 2, (4, 5, 3)).astype(float)
     yield "normalise, l1, with a zero", Normalise("l1", 3), np.array([-1.0, 0.0, 3.0])

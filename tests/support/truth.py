@@ -20,11 +20,42 @@ ACTIVATIONS = {
     "tanh": (math.tanh, lambda u: 1 / math.cosh(u) ** 2),
     "softplus": (lambda u: math.log(1 + math.exp(u)), expit),
     "gelu": (lambda u: u * (1 + math.erf(u / math.sqrt(2))) / 2, lambda u: norm.cdf(u) + u * norm.pdf(u)),
+    "gelu_tanh": (lambda u: u * (1 + math.tanh(inner_of_gelu(u))) / 2, lambda u: slope_of_gelu_tanh(u)),
+    "leaky_relu": (lambda u: u if u > 0 else 0.01 * u, lambda u: 1.0 if u > 0 else 0.01),
+    "leaky_relu:0.2": (lambda u: u if u > 0 else 0.2 * u, lambda u: 1.0 if u > 0 else 0.2),
+    "elu": (lambda u: u if u > 0 else math.exp(u) - 1, lambda u: 1.0 if u > 0 else math.exp(u)),
+    "elu:0.5": (lambda u: u if u > 0 else math.expm1(u) / 2, lambda u: 1.0 if u > 0 else math.exp(u) / 2),
+    "selu": (
+        lambda u: 1.0507009873554805 * (u if u > 0 else 1.6732632423543772 * math.expm1(u)),
+        lambda u: 1.0507009873554805 * (1.0 if u > 0 else 1.6732632423543772 * math.exp(u)),
+    ),
+    "silu": (lambda u: u * expit(u), lambda u: expit(u) + u * expit(u) * expit(-u)),
+    "mish": (
+        lambda u: u * math.tanh(np.logaddexp(u, 0)),
+        lambda u: math.tanh(np.logaddexp(u, 0)) + u * expit(u) / math.cosh(np.logaddexp(u, 0)) ** 2,
+    ),
+    "relu6": (lambda u: min(max(u, 0.0), 6.0), lambda u: float(0 < u < 6)),
+    "hard_sigmoid": (lambda u: min(max(u / 6 + 1 / 2, 0), 1), lambda u: float(-3 < u < 3) / 6),
+    "hard_swish": (
+        lambda u: u * min(max(u + 3, 0), 6) / 6,
+        lambda u: 0.0 if u <= -3 else 1.0 if u >= 3 else u / 3 + 1 / 2,
+    ),
+    "softsign": (lambda u: u / (1 + abs(u)), lambda u: 1 / (1 + abs(u)) ** 2),
     "cosine": (math.cos, lambda u: -math.sin(u)),
     "exp": (math.exp, math.exp),
     "log": (math.log, lambda u: 1 / u),
     "log_sigmoid": (lambda u: -math.log1p(math.exp(-u)), lambda u: expit(-u)),
 }
+
+
+def inner_of_gelu(u):
+    return math.sqrt(2 / math.pi) * (u + 0.044715 * u**3)
+
+
+def slope_of_gelu_tanh(u):
+    inner = inner_of_gelu(u)
+    slope = math.sqrt(2 / math.pi) * (1 + 0.134145 * u**2)
+    return (1 + math.tanh(inner)) / 2 + (u * slope / math.cosh(inner) ** 2 / 2 if abs(inner) < 300 else 0)
 
 
 @functools.singledispatch
