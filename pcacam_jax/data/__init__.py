@@ -2,7 +2,7 @@
 
 from pcacam_jax.core.checks import SMALLEST_SIZE
 from pcacam_jax.data.dataset import Dataset
-from pcacam_jax.data.images import load_image
+from pcacam_jax.data.images import load_image, read_picture
 from pcacam_jax.data.paper_sets import read_paper_set, sets_in
 from pcacam_jax.data.paper_table import PAPER_SETS, PaperSet
 from pcacam_jax.data.sources import EMBEDDED_SAMPLE, read_dataset
@@ -22,5 +22,6 @@ __all__ = [
     "load_image",
     "read_dataset",
     "read_paper_set",
+    "read_picture",
     "sets_in",
 ]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pcacam_jax.core.checks import SMALLEST_SIZE, InputError
 from pcacam_jax.core.files import digest
-from pcacam_jax.data.images import check_size, load_image, pixels_to_rgb
+from pcacam_jax.data.images import check_size, decode_file, pixels_to_rgb, resized
 
 Indices = Sequence[int] | slice | np.ndarray
 
@@ -152,7 +152,7 @@ class FolderSplit:
 
     def images(self, indices: Indices, size: int) -> NDArray[np.uint8]:
         """Return the selected images, ``(n, size, size, 3)`` RGB; see ``Split.images``."""
-        return batch_of(lambda i: load_image(self.paths[i], size), len(self), indices, size)
+        return batch_of(lambda i: resized(decode_file(self.paths[i]).image, size), len(self), indices, size)
 
     @property
     def shortest_side(self) -> int:
@@ -178,7 +178,7 @@ class FolderSplit:
 
     def check(self) -> None:
         """Decode every file once; see ``Split.check``."""
-        check_every(lambda i: load_image(self.paths[i], SMALLEST_SIZE), len(self), str(self.root))
+        check_every(lambda i: decode_file(self.paths[i]), len(self), str(self.root))
 
 
 def batch_of(load: Callable[[int], np.ndarray], count: int, indices: Indices, size: int) -> NDArray[np.uint8]:
@@ -195,7 +195,7 @@ def batch_of(load: Callable[[int], np.ndarray], count: int, indices: Indices, si
     return batch
 
 
-def check_every(load: Callable[[int], np.ndarray], count: int, where: str) -> None:
+def check_every(load: Callable[[int], object], count: int, where: str) -> None:
     """Load every image once.
 
     Raises:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcacam_jax.core.checks import SMALLEST_SIZE, InputError
-from pcacam_jax.data.images import check_size, decode_image
+from pcacam_jax.data.images import check_size, decode_image, resized
 from pcacam_jax.data.splits import Indices, check_every, check_labels
 from pcacam_jax.data.stored_arrays import DatasetUnavailableError
 
@@ -80,7 +80,7 @@ class RecordSplit:
 
     def _decode(self, row: int, content: bytes, size: int) -> NDArray[np.uint8]:
         # The smallest side of 32 pixels is for user files; a published dataset may have smaller images, as MNIST has
-        return decode_image(io.BytesIO(content), f"{row} of {self.where}", size, smallest=1)
+        return resized(decode_image(io.BytesIO(content), f"{row} of {self.where}", smallest=1).image, size)
 
 
 def read_tfds(

@@ -1,12 +1,11 @@
 import re
-import struct
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from pcacam_jax.core.checks import InputError
-from pcacam_jax.data import ArraySplit, Dataset, FolderSplit, load_image
+from pcacam_jax.data import ArraySplit, Dataset, FolderSplit
 
 LABELS = np.array([0, 1, 1, 0, 1], np.int64)
 
@@ -118,60 +117,6 @@ def test_files_are_opened_on_demand(tmp_path):
         split.images([0, 1], 32)
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "YCbCr"])
-def test_every_mode_becomes_rgb(tmp_path, mode):
-    image = Image.fromarray(draw(40, 40, 3)).convert(mode)
-    path = tmp_path / ("image.png" if mode in ("1", "L", "LA", "P", "RGBA") else "image.tif")
-    image.save(path)
-    expected = np.asarray(image.convert("RGB").resize((32, 32), Image.Resampling.BILINEAR))
-    np.testing.assert_array_equal(load_image(path, 32), expected)
-
-
-def test_a_palette_with_transparency_becomes_rgb_without_a_warning(tmp_path):
-    image = Image.fromarray(draw(40, 40, 3)).quantize(8)
-    image.save(tmp_path / "image.png", transparency=bytes([0, 128] * 4))
-    np.testing.assert_array_equal(load_image(tmp_path / "image.png", 40), np.asarray(image.convert("RGB")))
-
-
-def test_exif_orientation_turns_the_image_upright(tmp_path):
-    array = draw(40, 40, 3)
-    exif = Image.Exif()
-    exif[0x0112] = 6  # rotate by 90 degrees clockwise for display
-    Image.fromarray(array).save(tmp_path / "image.png", exif=exif)
-    np.testing.assert_array_equal(load_image(tmp_path / "image.png", 40), np.rot90(array, -1))
-
-
-@pytest.mark.parametrize(("dtype", "mode"), [(np.uint16, "I;16"), (np.int32, "I"), (np.float32, "F")])
-def test_deep_images_are_rejected(tmp_path, dtype, mode):
-    path = tmp_path / "image.tif"
-    Image.fromarray(draw(40, 40).astype(dtype)).save(path)
-    with pytest.raises(InputError, match=f"image.tif must have 8 bits per channel, but its mode is {mode}"):
-        load_image(path, 32)
-
-
-@pytest.mark.parametrize("suffix", ["jpg", "png", "gif", "bmp", "tif", "webp", "ppm"])
-def test_a_truncated_image_is_rejected(tmp_path, suffix):
-    path = tmp_path / f"broken.{suffix}"
-    Image.fromarray(draw(40, 40, 3)).save(path)
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(InputError, match=rf"broken\.{suffix} cannot be decoded"):
-        load_image(path, 32)
-
-
-@pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 3)])
-def test_a_file_that_is_not_an_image_is_rejected(tmp_path, content):
-    (tmp_path / "broken.png").write_bytes(content)
-    with pytest.raises(InputError, match=r"broken\.png cannot be decoded"):
-        load_image(tmp_path / "broken.png", 32)
-
-
-def test_a_missing_image_and_a_small_size_are_rejected(tmp_path):
-    with pytest.raises(InputError, match=r"absent\.png must be a file"):
-        load_image(tmp_path / "absent.png", 32)
-    with pytest.raises(InputError, match="at least 32"):
-        load_image(tmp_path / "absent.png", 31)
-
-
 @pytest.mark.parametrize(
     ("pixels", "labels", "sentence"),
     [
@@ -236,12 +181,9 @@ def test_labels_without_a_name_are_rejected(label):
         Dataset("pets", ("cat", "dog"), wrong, split)
 
 
-def test_an_image_file_under_32_pixels_is_rejected_unless_the_dataset_has_small_images(tmp_path):
+def test_only_datasets_of_small_images_explain_small_images(tmp_path):
     path = tmp_path / "small.png"
     Image.fromarray(draw(28, 31, 3)).save(path)
-    with pytest.raises(InputError, match=r"small\.png must be at least 32 x 32 pixels; got 31 x 28"):
-        load_image(path, 96)
-    assert load_image(path, 96, smallest=28).shape == (96, 96, 3)
     split = FolderSplit(tmp_path, (path,), np.zeros(1, np.int64))
     assert split.shortest_side == 32
     with pytest.raises(InputError, match="at least 32 x 32"):

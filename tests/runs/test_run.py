@@ -87,7 +87,7 @@ def test_image_files_are_read_as_the_training_images_were(run_folder, tmp_path):
     pixels = pictures(1, 5)[0][0]
     grey, rgba = tmp_path / "grey.png", tmp_path / "rgba.png"
     Image.fromarray(pixels).save(grey)
-    Image.fromarray(np.dstack([pixels] * 3 + [np.full_like(pixels, 9)])).save(rgba)
+    Image.fromarray(np.dstack([pixels] * 3 + [np.full_like(pixels, 255)])).save(rgba)
     images = load(run_folder).load_images([grey, rgba])
     assert images.shape == (2, 32, 32, 3)
     np.testing.assert_array_equal(images[0], images[1])
