@@ -74,7 +74,7 @@ figure
 # identity is exact, so a decision can be explained component by component.
 
 # %%
-maps = np.array(fitted.maps["test"][:50])
+maps = fitted.tap_maps["test"][:50]
 explanation = explain(fitted.head, maps, ["pca", "svm_rbf:predicted"])
 weights = np.asarray(explanation.mixture["svm_rbf:predicted"])
 components, decision = np.asarray(explanation.signed[:, :3]), np.asarray(explanation.signed[:, 3])

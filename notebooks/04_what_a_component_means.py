@@ -35,7 +35,7 @@ from pcacam_jax.reports.map_sentences import sentences
 from pcacam_jax.reports.map_statistics import map_statements
 
 dataset = read_dataset("fashion_mnist_sample", limit_per_class=50)
-fitted = fit(dataset, FitConfig(size=96, tap="block5_conv3"))
+fitted = fit(dataset, FitConfig(size=96))
 for name, scores in fitted.metrics["metrics"].items():
     print(f"{name:12} macro F1 train {scores['train_f1']:.3f}, test {scores['test_f1']:.3f}")
 
@@ -87,7 +87,7 @@ for r in range(means.shape[1]):
 
 # %%
 targets = ["pca", "svm_linear:predicted", "svm_rbf:predicted"]
-explained = explain(fitted.head, np.array(fitted.maps["test"]), targets)
+explained = explain(fitted.head, fitted.tap_maps["test"][:], targets)
 signed = np.asarray(explained.signed)
 components, decisions = signed[:, :3], dict(zip(targets[1:], np.moveaxis(signed[:, 3:], 1, 0), strict=True))
 for target, weights in explained.mixture.items():
@@ -102,7 +102,7 @@ for target, weights in explained.mixture.items():
 # %%
 index = int(np.flatnonzero(labels == dataset.class_names.index("Trouser"))[4])
 image = dataset.test.images([index], fitted.config.size)[0]
-one = explain(fitted.head, np.array(fitted.maps["test"][[index]]), ["pca", "svm_linear:predicted"])
+one = explain(fitted.head, fitted.tap_maps["test"][[index]], ["pca", "svm_linear:predicted"])
 panel = explanation(image, one, 0)
 panel.set_dpi(70)
 panel
@@ -136,7 +136,7 @@ for r, disagree in enumerate((np.sign(values) != np.sign(total)).mean(axis=0)):
 opposite = int(np.argmin(values[:, 0] * total[:, 0]))
 panel = explanation(
     dataset.test.images([opposite], fitted.config.size)[0],
-    explain(fitted.head, np.array(fitted.maps["test"][[opposite]]), "pca:0"),
+    explain(fitted.head, fitted.tap_maps["test"][[opposite]], "pca:0"),
     0,
 )
 panel.set_dpi(70)

@@ -33,7 +33,7 @@ from pcacam_jax.fitting.fit import fit
 from pcacam_jax.reports.evidence_figure import evidence_figure, evidence_of, training_rows
 
 dataset = read_dataset("fashion_mnist_sample", limit_per_class=50)
-fitted = fit(dataset, FitConfig(size=96, tap="block5_conv3"))
+fitted = fit(dataset, FitConfig(size=96))
 for name, svm in fitted.svms.items():
     f1 = fitted.metrics["metrics"][name]["test_f1"]
     print(
@@ -71,7 +71,7 @@ figure
 # returns. The contributions of the components add up to the same map.
 
 # %%
-maps = np.array(fitted.maps["test"], np.float32)
+maps = fitted.tap_maps["test"][:]
 target = "svm_rbf:predicted"
 by_image = evidence(fitted.head, maps, target, count=5)
 by_component = decompose(fitted.head, maps, target)

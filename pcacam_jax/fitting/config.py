@@ -28,13 +28,14 @@ class FitConfig:
         >>> from pcacam_jax.fitting.config import FitConfig
         >>> config = FitConfig(size=96, hidden=(40, 30, 20), at=2, components=3)
         >>> config.activation, config.pool
-        ('sigmoid', False)
+        ('sigmoid', True)
     """
 
     size: int = 224
     """Side in pixels to which every image is resized, at least 32."""
-    tap: str = "block5_pool"
-    """Explained layer of VGG16: block5_pool, or block5_conv3, whose maps have twice the resolution."""
+    tap: str = "block5_conv3"
+    """Explained layer of VGG16: block5_conv3, the last convolution, or block5_pool, the max-pool behind it, whose maps
+    have half the resolution. Both give the same scores."""
     scaling: str = "caffe"
     """Preprocessing of the pixels: caffe, as in the training of the ImageNet weights, or unit (x / 255)."""
     compute: str = "float32"
@@ -109,7 +110,7 @@ class FitConfig:
 
     @property
     def pool(self) -> bool:
-        """Whether the head begins with VGG16's last max-pool."""
+        """Whether the head begins with VGG16's last max-pool, because the tap lies before it."""
         return self.tap == "block5_conv3"
 
 

@@ -1,5 +1,6 @@
 """PCA and SVMs fitted to the outputs of a trained head, and the hybrid head built from all of them (Section 6.1)."""
 
+import dataclasses
 from typing import Any, NamedTuple
 
 import jax
@@ -12,7 +13,8 @@ from pcacam_jax.data import Dataset
 from pcacam_jax.fitting.config import FitConfig
 from pcacam_jax.fitting.out_of_core import map_features
 from pcacam_jax.fitting.training import TrainedHead
-from pcacam_jax.head.hybrid import HybridHead
+from pcacam_jax.head.hybrid import HybridHead, spatial_chain
+from pcacam_jax.nets import vgg16
 from pcacam_jax.scikit import from_sklearn, hybrid_head, pair_values, parity, svm_classifier
 
 PARITY_TOLERANCE = 1e-10
@@ -34,11 +36,11 @@ class Estimators(NamedTuple):
 
 
 def fit_estimators(training: TrainedHead, maps: np.ndarray, dataset: Dataset, config: FitConfig) -> Estimators:
-    """Fit a PCA and two SVMs to the training images' x_m, and build the hybrid head.
+    """Fit a PCA and two SVMs to the training images' x_m, and build the hybrid head that reads the cached maps.
 
     Args:
         training: the trained dense layers.
-        maps: feature maps of the training images, ``(N, h, w, K)``.
+        maps: cached feature maps of the training images, ``(N, h, w, K)``; see :func:`head_at_tap`.
         dataset: the labels and the class names.
         config: layer, activation and hyper-parameters.
 
@@ -53,7 +55,6 @@ def fit_estimators(training: TrainedHead, maps: np.ndarray, dataset: Dataset, co
         "maps_shape": maps.shape[1:],
         "at": config.at,
         "activation": config.activation,
-        "pool": config.pool,
         "class_names": dataset.class_names,
     }
     trunk = hybrid_head(training.layers, **options).trunk
@@ -66,6 +67,12 @@ def fit_estimators(training: TrainedHead, maps: np.ndarray, dataset: Dataset, co
     }
     errors = checked_parity(pca, svms, x_m[:PARITY_ROWS])
     return Estimators(pca, svms, hybrid_head(training.layers, pca=pca, svms=svms, **options), errors)
+
+
+def head_at_tap(head: HybridHead, config: FitConfig) -> HybridHead:
+    """Return the head for maps at the tap: with a max-pool in front of a head for the cached maps, or unchanged."""
+    shape = vgg16.maps_shape((config.size, config.size), config.tap)
+    return dataclasses.replace(head, spatial=spatial_chain(shape, pool=True)) if config.pool else head
 
 
 def fit_pca(x_m: np.ndarray, config: FitConfig) -> PCA:

@@ -1,4 +1,4 @@
-"""Feature maps of whole datasets: extracted once in jitted batches, cached on disk and memory-mapped."""
+"""Feature maps of images: of whole datasets, cached on disk and memory-mapped, or of a few images at once."""
 
 import functools
 import shutil
@@ -22,6 +22,8 @@ ACCELERATOR_BATCH = 64
 CHUNK_BATCHES = 8
 """Batches in a chunk of the cache, the most that is lost when the process is killed: a few seconds of work."""
 
+CACHED_TAP = "block5_pool"
+"""The layer of VGG16 whose maps are cached and train the head; those of a finer tap need four times the space."""
 STORAGES = ("float32", "float16")
 FORMAT = 3
 """Part of the cache key; increase it whenever the same key would give other numbers."""
@@ -96,6 +98,25 @@ def cached_features(
         for index in missing:
             cache.write(index, _batches(maps_of, cache.rows(index), batch, cache.dtype, advance))
         return cache.maps()
+
+
+def extract_all(params: vgg16.Params, images: np.ndarray, **options: str) -> Float[np.ndarray, "B h w K"]:
+    """Return the feature maps of any number of images, extracted in batches.
+
+    Each batch is padded to a power of two, so that few shapes are compiled.
+
+    Args:
+        params: VGG16's parameters.
+        images: ``(B, size, size, 3)``, values in 0..255.
+        **options: the further arguments of :func:`extract`.
+    """
+    batch, results = batch_size(), []
+    for start in range(0, len(images), batch):
+        part = images[start : start + batch]
+        size = 1 << (len(part) - 1).bit_length()
+        padded = np.pad(part, [(0, size - len(part)), *[(0, 0)] * 3])
+        results.append(np.asarray(extract(params, padded, **options))[: len(part)])
+    return np.concatenate(results)
 
 
 def batch_size() -> int:

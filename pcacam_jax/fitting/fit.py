@@ -23,10 +23,11 @@ from pcacam_jax.core.files import digest as digest_of
 from pcacam_jax.core.progress import CACHED, Progress
 from pcacam_jax.data import Dataset
 from pcacam_jax.fitting.config import FitConfig
-from pcacam_jax.fitting.estimators import check_components, fit_estimators
-from pcacam_jax.fitting.features import cached_features
-from pcacam_jax.fitting.out_of_core import map_features, root_mean_square, take
+from pcacam_jax.fitting.estimators import check_components, fit_estimators, head_at_tap
+from pcacam_jax.fitting.features import CACHED_TAP, cached_features
+from pcacam_jax.fitting.out_of_core import map_features, root_mean_square
 from pcacam_jax.fitting.scores import score, warnings_of
+from pcacam_jax.fitting.tap_maps import TapMaps
 from pcacam_jax.fitting.training import Member, TrainedHead, train_heads, validation_split
 from pcacam_jax.head.hybrid import HybridHead
 from pcacam_jax.head.targets import PREDICTED
@@ -46,20 +47,22 @@ class Fitted:
     """SHA-256 digest of VGG16's weights."""
     dataset: Dataset
     head: HybridHead
-    """The trained layers, PCA and SVMs as one differentiable head."""
+    """The trained layers, PCA and SVMs as one differentiable head, from maps at the tap to all outputs."""
     training: TrainedHead
     """The trained layers and the history of the training."""
     pca: PCA
     svms: dict[str, SVC]
     """The fitted "svm_linear" and "svm_rbf"."""
     maps: dict[str, np.ndarray]
-    """Feature maps of "train" and "test", ``(N, h, w, K)``."""
+    """Cached maps of "train" and "test" behind VGG16's last max-pool, ``(N, h2, w2, K)``, which the fit uses."""
+    tap_maps: dict[str, TapMaps]
+    """Feature maps of "train" and "test" at the tap, ``(N, h, w, K)``, which ``head`` reads; computed when indexed."""
     components: dict[str, np.ndarray]
     """PCA features of "train" and "test", ``(N, D)``."""
     metrics: dict[str, Any]
     """Scores, warnings, explained variance, best epoch, numbers of images and differences from scikit-learn."""
     point: np.ndarray
-    """Feature maps of the first test image, ``(h, w, K)``, at which the head is verified."""
+    """Feature maps of the first test image at the tap, ``(h, w, K)``, at which the head is verified."""
     certificate: Certificate
     """Comparison of the head's closed forms with the reference methods at ``point``."""
     timings: dict[str, float]
@@ -75,7 +78,9 @@ class Features(NamedTuple):
 
     weights_digest: str
     maps: dict[str, np.ndarray]
-    """Feature maps of "train" and "test", ``(N, h, w, K)``."""
+    """Cached feature maps of "train" and "test", ``(N, h2, w2, K)``."""
+    tap_maps: dict[str, TapMaps]
+    """Feature maps of "train" and "test" at the tap."""
     extracted: int
     """Number of images whose maps were computed and not cached."""
 
@@ -152,7 +157,7 @@ def _fitted(
     resumed: bool,
     timings: dict[str, float],
 ) -> Fitted:
-    digest, maps, extracted = features
+    digest, maps, tap_maps, extracted = features
     with _timed(timings, "estimators"):
         estimators = fit_estimators(training, maps["train"], dataset, config)
         components_of = jax.vmap(estimators.head.components)
@@ -170,18 +175,19 @@ def _fitted(
         "parity": estimators.parity,
     }
     with _timed(timings, "verification"):
-        point = take(maps["test"], slice(0, 1))[0]
-        certificate = verify(estimators.head, jnp.asarray(point), name="head")
-    pca, svms, head, _ = estimators
+        head = head_at_tap(estimators.head, config)
+        point = tap_maps["test"][[0]][0]
+        certificate = verify(head, jnp.asarray(point), name="head")
     return Fitted(
         config=config,
         weights_digest=digest,
         dataset=dataset,
         head=head,
         training=training,
-        pca=pca,
-        svms=svms,
+        pca=estimators.pca,
+        svms=estimators.svms,
         maps=maps,
+        tap_maps=tap_maps,
         components=components,
         metrics=metrics,
         point=point,
@@ -193,11 +199,11 @@ def _fitted(
 
 
 def features_of(dataset: Dataset, config: FitConfig, progress: Progress) -> Features:
-    """Return the feature maps of a dataset; those that are not cached yet are extracted."""
+    """Return the feature maps of a dataset; those behind the last max-pool are cached, or else extracted now."""
     params = vgg16_weights.load(config.weights)
     digest = vgg16_weights.weights_digest(params)
-    options = {"size": config.size, "tap": config.tap, "scaling": config.scaling, "dtype": config.compute}
-    maps, extracted = {}, 0
+    options = {"size": config.size, "tap": CACHED_TAP, "scaling": config.scaling, "dtype": config.compute}
+    maps, tap_maps, extracted = {}, {}, 0
     with progress.bar("features", len(dataset.train) + len(dataset.test)) as advance:
 
         def counted(steps: int, /, now: str = "") -> None:
@@ -207,7 +213,8 @@ def features_of(dataset: Dataset, config: FitConfig, progress: Progress) -> Feat
 
         for part, split in {"train": dataset.train, "test": dataset.test}.items():
             maps[part] = cached_features(params, digest, split, **options, storage=config.storage, advance=counted)
-    return Features(digest, maps, extracted)
+            tap_maps[part] = TapMaps(params, split, config, maps[part])
+    return Features(digest, maps, tap_maps, extracted)
 
 
 def train_on(
@@ -216,7 +223,7 @@ def train_on(
     """Train a head for each configuration; only their seeds and learning rates may differ.
 
     Args:
-        maps: feature maps of the training images, ``(N, h, w, K)``.
+        maps: cached feature maps of the training images, ``(N, h, w, K)``.
         dataset: the labels.
         configs: the settings.
         weights_digest: digest of VGG16's weights, part of the name of the checkpoint.
@@ -230,11 +237,10 @@ def train_on(
             [Member(each.seed, each.learning_rate) for each in configs],
             sizes=(*config.hidden, len(dataset.class_names)),
             activation=config.activation,
-            feature_scale=root_mean_square(maps, pool=config.pool) if config.feature_scale == "rms" else 1.0,
+            feature_scale=root_mean_square(maps) if config.feature_scale == "rms" else 1.0,
             epochs=config.epochs,
             batch_size=config.batch_size,
             validation_fraction=config.validation_fraction,
-            pool=config.pool,
             checkpoint=_checkpoint(dataset, configs, weights_digest),
             advance=advance,
         )
@@ -245,7 +251,7 @@ def _checkpoint(dataset: Dataset, configs: Sequence[FitConfig], weights_digest: 
     config = configs[0]
     training, _ = validation_split(dataset.train.labels, config.validation_fraction, config.seed)
     # Settings that give the same results get the same key
-    normalised = {"weights": weights_digest, "batch_size": min(config.batch_size, len(training))}
+    normalised = {"weights": weights_digest, "tap": CACHED_TAP, "batch_size": min(config.batch_size, len(training))}
     settings = [{**dataclasses.asdict(each), **normalised} for each in configs]
     key = {
         "format": FORMAT,

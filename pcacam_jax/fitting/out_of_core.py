@@ -11,7 +11,6 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from pcacam_jax.head.batches import batched
-from pcacam_jax.stages import MaxPool
 
 BLOCK_BYTES = 2**27
 """Size of the float32 features read from a file at once, unless a single batch is larger."""
@@ -77,22 +76,19 @@ class Source:
     Args:
         maps: feature maps ``(N, h, w, K)``, in memory or memory-mapped.
         scale: divisor of the features.
-        pool: whether a 2 x 2 max-pool is applied first.
     """
 
-    def __init__(self, maps: np.ndarray, *, scale: float = 1.0, pool: bool = False):
+    def __init__(self, maps: np.ndarray, *, scale: float = 1.0):
         self.maps, self.scale = maps, np.float32(scale)
-        self.pool = jax.jit(jax.vmap(MaxPool(maps.shape[1:]))) if pool else None
         self.example = self.rows(slice(0, 1))
-        """Input of a head for one image, ``(1, h, w, K)``, after pooling."""
+        """Input of a head for one image, ``(1, h, w, K)``."""
         self.row_bytes = 4 * math.prod(self.example.shape)
         fits = len(maps) * self.row_bytes <= resident_bytes()
         self.resident = self._all() if fits else None
 
     def rows(self, indices: slice | np.ndarray) -> np.ndarray:
-        """Return the features of these images, pooled and scaled."""
+        """Return the scaled features of these images."""
         maps = take(self.maps, indices)
-        maps = maps if self.pool is None else np.array(self.pool(maps))
         maps /= self.scale
         return maps
 
@@ -120,12 +116,11 @@ class Source:
             yield jnp.asarray(features), positions, jnp.asarray(labels[images]), jnp.asarray(weights[part])
 
 
-def root_mean_square(maps: np.ndarray, *, pool: bool = False) -> float:
+def root_mean_square(maps: np.ndarray) -> float:
     """Return the root mean square of all features, or 1 if they are all zero.
 
     Args:
         maps: feature maps ``(N, h, w, K)``, in memory or memory-mapped.
-        pool: whether a 2 x 2 max-pool is applied first.
 
     Example:
         >>> import numpy as np
@@ -134,9 +129,8 @@ def root_mean_square(maps: np.ndarray, *, pool: bool = False) -> float:
         5.0
     """
     squares, count, size = 0.0, 0, max(BLOCK_BYTES // (4 * math.prod(maps.shape[1:])), 1)
-    pooled = jax.jit(jax.vmap(MaxPool(maps.shape[1:]))) if pool else np.asarray
     for start in range(0, len(maps), size):
-        block = np.asarray(pooled(take(maps, slice(start, start + size))))
+        block = take(maps, slice(start, start + size))
         squares += sum(float(np.sum(np.square(image, dtype=np.float64))) for image in block)
         count += block.size
     return math.sqrt(squares / count) or 1.0

@@ -74,7 +74,6 @@ def train_heads(
     epochs: int,
     batch_size: int,
     validation_fraction: float,
-    pool: bool = False,
     checkpoint: Path | None = None,
     advance: Advance = no_progress,
 ) -> list[TrainedHead]:
@@ -93,7 +92,6 @@ def train_heads(
         epochs: number of epochs.
         batch_size: images per batch, at most the number of training images.
         validation_fraction: share of the images that is set aside to choose the best epoch.
-        pool: whether a 2 x 2 max-pool precedes the head.
         checkpoint: file where the state is saved regularly; an interrupted training continues from it.
         advance: called with the number of epochs done since the last call.
 
@@ -103,7 +101,7 @@ def train_heads(
     Raises:
         InputError: a class has too few images for the validation split, or the training diverges.
     """
-    source = Source(features, scale=feature_scale, pool=pool)
+    source = Source(features, scale=feature_scale)
     splits = [validation_split(labels, validation_fraction, member.seed) for member in members]
     training, validation = (np.stack(rows) for rows in zip(*splits, strict=True))
     model = DenseHead(sizes=sizes, activation=activation)

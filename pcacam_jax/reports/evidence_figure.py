@@ -31,7 +31,7 @@ def evidence_of(fitted: Fitted, rows: np.ndarray, target: str, *, count: int = 8
     name = target.partition(":")[0] if isinstance(target, str) else ""
     check_choice("the SVM of target", name, fitted.svms)
     support = expansion_of(fitted.svms[name], collapse=False)
-    maps = np.array(fitted.maps["test"][rows], np.float32)
+    maps = fitted.tap_maps["test"][rows]
     return evidence(fitted.head, maps, target, count=count, support=support, scale_free=scale_free)
 
 

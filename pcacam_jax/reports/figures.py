@@ -53,7 +53,7 @@ def grid(fitted: Fitted) -> Figure:
     rows = one_of_each(fitted.dataset.test.labels, int(np.clip(len(fitted.dataset.class_names), *GRID_ROWS)))
     classifiers = ["cnn", *fitted.svms]
     targets = [*(f"{name}:predicted" for name in classifiers), "pca"]
-    explanation = explain(fitted.head, np.array(fitted.maps["test"][rows]), targets)
+    explanation = explain(fitted.head, fitted.tap_maps["test"][rows], targets)
     titles = [TITLES[name] for name in classifiers]
     return plots.paper_grid(
         list(fitted.dataset.test.images(rows, fitted.config.size)),
@@ -158,8 +158,8 @@ def component_cards(fitted: Fitted, count: int = 4) -> Figure:
     if count < 1:
         raise InputError(f"count must be at least 1 image on each side; got {count}.")
     rows, places = furthest(v, count)
-    maps = np.array(fitted.maps["train"][rows], np.float32)
-    signed = np.asarray(explain(fitted.head, maps, [f"pca:{r}" for r in range(v.shape[1])]).signed)
+    targets = [f"pca:{r}" for r in range(v.shape[1])]
+    signed = np.asarray(explain(fitted.head, fitted.tap_maps["train"][rows], targets).signed)
     images = fitted.dataset.train.images(rows, fitted.config.size)
     names = np.array(fitted.dataset.class_names)[fitted.dataset.train.labels[rows]]
 

@@ -133,7 +133,7 @@ def _explained(fitted: Fitted, rows: np.ndarray) -> dict[str, np.ndarray]:
 
     ``vanished`` (n, 3) marks the classifiers whose gradient underflowed, so that their maps carry no information.
     """
-    explained = explain(fitted.head, np.asarray(fitted.maps["test"][rows], np.float32), TARGETS)
+    explained = explain(fitted.head, fitted.tap_maps["test"][rows], TARGETS)
     classifiers = len(CLASSIFIERS)
     return {
         "images": fitted.dataset.test.images(rows, fitted.config.size),
@@ -156,6 +156,6 @@ def _cards(fitted: Fitted) -> dict[str, np.ndarray]:
         "images": fitted.dataset.train.images(rows, fitted.config.size),
         "labels": fitted.dataset.train.labels[rows].astype(np.int64),
         "values": v[rows],
-        "maps": np.asarray(explain(fitted.head, np.asarray(fitted.maps["train"][rows], np.float32), "pca").signed),
+        "maps": np.asarray(explain(fitted.head, fitted.tap_maps["train"][rows], "pca").signed),
         "places": places.astype(np.int64),
     }

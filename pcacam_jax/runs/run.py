@@ -23,7 +23,7 @@ from pcacam_jax.core.progress import Progress
 from pcacam_jax.core.version import __version__
 from pcacam_jax.data import load_image
 from pcacam_jax.fitting.config import FitConfig
-from pcacam_jax.fitting.features import BATCH, extract
+from pcacam_jax.fitting.features import extract_all
 from pcacam_jax.fitting.fit import Fitted
 from pcacam_jax.head.hybrid import HybridHead
 from pcacam_jax.nets import vgg16, weights
@@ -89,7 +89,7 @@ class Run:
         return np.stack([load_image(path, self.config.size, smallest=self.shortest_side) for path in paths])
 
     def features(self, images: np.ndarray) -> np.ndarray:
-        """Return the feature maps of images.
+        """Return the feature maps of images at the tap.
 
         Args:
             images: (B, size, size, 3), values in 0..255.
@@ -107,9 +107,7 @@ class Run:
         if images.dtype != np.uint8:
             _check_range(images)
         options = {"tap": self.config.tap, "scaling": self.config.scaling, "dtype": self.config.compute}
-        starts = range(0, len(images), BATCH)
-        batches = [extract(self.params, images[start : start + BATCH], **options) for start in starts]
-        return np.concatenate([np.asarray(batch) for batch in batches])
+        return extract_all(self.params, images, **options)
 
     def explain(self, images: np.ndarray, targets: str | Sequence[str], **options: Any) -> Explanation:
         """Explain images.

@@ -11,7 +11,7 @@ from pcacam_jax.core.checks import InputError
 from pcacam_jax.core.progress import CACHED
 from pcacam_jax.data import ArraySplit, FolderSplit
 from pcacam_jax.fitting import features
-from pcacam_jax.fitting.features import ACCELERATOR_BATCH, BATCH, cached_features
+from pcacam_jax.fitting.features import ACCELERATOR_BATCH, BATCH, cached_features, extract_all
 from pcacam_jax.nets import vgg16
 
 OPTIONS = {"size": 32, "tap": "block5_pool", "scaling": "caffe", "dtype": "float32"}
@@ -94,6 +94,20 @@ def test_every_setting_that_changes_the_features_changes_the_folder(cache, extra
     cached_features({}, digest, split(seed=seed), **OPTIONS | change)
     assert len(extracted) > count
     assert len(list(cache.iterdir())) == 2
+
+
+def test_the_folder_keeps_the_name_that_it_had_before(cache, extracted):
+    cached_features({}, "w", ArraySplit(*pictures(20, 0)), **OPTIONS)
+    assert [folder.name for folder in cache.iterdir()] == ["335efac76f6070ffcf1e49c6112ead27"]
+
+
+@pytest.mark.parametrize(("count", "sizes"), [(1, [1]), (3, [4]), (BATCH, [BATCH]), (2 * BATCH + 5, [BATCH, BATCH, 8])])
+def test_batches_of_a_few_images_have_few_sizes(extracted, count, sizes):
+    images = split().images(np.arange(count) % 21, 32)
+    maps = extract_all({}, images, tap="block5_conv3", scaling="caffe", dtype="float32")
+    assert maps.shape == (count, 2, 2, 512)
+    assert [len(batch) for batch in extracted] == sizes
+    np.testing.assert_array_equal(np.concatenate(extracted)[:count], images)
 
 
 def test_an_accelerator_has_its_own_folder(cache, extracted, monkeypatch):

@@ -41,24 +41,20 @@ def test_the_results_of_batches_are_concatenated(mapped):
 def test_the_root_mean_square(maps, monkeypatch, rows_in_block):
     monkeypatch.setattr(out_of_core, "BLOCK_BYTES", rows_in_block * 4 * 48)
     assert root_mean_square(maps) == pytest.approx(np.sqrt(np.mean(np.square(maps.astype(float)))))
-    pooled = maps.reshape(23, 2, 2, 2, 2, 3).max(axis=(2, 4)).astype(float)
-    assert root_mean_square(maps, pool=True) == pytest.approx(np.sqrt(np.mean(np.square(pooled))))
     assert root_mean_square(np.zeros((2, 2, 2, 3), np.float32)) == 1
 
 
-@pytest.mark.parametrize("pool", [False, True])
 @pytest.mark.parametrize("resident", [False, True])
-def test_every_batch_has_its_rows_labels_and_weights(maps, monkeypatch, resident, pool):
+def test_every_batch_has_its_rows_labels_and_weights(maps, monkeypatch, resident):
     monkeypatch.setattr(out_of_core, "RESIDENT_BYTES", 2**20 if resident else 0)
-    monkeypatch.setattr(out_of_core, "BLOCK_BYTES", 700 if pool else 3000)
+    monkeypatch.setattr(out_of_core, "BLOCK_BYTES", 3000)
     random = np.random.default_rng(1)
     rows, weights = random.integers(0, 23, (7, 2, 4)), random.random((7, 4)).astype(np.float32)
     labels = random.integers(0, 9, 23)
-    expected = maps.reshape(23, 2, 2, 2, 2, 3).max(axis=(2, 4)) if pool else maps
-    blocks = list(Source(maps, scale=2.0, pool=pool).blocks(rows, weights, labels))
+    blocks = list(Source(maps, scale=2.0).blocks(rows, weights, labels))
     assert (len(blocks) == 1) == resident
     np.testing.assert_array_equal(
-        np.concatenate([np.asarray(features)[positions] for features, positions, *_ in blocks]), expected[rows] / 2
+        np.concatenate([np.asarray(features)[positions] for features, positions, *_ in blocks]), maps[rows] / 2
     )
     np.testing.assert_array_equal(np.concatenate([targets for *_, targets, _ in blocks]), labels[rows])
     np.testing.assert_array_equal(np.concatenate([part for *_, part in blocks]), weights)

@@ -210,25 +210,18 @@ def test_the_divergence_of_one_of_several_heads_is_reported_with_its_learning_ra
 
 
 @pytest.mark.parametrize("storage", ["float32", "float16"])
-@pytest.mark.parametrize("pool", [False, True])
-def test_features_in_a_file_larger_than_memory_give_the_same_heads(data, tmp_path, monkeypatch, storage, pool):
+def test_features_in_a_file_larger_than_memory_give_the_same_heads(data, tmp_path, monkeypatch, storage):
     features = data[0].astype(storage)
     np.save(tmp_path / "maps.npy", features)
-    expected = train_heads(features, data[1], SEEDS, **OPTIONS, pool=pool)
+    expected = train_heads(features, data[1], SEEDS, **OPTIONS)
     monkeypatch.setattr(out_of_core, "RESIDENT_BYTES", 0)
     monkeypatch.setattr(out_of_core, "BLOCK_BYTES", 4 * 20 * 16 * 3 * 2)  # two batches of three heads
     mapped = np.load(tmp_path / "maps.npy", mmap_mode="r")
-    heads = train_heads(mapped, data[1], SEEDS, **OPTIONS, pool=pool)
+    heads = train_heads(mapped, data[1], SEEDS, **OPTIONS)
     for head, reference in zip(heads, expected, strict=True):
         assert same(head, reference)
         assert head.loss == reference.loss
         assert head.validation_accuracy == reference.validation_accuracy
-
-
-def test_the_pool_precedes_the_head(data):
-    features = data[0]
-    pooled = features.max(axis=(1, 2), keepdims=True)
-    assert same(trained((features, data[1]), pool=True), trained((pooled, data[1])))
 
 
 class Killed(Exception):

@@ -94,7 +94,7 @@ def test_invalid_numbers_raise(call, sentence):
 def test_the_contributions_of_a_run_come_from_its_training_images(fitted, name):
     rows = np.array([3, 20])
     got = evidence_of(fitted, rows, f"{name}:predicted", count=4)
-    whole = explain(fitted.head, np.array(fitted.maps["test"][rows], np.float32), f"{name}:predicted").signed[:, 0]
+    whole = explain(fitted.head, fitted.tap_maps["test"][rows], f"{name}:predicted").signed[:, 0]
     np.testing.assert_allclose(got.signed, whole, atol=1e-4 * np.abs(whole).max())
     train = training_rows(fitted, f"{name}:predicted", np.asarray(got.indices))
     distances = np.linalg.norm(fitted.components["train"][train] - fitted.components["test"][rows][:, None], axis=2)

@@ -90,8 +90,7 @@ def test_the_grid_shows_every_class_up_to_ten(fitted):
 
 
 def test_the_panel_of_an_image_names_its_targets_in_words(fitted):
-    maps = np.array(fitted.maps["test"][:2])
-    explained = explain(fitted.head, maps, ["svm_rbf:predicted", "cnn:left", "pca:1"])
+    explained = explain(fitted.head, fitted.tap_maps["test"][:2], ["svm_rbf:predicted", "cnn:left", "pca:1"])
     figure = figures.explanation(fitted.dataset.test.images([0, 1], 32)[1], explained, 1)
     written = " ".join(texts(figure))
     assert f"RBF-SVM predicts {explained.labels[1, 0]}, margin = " in written
@@ -118,8 +117,7 @@ def test_cards_show_the_furthest_training_images(fitted):
 def test_cards_show_each_image_with_its_class_and_map(fitted, monkeypatch):
     calls = []
     monkeypatch.setattr(figures.plots, "component_cards", lambda cards, ratios: calls.append((cards, ratios)))
-    halved = {part: maps.astype(np.float16) for part, maps in fitted.maps.items()}
-    figures.component_cards(dataclasses.replace(fitted, maps=halved), count=2)
+    figures.component_cards(fitted, count=2)
     [(cards, ratios)] = calls
     assert len(cards) == len(ratios) == 3
     for r, (high, low) in enumerate(cards):
@@ -129,7 +127,7 @@ def test_cards_show_each_image_with_its_class_and_map(fitted, monkeypatch):
                 assert side.names[n] == fitted.dataset.class_names[fitted.dataset.train.labels[row]]
                 assert side.values[n] == v[row]
                 np.testing.assert_array_equal(side.images[n], fitted.dataset.train.images([row], 32)[0])
-                signed = explain(fitted.head, np.array(halved["train"][[row]], np.float32), f"pca:{r}").signed[0, 0]
+                signed = explain(fitted.head, fitted.tap_maps["train"][[row]], f"pca:{r}").signed[0, 0]
                 np.testing.assert_allclose(side.maps[n], signed, rtol=1e-4, atol=1e-7)
 
 

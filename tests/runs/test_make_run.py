@@ -57,7 +57,7 @@ def test_the_run_explains_an_image(sample_run, monkeypatch):
     test = read_dataset(EMBEDDED_SAMPLE).test
     rows = np.arange(0, len(test), 30)
     explained = run.explain(test.images(rows, 96), ["svm_rbf:predicted", "pca"])
-    assert explained.positive.shape == (len(rows), 4, 3, 3)
+    assert explained.positive.shape == (len(rows), 4, 6, 6)
     truth = [run.class_names[label] for label in test.labels[rows]]
     assert np.mean(explained.labels[:, 0] == truth) >= 0.5
 

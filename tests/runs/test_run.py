@@ -36,7 +36,7 @@ def test_a_loaded_run_explains_like_the_fitted_one(fitted, run_folder, small_wor
     run = load(run_folder)
     images = fitted.dataset.test.images(slice(4, 9), 32)
     explained = run.explain(images, TARGETS)
-    expected = pcacam_jax.explain(fitted.head, np.array(fitted.maps["test"][4:9]), TARGETS)
+    expected = pcacam_jax.explain(fitted.head, fitted.tap_maps["test"][4:9], TARGETS)
     assert explained.targets == expected.targets
     assert explained.labels.tolist() == expected.labels.tolist()
     for name in ("positive", "negative", "values"):
