@@ -1,6 +1,8 @@
 """The hybrid head: a trunk from feature maps to x_m, then the outputs "cnn", "pca" and one per SVM (Eq. 3, 5, 6)."""
 
-from typing import Any, NamedTuple
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +12,7 @@ from pcacam_jax.core.checks import InputError
 from pcacam_jax.core.numerics import matmul
 from pcacam_jax.core.pytree import pytree, static
 from pcacam_jax.core.types import Maps, Rows, Stage, Vector
+from pcacam_jax.stages.activation import Elementwise
 from pcacam_jax.stages.chain import Chain
 from pcacam_jax.stages.dense import Dense
 from pcacam_jax.stages.flatten import Flatten, GlobalAverage, MaxPool, spatial_mean
@@ -168,7 +171,7 @@ class HybridHead:
         positions = self.in_shape[0] * self.in_shape[1]
         if isinstance(last, GlobalAverage) or not self.dense.stages:
             on_vector = self.dense.pull_back(layers, rows)
-            return on_vector.reshape(len(rows), -1, self.in_shape[2]).sum(axis=1) / positions
+            return (last.summed(on_vector) if isinstance(last, Flatten) else on_vector) / positions
         first = self.dense.stages[0]
         if not isinstance(first, Dense):
             raise InputError(
@@ -177,7 +180,7 @@ class HybridHead:
             )
         slope, *later = layers
         on_first = Chain(self.dense.stages[1:]).pull_back(tuple(later), rows)
-        return matmul(on_first * slope[None], spatial_mean(first.kernel, last.in_shape, self.in_shape).T)
+        return matmul(on_first * slope[None], spatial_mean(first.kernel, last, self.in_shape).T)
 
     def jacobian(self, saved: HeadResiduals) -> dict[str, Float[Array, "out h w K"]]:
         """Return the Jacobian of each output, ``(out, h, w, K)`` (Eq. 13, 15)."""
@@ -192,14 +195,38 @@ POOLS = (False, True, "average")
 """Poolings between the tap and ``x_0``: none, a 2 x 2 max-pool, or the mean over all positions."""
 
 
-def spatial_chain(maps_shape: tuple[int, int, int], *, pool: bool | str = False) -> Chain:
+def spatial_chain(
+    maps_shape: tuple[int, int, int],
+    *,
+    pool: bool | str = False,
+    flattened: Literal["channels_last", "channels_first"] = "channels_last",
+) -> Chain:
     """Return the stages from the maps to ``x_0`` for one of :data:`POOLS`: ``(h, w, K) -> (d_0,)``."""
     if pool == "average":
         return Chain((GlobalAverage(maps_shape),))
     if not pool:
-        return Chain((Flatten(maps_shape),))
+        return Chain((Flatten(maps_shape, flattened),))
     pooling = MaxPool(maps_shape)
-    return Chain((pooling, Flatten(pooling.out_shape)))
+    return Chain((pooling, Flatten(pooling.out_shape, flattened)))
+
+
+def split_dense(layers: Sequence[Dense], at: int, *, before_activation: bool = False) -> tuple[Chain, Stage]:
+    """Split dense layers at ``x_m``.
+
+    Args:
+        layers: all dense layers, at least one.
+        at: the number of the layer whose output is ``x_m``.
+        before_activation: whether ``x_m`` is ``u_m``, the input of this layer's activation.
+
+    Returns:
+        The stages from ``x_0`` to ``x_m``, and the stage from ``x_m`` to the logits.
+    """
+    trunk, rest = list(layers[:at]), list[Stage](layers[at:])
+    if before_activation and trunk and trunk[-1].activation != "identity":
+        rest.insert(0, Elementwise(trunk[-1].activation, len(trunk[-1].bias)))
+        trunk[-1] = dataclasses.replace(trunk[-1], activation="identity")
+    cnn = Chain(tuple(rest)) if rest else Elementwise("identity", len(layers[-1].bias))
+    return Chain(tuple(trunk)), cnn
 
 
 def dense_stages(layers: list[tuple[Array, Array]], activation: str) -> list[Dense]:

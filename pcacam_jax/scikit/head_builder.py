@@ -12,12 +12,13 @@ import numpy as np
 from pcacam_jax.core.checks import InputError, check_choice, check_finite
 from pcacam_jax.core.text import one_line
 from pcacam_jax.core.types import Stage
-from pcacam_jax.head.hybrid import POOLS, HybridHead, dense_stages, spatial_chain
+from pcacam_jax.head.hybrid import POOLS, HybridHead, dense_stages, spatial_chain, split_dense
 from pcacam_jax.scikit.class_scores import scores_from_sklearn
 from pcacam_jax.scikit.conversion import from_sklearn, outputs_of
 from pcacam_jax.scikit.registry import Estimator, as_dtype, out_size
-from pcacam_jax.stages.activation import Elementwise, check_activation
+from pcacam_jax.stages.activation import check_activation
 from pcacam_jax.stages.chain import Chain
+from pcacam_jax.stages.flatten import ORDERS
 from pcacam_jax.stages.svm import SVMClassifier
 
 Layers = list[tuple[jax.Array, jax.Array]]
@@ -32,6 +33,8 @@ def hybrid_head(
     at: int = 2,
     activation: str = "relu",
     pool: bool | str = False,
+    flattened: str = "channels_last",
+    before_activation: bool = False,
     class_names: Sequence[str] | None = None,
     output: str | Mapping[str, str] | None = None,
 ) -> HybridHead:
@@ -42,8 +45,8 @@ def hybrid_head(
 
     Args:
         dense: dense layers ``[(kernel, bias), ...]`` of shapes ``(in, out)`` and ``(out,)``, from first to last. The
-            last one has no activation. The first one reads the maps flattened row by row, channels last, or their
-            means if ``pool`` is ``"average"``. With ``[]`` the PCA and the SVMs read this vector, and there is no
+            last one has no activation. The first one reads the maps flattened as ``flattened`` says, or their means
+            if ``pool`` is ``"average"``. With ``[]`` the PCA and the SVMs read this vector, and there is no
             output ``"cnn"``.
         maps_shape: ``(h, w, K)``, the shape of the feature maps of one image.
         pca: a PCA, another transformer or a Pipeline of transformers, fitted on ``x_m``, the output of layer ``at``.
@@ -54,6 +57,13 @@ def hybrid_head(
             ``"relu"``, ``"gelu"`` (exact), ``"gelu_tanh"``, ``"silu"`` or ``"leaky_relu:0.2"``.
         pool: the pooling between the maps and the first dense layer: False for none, True for a 2 x 2 max-pool,
             ``"average"`` for the mean over all positions (global average pooling).
+        flattened: the order in which the first kernel, or without dense layers the PCA and the SVMs, read the maps:
+            ``"channels_last"`` (row by row, all channels of a position together) or ``"channels_first"`` (channel by
+            channel, as ``torch.flatten`` gives them). The maps themselves always have their channels last. A kernel
+            that :func:`dense_from_torch` converted with ``maps_shape`` is channels last already.
+        before_activation: whether ``x_m`` is the input of layer ``at``'s activation, not its output. This is right for
+            estimators fitted on what a linear layer gives, such as a hook on ``nn.Linear`` in PyTorch. The logits
+            still pass through the activation.
         class_names: the names of the network's classes, in order. They are also used for classifiers whose classes are
             integers in the range of these names.
         output: the output of all ``svms``, or a dictionary name -> output, as in :func:`from_sklearn`. The default is
@@ -80,9 +90,10 @@ def hybrid_head(
     maps_shape = _checked_maps_shape(maps_shape, pool)
     layers = _checked_layers(dense, maps_shape, pool)
     check_activation(activation)
+    check_choice("flattened", flattened, ORDERS)
     if not isinstance(svms := svms or {}, Mapping):
         raise TypeError(f"svms must be a dictionary name -> estimator; got {type(svms).__name__}.")
-    trunk = _trunk(layers, at, activation, _vector_size(maps_shape, pool))
+    trunk = _trunk(layers, at, activation, _vector_size(maps_shape, pool), before_activation)
     names = _class_names(class_names, layers[-1][0].shape[1] if layers else None)
     width, source, pca_stage = trunk.width, trunk.source, None
     if pca is not None:
@@ -103,7 +114,7 @@ def hybrid_head(
             f"classes are integers from 0 to {len(names) - 1}; leave class_names out."
         )
     return HybridHead(
-        spatial=spatial_chain(maps_shape, pool=pool),
+        spatial=spatial_chain(maps_shape, pool=pool, flattened=flattened),
         dense=trunk.dense,
         cnn=trunk.cnn,
         pca=pca_stage,
@@ -127,15 +138,18 @@ class _Trunk(NamedTuple):
     dtype: Any
 
 
-def _trunk(layers: Layers, at: int, activation: str, size: int) -> _Trunk:
+def _trunk(layers: Layers, at: int, activation: str, size: int, before_activation: bool) -> _Trunk:
     """Split the dense layers after layer ``at``."""
+    if not isinstance(before_activation, bool):
+        raise TypeError(f"before_activation must be True or False; got {before_activation!r}.")
+    if before_activation and not layers:
+        raise InputError("before_activation needs dense layers, whose activation it means; got none, so leave it out.")
     if not layers:
         return _Trunk(Chain(()), None, size, "the maps as one vector", None)
     at = _checked_layer(at, len(layers))
-    stages, classes = dense_stages(layers, activation), layers[-1][0].shape[1]
-    cnn = Chain(tuple(stages[at:])) if at < len(stages) else Elementwise("identity", classes)
+    dense, cnn = split_dense(dense_stages(layers, activation), at, before_activation=before_activation)
     kernel = layers[at - 1][0]
-    return _Trunk(Chain(tuple(stages[:at])), cnn, kernel.shape[1], f"the output of dense layer {at}", kernel.dtype)
+    return _Trunk(dense, cnn, kernel.shape[1], f"the output of dense layer {at}", kernel.dtype)
 
 
 def _checked_layer(at: Any, layers: int) -> int:

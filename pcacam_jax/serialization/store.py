@@ -18,8 +18,8 @@ from pcacam_jax.core.checks import InputError
 from pcacam_jax.core.text import one_line
 from pcacam_jax.serialization.codec import decode, encode
 
-SCHEMA = "2"
-EARLIER_SCHEMAS = ("1",)
+SCHEMA = "3"
+EARLIER_SCHEMAS = ("1", "2")
 """Earlier schema versions that can be read; files of these may lack fields that have a default value."""
 LIBRARIES = ("pcacam_jax", "jax", "numpy", "scikit-learn")
 """Libraries whose versions are written to a file."""
@@ -45,7 +45,7 @@ def save(path: str | Path, stage: Any) -> None:
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     save(f"{folder}/stage.safetensors", Flatten((1, 2, 3)))
         ...     restore(f"{folder}/stage.safetensors")
-        Flatten(shape=(1, 2, 3))
+        Flatten(shape=(1, 2, 3), order='channels_last')
     """
     structure, arrays = encode(stage)
     decode(structure, arrays)

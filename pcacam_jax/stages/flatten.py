@@ -1,46 +1,59 @@
 """Stages that act on feature maps: flattening, global average pooling and 2 x 2 max-pooling.
 
 Maps are ``(h, w, K)``, channels last. Only this module knows the order of flattening: entry ``(i, j, k)`` of the maps
-is entry ``(i w + j) K + k`` of the vector. The paper concatenates the maps one after another (Eq. 1-2), which differs
-by a permutation only.
+is entry ``(i w + j) K + k`` of the vector, or entry ``(k h + i) w + j`` with the order ``"channels_first"``, which is
+PyTorch's and the paper's (Eq. 1-2).
 """
 
 import math
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pcacam_jax.core.checks import check_shape
+from pcacam_jax.core.checks import check_choice, check_shape
 from pcacam_jax.core.pytree import pytree, static
 from pcacam_jax.core.types import Maps, Rows, Vector
+
+ORDERS = ("channels_last", "channels_first")
+"""The orders of flattening: all channels of one position after another, or all positions of one channel."""
 
 
 @pytree
 class Flatten:
-    """Flattening of feature maps, ``(h, w, K) -> (h w K,)`` (Eq. 1-2); the Jacobian is a reshaped identity matrix.
+    """Flattening of feature maps, ``(h, w, K) -> (h w K,)`` (Eq. 1-2); the Jacobian is a permutation matrix.
 
     Args:
         shape: ``(h, w, K)``.
+        order: ``"channels_last"``, or ``"channels_first"`` for PyTorch's order: all positions of the first channel
+            come first. The maps themselves have their channels last in both cases.
 
     Example:
         >>> import jax.numpy as jnp
         >>> from pcacam_jax import Flatten
-        >>> Flatten((1, 2, 2))(jnp.array([[[1.0, 2.0], [3.0, 4.0]]])).tolist()
-        [1.0, 2.0, 3.0, 4.0]
+        >>> maps = jnp.array([[[1.0, 2.0], [3.0, 4.0]]])
+        >>> Flatten((1, 2, 2))(maps).tolist(), Flatten((1, 2, 2), "channels_first")(maps).tolist()
+        ([1.0, 2.0, 3.0, 4.0], [1.0, 3.0, 2.0, 4.0])
     """
 
     shape: tuple[int, int, int] = static()
+    order: Literal["channels_last", "channels_first"] = static(default="channels_last")
 
     @property
     def in_shape(self) -> tuple[int, ...]:
         """``(h, w, K)``."""
         return self.shape
 
+    @property
+    def channels_first(self) -> bool:
+        """Whether all positions of the first channel come first."""
+        return check_choice("order", self.order, ORDERS) == "channels_first"
+
     def __call__(self, maps: Maps) -> Vector:
         """Return ``x_0``, Eq. 2."""
         check_shape("maps", maps.shape, self.in_shape)
-        return maps.reshape(-1)
+        return maps.transpose(2, 0, 1).reshape(-1) if self.channels_first else maps.reshape(-1)
 
     def forward(self, maps: Maps) -> tuple[Vector, Vector]:
         """Return ``x_0`` twice; the derivative uses only its dtype."""
@@ -49,10 +62,20 @@ class Flatten:
 
     def pull_back(self, x_0: Vector, rows: Rows) -> Rows:
         """Reshape the rows to maps: ``(T, h w K) -> (T, h, w, K)``."""
+        height, width, channels = self.shape
+        if self.channels_first:
+            return rows.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
         return rows.reshape(-1, *self.shape)
 
+    def summed(self, rows: Rows) -> Float[Array, "T K"]:
+        """Return the rows, pulled back to maps, summed over the positions: ``(T, h w K) -> (T, K)``."""
+        channels = self.shape[2]
+        if self.channels_first:
+            return rows.reshape(len(rows), channels, -1).sum(axis=2)
+        return rows.reshape(len(rows), -1, channels).sum(axis=1)
+
     def jacobian(self, x_0: Vector) -> Float[Array, "hwK h w K"]:
-        """Return the identity matrix with shape ``(h w K, h, w, K)``."""
+        """Return the permutation matrix with shape ``(h w K, h, w, K)``; in the order of the maps, the identity."""
         return self.pull_back(x_0, jnp.eye(len(x_0), dtype=x_0.dtype))
 
 
@@ -155,9 +178,7 @@ class MaxPool:
         return even.reshape(height, 2, width, 2, channels).transpose(0, 2, 4, 1, 3).reshape(*self.out_shape, 4)
 
 
-def spatial_mean(
-    kernel: Float[Array, "hwK d"], shape: tuple[int, ...], tap_shape: tuple[int, ...]
-) -> Float[Array, "K d"]:
+def spatial_mean(kernel: Float[Array, "hwK d"], flatten: Flatten, tap_shape: tuple[int, ...]) -> Float[Array, "K d"]:
     """Return the mean of a dense kernel over the positions of the feature maps, for the channel weights of Eq. 9-10.
 
     ``rows @ spatial_mean(...).T`` is the mean over positions of the derivative with respect to the tapped maps, at
@@ -166,11 +187,14 @@ def spatial_mean(
 
     Args:
         kernel: the kernel of the first dense layer, which reads flattened maps, ``(h w K, d)``.
-        shape: shape of the maps that the kernel reads.
+        flatten: the flattening of the maps that the kernel reads.
         tap_shape: shape of the maps that are explained.
 
     Returns:
         The mean kernel, ``(K, d)``.
     """
     positions = tap_shape[0] * tap_shape[1]
-    return kernel.reshape(-1, shape[2], kernel.shape[1]).sum(axis=0) / positions
+    channels, size = flatten.shape[2], kernel.shape[1]
+    if flatten.channels_first:
+        return kernel.reshape(channels, -1, size).sum(axis=1) / positions
+    return kernel.reshape(-1, channels, size).sum(axis=0) / positions

@@ -63,6 +63,7 @@ def stage_cases(draw: "Draw") -> Iterable[Case]:
     for name in ("leaky_relu:0.2", "elu:0.5"):
         yield f"activation {name}", Elementwise(name, 9), 2 * draw.normal(9)
     yield "flatten", Flatten((3, 4, 5)), draw.maps(3, 4, 5)
+    yield "flatten, channels first", Flatten((3, 4, 5), "channels_first"), draw.maps(3, 4, 5)
     yield "2 x 2 max-pool", MaxPool((5, 6, 3)), draw.maps(5, 6, 3)
     yield "global average", GlobalAverage((3, 4, 5)), draw.maps(3, 4, 5)
     yield from vector_cases(draw)

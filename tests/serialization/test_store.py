@@ -103,10 +103,10 @@ def rewritten(path, **changes):
     ("changes", "sentence"),
     [
         (
-            {"schema": "3", "versions": '{"pcacam_jax": "7.1"}'},
-            r"version 3, but .* reads 1, 2; .* by pcacam_jax 7\.1, so",
+            {"schema": "4", "versions": '{"pcacam_jax": "7.1"}'},
+            r"version 4, but .* reads 1, 2, 3; .* by pcacam_jax 7\.1, so",
         ),
-        ({"schema": "3", "versions": "{"}, r"has schema version 3, .* install a later version of pcacam_jax\."),
+        ({"schema": "4", "versions": "{"}, r"has schema version 4, .* install a later version of pcacam_jax\."),
         ({"schema": "10", "versions": "[]"}, r"install a later version of pcacam_jax\."),
         ({"schema": "0"}, r"has schema version 0, .* write it again with save\."),
         ({"schema": "two"}, r"has schema version two, .* write it again with save\."),
@@ -171,9 +171,9 @@ def test_a_file_of_the_first_schema_is_read(name, tmp_path):
     assert_same(restore(tmp_path / "old.safetensors"), stage)
 
 
-def test_fields_may_be_missing_in_the_first_schema_only(tmp_path):
+def test_fields_may_be_missing_in_earlier_schemas_only(tmp_path):
     arrays, metadata = as_schema_1(cases.case("SVM rbf, margins", "float32")[0])
-    write_arrays(tmp_path / "old.safetensors", arrays, metadata | {"schema": "2"})
+    write_arrays(tmp_path / "old.safetensors", arrays, metadata | {"schema": "3"})
     with pytest.raises(InputError, match="is a KernelExpansion without the field 'relative'"):
         restore(tmp_path / "old.safetensors")
 

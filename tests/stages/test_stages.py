@@ -16,6 +16,7 @@ from pcacam_jax.core.numerics import DIFFERENCE_TOLERANCES, TOLERANCES, relative
 from pcacam_jax.serialization.schema import STORABLE_CLASSES
 from pcacam_jax.stages.activation import PARAMETRISED
 from pcacam_jax.stages.classifier import RULES
+from pcacam_jax.stages.flatten import ORDERS
 from pcacam_jax.stages.jacobian import BACKENDS
 from pcacam_jax.verification.cases import Draw, stage_cases
 
@@ -148,6 +149,7 @@ def test_cases_cover_every_table():
     assert names_of(parts, stages.Normalise, "norm") == set(stages.NORMS) == set(truth.NORMS)
     assert names_of(parts, stages.Power, "method") == set(stages.POWER_METHODS) == set(truth.POWERS)
     assert names_of(parts, stages.Classifier, "rule") == set(RULES)
+    assert names_of(parts, stages.Flatten, "order") == set(ORDERS)
     assert names_of(parts, stages.Softmax, "log") == {False, True}
     assert set(cases.BACKENDS) == set(BACKENDS)
     assert set(cases.METHODS) == set(METHODS)

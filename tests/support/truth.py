@@ -81,7 +81,13 @@ def _(stage: pcacam_jax.Dense, x):
 @truth.register
 def _(stage: pcacam_jax.Flatten, maps):
     h, w, channels = maps.shape
-    return [maps[i, j, k] for i in range(h) for j in range(w) for k in range(channels)], np.eye(maps.size)
+    if stage.order == "channels_last":
+        return [maps[i, j, k] for i in range(h) for j in range(w) for k in range(channels)], np.eye(maps.size)
+    slope = np.zeros((maps.size, *maps.shape))
+    for i, j, k in np.ndindex(maps.shape):
+        slope[(k * h + i) * w + j, i, j, k] = 1
+    value = [maps[i, j, k] for k in range(channels) for i in range(h) for j in range(w)]
+    return value, slope.reshape(maps.size, maps.size)
 
 
 @truth.register
