@@ -173,10 +173,11 @@ class HybridHead:
             on_vector = self.dense.pull_back(layers, rows)
             return (last.summed(on_vector) if isinstance(last, Flatten) else on_vector) / positions
         first = self.dense.stages[0]
-        if not isinstance(first, Dense):
+        if not isinstance(first, Dense) or not isinstance(last, Flatten):
             raise InputError(
-                f"the first of a head's dense layers must be a Dense, whose kernel is averaged over the positions; got "
-                f"{type(first).__name__}, so write it as a Dense, or average the result of pull_back."
+                f"the first of a head's dense layers must be a Dense behind a Flatten, whose kernel is averaged over "
+                f"the positions; got {type(first).__name__} behind {type(last).__name__}, so write them as these, or "
+                "average the result of pull_back."
             )
         slope, *later = layers
         on_first = Chain(self.dense.stages[1:]).pull_back(tuple(later), rows)

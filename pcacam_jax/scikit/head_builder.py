@@ -3,7 +3,7 @@
 import itertools
 import operator
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -33,7 +33,7 @@ def hybrid_head(
     at: int = 2,
     activation: str = "relu",
     pool: bool | str = False,
-    flattened: str = "channels_last",
+    flattened: Literal["channels_last", "channels_first"] = "channels_last",
     before_activation: bool = False,
     class_names: Sequence[str] | None = None,
     output: str | Mapping[str, str] | None = None,
