@@ -12,7 +12,9 @@ from jaxtyping import Array, Bool, Float, Int
 
 from pcacam_jax.cam.gradcam import weighted_sum
 from pcacam_jax.cam.vanished import vanished
+from pcacam_jax.core.brief import brief
 from pcacam_jax.core.checks import InputError
+from pcacam_jax.core.explanation import component_names
 from pcacam_jax.core.types import Maps, Rows
 from pcacam_jax.head.batches import batched, check_explained, checked_batch_size, checked_maps
 from pcacam_jax.head.hybrid import HeadResiduals, HybridHead
@@ -33,7 +35,7 @@ class Decomposition:
     target: str
     """Name of the target, such as ``"svm_rbf:predicted"``."""
     components: tuple[str, ...]
-    """Names of the D components; without a PCA, the indices of the entries of ``x_m``."""
+    """Names of the D components, "component 1", ...; without a PCA, the indices of the entries of ``x_m``."""
     maps: Float[Array, "B D h w"]
     """``(B, D, h, w)``, the signed terms ``w_r L_r``, in the unit of ``values``; their sum is the target's map."""
     weights: Float[Array, "B D"]
@@ -48,6 +50,8 @@ class Decomposition:
     """``(B,)`` strings, the names of these classes."""
     vanished: Bool[Array, " B"]
     """``(B,)``, True where the gradient underflowed, so that the terms have no meaning."""
+
+    __repr__ = brief
 
     @property
     def signed(self) -> Float[Array, "B h w"]:
@@ -85,7 +89,7 @@ def decompose(
         [0.667, 0.333]
     """
     parsed, maps = svm_target(head, target), checked_maps(head, maps)
-    names = component_names(head)
+    names = input_names(head)
     largest = max((math.prod(leaf.shape) for leaf in jax.tree.leaves(head.svms[parsed.output])), default=0)
     size = checked_batch_size(batch_size, len(maps), examples_per_batch(head, len(names), largest))
     fields = batched(functools.partial(_decompose_batch, head, target=parsed), maps, size, head.dtype)
@@ -115,10 +119,10 @@ def svm_target(head: HybridHead, target: str) -> Target:
     return first
 
 
-def component_names(head: HybridHead) -> tuple[str, ...]:
+def input_names(head: HybridHead) -> tuple[str, ...]:
     """Return the names of the entries that the SVMs read: the components, or the indices of ``x_m`` without a PCA."""
     if head.pca is not None:
-        return head.outputs["pca"]
+        return component_names(len(head.outputs["pca"]))
     size = jax.eval_shape(head.components, jax.ShapeDtypeStruct(head.in_shape, head.dtype)).shape[0]
     return tuple(map(str, range(size)))
 

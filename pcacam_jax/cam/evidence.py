@@ -33,6 +33,7 @@ from pcacam_jax.cam.kernel_machine import (
     with_support,
 )
 from pcacam_jax.cam.vanished import pull_back_checked, underflowed, vanished_below_svms
+from pcacam_jax.core.brief import brief
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.core.numerics import matmul
 from pcacam_jax.core.types import Maps, Vector
@@ -83,6 +84,8 @@ class Evidence:
     """``d*`` of an RBF kernel, the distance of largest influence, in the unit of ``z`` (Eq. 31); else None."""
     support_vectors: int
     """Number of all support vectors."""
+
+    __repr__ = brief
 
     @property
     def signed(self) -> Float[Array, "B h w"]:

@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Int
 from pcacam_jax.cam.methods import METHODS
 from pcacam_jax.cam.vanished import unresolved, vanished
 from pcacam_jax.core.checks import InputError, check_choice
-from pcacam_jax.core.explanation import Explanation
+from pcacam_jax.core.explanation import Explanation, component_names
 from pcacam_jax.core.types import Maps, Vector
 from pcacam_jax.head.batches import batched, check_explained, checked_batch_size, checked_maps, in_dtype
 from pcacam_jax.head.hybrid import HybridHead
@@ -88,7 +88,8 @@ def explain(
         stacked = batched(functools.partial(_explain_batch, computing, **options), maps, size, dtype)
     result = jax.tree.map(in_dtype(head.dtype), stacked)
     check_explained([target.name for target in parsed], result.values, result.positive, result.negative)
-    entries = [np.array(head.outputs[target.output]) for target in parsed]
+    components = component_names(len(head.outputs.get("pca", ())))
+    entries = [np.array(components if target.output == "pca" else head.outputs[target.output]) for target in parsed]
     return Explanation(
         targets=tuple(target.name for target in parsed),
         positive=result.positive,

@@ -5,6 +5,13 @@ import dataclasses
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from pcacam_jax.core.brief import brief
+
+
+def component_names(count: int) -> tuple[str, ...]:
+    """Return the names of ``count`` components in texts and figures: "component 1" is the target "pca:0"."""
+    return tuple(f"component {r + 1}" for r in range(count))
+
 
 @dataclasses.dataclass(frozen=True)
 class Explanation:
@@ -22,7 +29,7 @@ class Explanation:
     columns: Int[Array, "B T"]
     """``(B, T)``, the index of the component or class that each target means; predicted classes vary by example."""
     labels: np.ndarray
-    """``(B, T)`` strings, the names of these components and classes."""
+    """``(B, T)`` strings, the names of these components and classes; components are "component 1", "component 2", ..."""
     mixture: dict[str, Float[Array, "B D"]]
     """For each SVM target, ``ds/dv_r``, ``(B, D)``, in the unit of ``values`` per unit of component r.
 
@@ -51,6 +58,8 @@ class Explanation:
     """Names of the B images, such as their file names; None if the maps were given without images."""
     image_sizes: tuple[tuple[int, int], ...] | None = None
     """``(height, width)`` in pixels of each of the B original images, upright; None if they are not known."""
+
+    __repr__ = brief
 
     @property
     def signed(self) -> Float[Array, "B T h w"]:

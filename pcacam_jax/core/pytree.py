@@ -5,6 +5,8 @@ from typing import Any, TypeVar, dataclass_transform
 
 import jax
 
+from pcacam_jax.core.brief import brief
+
 Type = TypeVar("Type", bound=type)
 
 
@@ -19,5 +21,6 @@ def static(**options: Any) -> Any:
 
 @dataclass_transform(frozen_default=True, field_specifiers=(static,))
 def pytree(cls: Type) -> Type:
-    """Make ``cls`` a frozen dataclass and register it with JAX."""
-    return jax.tree_util.register_dataclass(dataclasses.dataclass(frozen=True)(cls))
+    """Make ``cls`` a frozen dataclass with a short representation and register it with JAX."""
+    cls.__repr__ = brief
+    return jax.tree_util.register_dataclass(dataclasses.dataclass(frozen=True, repr=False)(cls))

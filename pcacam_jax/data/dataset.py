@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pcacam_jax.core.brief import brief
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.core.text import abbreviated
 from pcacam_jax.data.splits import Split
@@ -40,6 +41,8 @@ class Dataset:
     class_names: tuple[str, ...]
     train: Split
     test: Split
+
+    __repr__ = brief
 
     def __post_init__(self):
         count = len(self.class_names)

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from pcacam_jax.core.brief import brief
 from pcacam_jax.core.checks import SMALLEST_SIZE, InputError
 from pcacam_jax.core.files import digest
 from pcacam_jax.data.images import check_size, decode_file, pixels_to_rgb, resized
@@ -89,6 +90,8 @@ class ArraySplit:
     labels: NDArray[np.int64]
     where: str = "the split"
 
+    __repr__ = brief
+
     def __post_init__(self):
         shape, dtype = self.pixels.shape, self.pixels.dtype
         if dtype != np.uint8:
@@ -143,6 +146,8 @@ class FolderSplit:
     root: Path
     paths: tuple[Path, ...]
     labels: NDArray[np.int64]
+
+    __repr__ = brief
 
     def __post_init__(self):
         check_labels(str(self.root), self.labels, len(self.paths))

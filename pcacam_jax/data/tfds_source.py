@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pcacam_jax.core.brief import brief
 from pcacam_jax.core.checks import SMALLEST_SIZE, InputError
 from pcacam_jax.data.images import check_size, decode_image, resized
 from pcacam_jax.data.splits import Indices, check_every, check_labels
@@ -47,6 +48,8 @@ class RecordSplit:
     digests: NDArray[np.uint8]
     where: str
     shortest_side: int = SMALLEST_SIZE
+
+    __repr__ = brief
 
     def __post_init__(self):
         check_labels(self.where, self.labels, len(self.rows))

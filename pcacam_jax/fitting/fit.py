@@ -17,6 +17,7 @@ import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.svm import SVC
 
+from pcacam_jax.core.brief import brief
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.core.files import cache_folder
 from pcacam_jax.core.files import digest as digest_of
@@ -71,6 +72,8 @@ class Fitted:
     """Number of images whose features were computed; the features of the others were cached."""
     resumed: bool
     """Whether the training, or a part of it, was loaded from the cache."""
+
+    __repr__ = brief
 
 
 class Features(NamedTuple):

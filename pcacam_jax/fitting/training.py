@@ -19,6 +19,7 @@ import optax
 from jaxtyping import Array, Float, Int
 from sklearn.model_selection import train_test_split
 
+from pcacam_jax.core.brief import brief
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.core.progress import CACHED, Advance, no_progress
 from pcacam_jax.fitting.checkpoints import Checkpoints
@@ -51,6 +52,8 @@ class TrainedHead:
     """Accuracy on the validation images after each epoch."""
     loss: list[float]
     """Mean cross-entropy of the batches of each epoch."""
+
+    __repr__ = brief
 
 
 class State(NamedTuple):

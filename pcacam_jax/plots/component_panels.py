@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure, SubFigure
 from numpy.typing import ArrayLike
 
+from pcacam_jax.core.brief import brief
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.plots.heatmaps import SMALL, signed_overlay
 from pcacam_jax.plots.heatmaps import image as draw_image
@@ -36,6 +37,8 @@ class Side(NamedTuple):
     """The values ``v_r``, (n,)."""
     maps: np.ndarray
     """The signed maps ``L_r`` (Eq. 10), (n, h, w)."""
+
+    __repr__ = brief
 
 
 def component_cards(cards: Sequence[tuple[Side, Side]], ratios: ArrayLike) -> Figure:

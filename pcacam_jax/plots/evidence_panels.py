@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from numpy.typing import ArrayLike
 
+from pcacam_jax.core.brief import brief
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.plots.heatmaps import SMALL, signed_overlay
 from pcacam_jax.plots.heatmaps import image as draw_image
@@ -52,6 +53,8 @@ class SupportImages(NamedTuple):
     """``||s_i - v||``, (n,)."""
     influences: np.ndarray
     """``||dk(s_i, v)/dv||``, (n,)."""
+
+    __repr__ = brief
 
 
 def decision_evidence(

@@ -225,7 +225,7 @@ def words(target: str, label: str, space: str) -> str:
     output, _, entry = target.partition(":")
     quantity = QUANTITIES.get(space, space)
     if space == "component":
-        return f"PCA, component {int(label) + 1}"
+        return label
     name = "CNN" if output == "cnn" else TITLES.get(output, output)
     if space in ("predict", "transform"):
         return f"{name}, {quantity} (output {label})"

@@ -16,6 +16,7 @@ import numpy as np
 
 from pcacam_jax.cam.explain import explain
 from pcacam_jax.core.array_file import read_arrays, write_arrays
+from pcacam_jax.core.brief import brief
 from pcacam_jax.core.checks import SMALLEST_SIZE, InputError, check_finite
 from pcacam_jax.core.explanation import Explanation
 from pcacam_jax.core.files import read_json, write_json
@@ -53,6 +54,8 @@ class Run:
     """The fitted head, from feature maps to all outputs."""
     metrics: dict[str, Any]
     """The contents of metrics.json."""
+
+    __repr__ = brief
 
     @functools.cached_property
     def params(self) -> vgg16.Params:

@@ -49,7 +49,7 @@ def test_shapes_names_and_signs(network, dtype):
     assert explained.positive.min() == explained.negative.min() == 0
     assert (np.minimum(explained.positive, explained.negative) == 0).all()
     np.testing.assert_array_equal(explained.signed, explained.positive - explained.negative)
-    assert list(explained.labels[0, 1:6]) == ["2", "1", "0", "cat", "2"]
+    assert list(explained.labels[0, 1:6]) == ["component 3", "1", "component 1", "cat", "component 3"]
     assert (explained.method, explained.backend) == ("gradcam", "closed_form")
 
 

@@ -41,7 +41,7 @@ def test_rows_are_spread_evenly(count, most):
         ("svm_linear:Ankle boot", "Ankle boot", "margin", "Lin-SVM, margin of Ankle boot"),
         ("mine:predicted", "a", "log_proba", "mine predicts a, log-probability"),
         ("age:0", "0", "predict", "age, predicted value (output 0)"),
-        ("pca:0", "0", "component", "PCA, component 1"),
+        ("pca:0", "component 1", "component", "component 1"),
     ],
 )
 def test_targets_in_words(target, label, space, expected):
@@ -95,7 +95,7 @@ def test_the_panel_of_an_image_names_its_targets_in_words(fitted):
     written = " ".join(texts(figure))
     assert f"RBF-SVM predicts {explained.labels[1, 0]}, margin = " in written
     assert "CNN, logit of left = " in written
-    assert "PCA, component 2 = " in written
+    assert "component 2 = " in written
 
 
 def card_values(figure, r, sign):
