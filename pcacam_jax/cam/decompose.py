@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from pcacam_jax.cam.gradcam import weighted_sum
 from pcacam_jax.cam.vanished import vanished
-from pcacam_jax.core.brief import brief
+from pcacam_jax.core.brief import brief_repr
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.core.explanation import component_names
 from pcacam_jax.core.types import Maps, Rows
@@ -51,7 +51,7 @@ class Decomposition:
     vanished: Bool[Array, " B"]
     """``(B,)``, True where the gradient underflowed, so that the terms have no meaning."""
 
-    __repr__ = brief
+    __repr__ = brief_repr
 
     @property
     def signed(self) -> Float[Array, "B h w"]:

@@ -33,7 +33,7 @@ from pcacam_jax.cam.kernel_machine import (
     with_support,
 )
 from pcacam_jax.cam.vanished import pull_back_checked, underflowed, vanished_below_svms
-from pcacam_jax.core.brief import brief
+from pcacam_jax.core.brief import brief_repr
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.core.numerics import matmul
 from pcacam_jax.core.types import Maps, Vector
@@ -85,7 +85,7 @@ class Evidence:
     support_vectors: int
     """Number of all support vectors."""
 
-    __repr__ = brief
+    __repr__ = brief_repr
 
     @property
     def signed(self) -> Float[Array, "B h w"]:

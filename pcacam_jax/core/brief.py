@@ -50,6 +50,11 @@ def brief(value: Any) -> str:
     return "\n".join(lines if len(lines) <= MOST_LINES else [*lines[: MOST_LINES - 1], "..."])
 
 
+def brief_repr(self: Any) -> str:
+    """The method ``__repr__`` of classes whose objects hold arrays."""
+    return brief(self)
+
+
 def _lines(value: Any, depth: int) -> list[str]:
     """Return the lines of a value; containers deeper than ``depth`` are written without their entries."""
     if isinstance(value, tuple | list) and all(isinstance(each, SCALARS) for each in value):
@@ -73,8 +78,8 @@ def _container(value: Any) -> tuple[str, Entries, str] | None:
     name = type(value).__name__
     if dataclasses.is_dataclass(value) and not isinstance(value, type | _More):
         return f"{name}(", [(f"{f.name}=", getattr(value, f.name)) for f in dataclasses.fields(value) if f.repr], ")"
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return f"{name}(", [(f"{key}=", each) for key, each in zip(value._fields, value, strict=True)], ")"
+    if isinstance(value, tuple) and (keys := getattr(value, "_fields", ())):
+        return f"{name}(", [(f"{key}=", each) for key, each in zip(keys, value, strict=True)], ")"
     if isinstance(value, Mapping):
         return "{", _some([(f"{key!r}: ", each) for key, each in value.items()]), "}"
     if isinstance(value, tuple | list):

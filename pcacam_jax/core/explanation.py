@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from pcacam_jax.core.brief import brief
+from pcacam_jax.core.brief import brief_repr
 
 
 def component_names(count: int) -> tuple[str, ...]:
@@ -29,7 +29,7 @@ class Explanation:
     columns: Int[Array, "B T"]
     """``(B, T)``, the index of the component or class that each target means; predicted classes vary by example."""
     labels: np.ndarray
-    """``(B, T)`` strings, the names of these components and classes; components are "component 1", "component 2", ..."""
+    """``(B, T)`` strings, the names of these classes, and "component 1", "component 2", ... for components."""
     mixture: dict[str, Float[Array, "B D"]]
     """For each SVM target, ``ds/dv_r``, ``(B, D)``, in the unit of ``values`` per unit of component r.
 
@@ -59,7 +59,7 @@ class Explanation:
     image_sizes: tuple[tuple[int, int], ...] | None = None
     """``(height, width)`` in pixels of each of the B original images, upright; None if they are not known."""
 
-    __repr__ = brief
+    __repr__ = brief_repr
 
     @property
     def signed(self) -> Float[Array, "B T h w"]:

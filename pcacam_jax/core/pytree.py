@@ -5,7 +5,7 @@ from typing import Any, TypeVar, dataclass_transform
 
 import jax
 
-from pcacam_jax.core.brief import brief
+from pcacam_jax.core.brief import brief_repr
 
 Type = TypeVar("Type", bound=type)
 
@@ -22,5 +22,5 @@ def static(**options: Any) -> Any:
 @dataclass_transform(frozen_default=True, field_specifiers=(static,))
 def pytree(cls: Type) -> Type:
     """Make ``cls`` a frozen dataclass with a short representation and register it with JAX."""
-    cls.__repr__ = brief
+    cls.__repr__ = brief_repr  # pyright: ignore[reportAttributeAccessIssue]
     return jax.tree_util.register_dataclass(dataclasses.dataclass(frozen=True, repr=False)(cls))

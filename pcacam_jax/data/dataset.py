@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pcacam_jax.core.brief import brief
+from pcacam_jax.core.brief import brief_repr
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.core.text import abbreviated
 from pcacam_jax.data.splits import Split
@@ -42,7 +42,7 @@ class Dataset:
     train: Split
     test: Split
 
-    __repr__ = brief
+    __repr__ = brief_repr
 
     def __post_init__(self):
         count = len(self.class_names)

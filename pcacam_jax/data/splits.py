@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pcacam_jax.core.brief import brief
+from pcacam_jax.core.brief import brief_repr
 from pcacam_jax.core.checks import SMALLEST_SIZE, InputError
 from pcacam_jax.core.files import digest
 from pcacam_jax.data.images import check_size, decode_file, pixels_to_rgb, resized
@@ -90,7 +90,7 @@ class ArraySplit:
     labels: NDArray[np.int64]
     where: str = "the split"
 
-    __repr__ = brief
+    __repr__ = brief_repr
 
     def __post_init__(self):
         shape, dtype = self.pixels.shape, self.pixels.dtype
@@ -147,7 +147,7 @@ class FolderSplit:
     paths: tuple[Path, ...]
     labels: NDArray[np.int64]
 
-    __repr__ = brief
+    __repr__ = brief_repr
 
     def __post_init__(self):
         check_labels(str(self.root), self.labels, len(self.paths))

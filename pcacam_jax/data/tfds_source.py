@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pcacam_jax.core.brief import brief
+from pcacam_jax.core.brief import brief_repr
 from pcacam_jax.core.checks import SMALLEST_SIZE, InputError
 from pcacam_jax.data.images import check_size, decode_image, resized
 from pcacam_jax.data.splits import Indices, check_every, check_labels
@@ -49,7 +49,7 @@ class RecordSplit:
     where: str
     shortest_side: int = SMALLEST_SIZE
 
-    __repr__ = brief
+    __repr__ = brief_repr
 
     def __post_init__(self):
         check_labels(self.where, self.labels, len(self.rows))

@@ -17,7 +17,7 @@ import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.svm import SVC
 
-from pcacam_jax.core.brief import brief
+from pcacam_jax.core.brief import brief_repr
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.core.files import cache_folder
 from pcacam_jax.core.files import digest as digest_of
@@ -73,7 +73,7 @@ class Fitted:
     resumed: bool
     """Whether the training, or a part of it, was loaded from the cache."""
 
-    __repr__ = brief
+    __repr__ = brief_repr
 
 
 class Features(NamedTuple):

@@ -19,7 +19,7 @@ import optax
 from jaxtyping import Array, Float, Int
 from sklearn.model_selection import train_test_split
 
-from pcacam_jax.core.brief import brief
+from pcacam_jax.core.brief import brief_repr
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.core.progress import CACHED, Advance, no_progress
 from pcacam_jax.fitting.checkpoints import Checkpoints
@@ -53,7 +53,7 @@ class TrainedHead:
     loss: list[float]
     """Mean cross-entropy of the batches of each epoch."""
 
-    __repr__ = brief
+    __repr__ = brief_repr
 
 
 class State(NamedTuple):

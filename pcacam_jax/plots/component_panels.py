@@ -4,6 +4,8 @@ The signed maps have the colours of ``SIGNED_COLOURS`` in :mod:`pcacam_jax.plots
 component, blue regions lower it, and black regions have no effect.
 """
 
+from __future__ import annotations
+
 import textwrap
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,7 +14,7 @@ import numpy as np
 from matplotlib.figure import Figure, SubFigure
 from numpy.typing import ArrayLike
 
-from pcacam_jax.core.brief import brief
+from pcacam_jax.core.brief import brief_repr
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.plots.heatmaps import SMALL, signed_overlay
 from pcacam_jax.plots.heatmaps import image as draw_image
@@ -38,7 +40,7 @@ class Side(NamedTuple):
     maps: np.ndarray
     """The signed maps ``L_r`` (Eq. 10), (n, h, w)."""
 
-    __repr__ = brief
+    __repr__ = brief_repr
 
 
 def component_cards(cards: Sequence[tuple[Side, Side]], ratios: ArrayLike) -> Figure:

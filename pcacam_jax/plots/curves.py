@@ -1,5 +1,7 @@
 """Curves and bar charts: learning curve (Figure 5), contribution ratios (6), influence (4), component weights."""
 
+from __future__ import annotations
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator

@@ -5,6 +5,8 @@ maps have the colours of ``SIGNED_COLOURS`` in :mod:`pcacam_jax.plots.heatmaps`:
 regions lower it, and black regions have no effect.
 """
 
+from __future__ import annotations
+
 import math
 import textwrap
 from collections.abc import Sequence
@@ -15,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from numpy.typing import ArrayLike
 
-from pcacam_jax.core.brief import brief
+from pcacam_jax.core.brief import brief_repr
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.plots.heatmaps import SMALL, signed_overlay
 from pcacam_jax.plots.heatmaps import image as draw_image
@@ -54,7 +56,7 @@ class SupportImages(NamedTuple):
     influences: np.ndarray
     """``||dk(s_i, v)/dv||``, (n,)."""
 
-    __repr__ = brief
+    __repr__ = brief_repr
 
 
 def decision_evidence(

@@ -1,5 +1,7 @@
 """Scatter plot of PCA features by class, with circles around the support vectors (Figure 7)."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any
 

@@ -6,6 +6,8 @@ colour-blind readers. Zero is black, so a region without evidence looks like the
 in grey, so every colour belongs to the heatmap.
 """
 
+from __future__ import annotations
+
 import math
 
 import numpy as np

@@ -1,5 +1,7 @@
 """Validation of the arguments of figures: finite arrays of an expected shape, images and counts."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,5 +1,7 @@
 """Figures of several panels: the paper's grid of heatmaps (Figures 8 and 9) and the explanation of one image."""
 
+from __future__ import annotations
+
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 

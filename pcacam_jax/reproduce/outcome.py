@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pcacam_jax.core.array_file import read_arrays, write_arrays
-from pcacam_jax.core.brief import brief
+from pcacam_jax.core.brief import brief_repr
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.core.files import atomic_folder, digest, read_json, write_json
 from pcacam_jax.data import Dataset
@@ -37,7 +37,7 @@ class Outcome:
     record: dict[str, Any]
     arrays: dict[str, np.ndarray]
 
-    __repr__ = brief
+    __repr__ = brief_repr
 
     @property
     def title(self) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 
 from pcacam_jax.cam.explain import explain
 from pcacam_jax.core.array_file import read_arrays, write_arrays
-from pcacam_jax.core.brief import brief
+from pcacam_jax.core.brief import brief_repr
 from pcacam_jax.core.checks import SMALLEST_SIZE, InputError, check_finite
 from pcacam_jax.core.explanation import Explanation
 from pcacam_jax.core.files import read_json, write_json
@@ -55,7 +55,7 @@ class Run:
     metrics: dict[str, Any]
     """The contents of metrics.json."""
 
-    __repr__ = brief
+    __repr__ = brief_repr
 
     @functools.cached_property
     def params(self) -> vgg16.Params:

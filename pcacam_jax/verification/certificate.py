@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from pcacam_jax.core.brief import brief
+from pcacam_jax.core.brief import brief_repr
 from pcacam_jax.core.checks import check_choice, check_finite, check_shape
 from pcacam_jax.core.numerics import DIFFERENCE_TOLERANCES, TOLERANCES, difference_noise, relative_error
 from pcacam_jax.core.types import Stage
@@ -69,7 +69,7 @@ class Certificate:
 
     comparisons: tuple[Comparison, ...]
 
-    __repr__ = brief
+    __repr__ = brief_repr
 
     @property
     def passed(self) -> bool:
