@@ -1,7 +1,7 @@
 """The ``Dataset`` class: class names, a training split and a test split."""
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from numbers import Integral
 from typing import Any
 
@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 from pcacam_jax.core.brief import brief_repr
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.core.text import abbreviated
+from pcacam_jax.data.names import composed
 from pcacam_jax.data.splits import Split
+
+Division = dict[str, list[str]] | dict[str, list[int]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +26,8 @@ class Dataset:
         class_names: C distinct names, in label order.
         train: the split on which models are fitted.
         test: the split on which models are evaluated.
+        division: which images of an undivided source went into each split, by ``"train"`` and ``"test"``: file names
+            relative to the source, or row numbers in it; None if the source has two splits.
 
     Raises:
         InputError: if there are fewer than two classes, a class name is empty or repeated, a split is empty, a label
@@ -41,6 +46,7 @@ class Dataset:
     class_names: tuple[str, ...]
     train: Split
     test: Split
+    division: Division | None = field(default=None, kw_only=True)
 
     __repr__ = brief_repr
 
@@ -57,7 +63,7 @@ class Dataset:
                 f"the dataset {self.name} must have at least 2 classes, but it has {count} "
                 f"({', '.join(self.class_names) or 'none'}); add images of another class."
             )
-        repeated = [name for name, times in Counter(self.class_names).items() if times > 1]
+        repeated = [name for name, times in Counter(map(composed, self.class_names)).items() if times > 1]
         if repeated:
             raise InputError(
                 f"the class names of {self.name} must differ, but {', '.join(repeated)} occurs more than once; rename "
@@ -97,13 +103,12 @@ class Dataset:
         """
         _check_integer("the limit of images of every class", per_class, 1)
         check_seed(seed)
-        train, test = (
-            split.take(
-                _limited_rows(split.labels, len(self.class_names), per_class, np.random.default_rng([seed, number]))
-            )
-            for number, split in enumerate((self.train, self.test))
-        )
-        return replace(self, train=train, test=test)
+        rows = {
+            part: _limited_rows(split.labels, len(self.class_names), per_class, np.random.default_rng([seed, number]))
+            for number, (part, split) in enumerate({"train": self.train, "test": self.test}.items())
+        }
+        division = self.division and {part: [self.division[part][row] for row in rows[part]] for part in rows}
+        return replace(self, train=self.train.take(rows["train"]), test=self.test.take(rows["test"]), division=division)
 
 
 def check_seed(seed: int) -> None:

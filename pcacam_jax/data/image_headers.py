@@ -1,4 +1,4 @@
-"""The bits per channel that the header of an image file states.
+"""What the header of an image file states: the bits per channel, and whether pixels are transparent.
 
 Pillow opens several files of 16 bits per channel as 8-bit RGB and drops the lower bits without a warning, so the
 headers are read here.
@@ -41,6 +41,30 @@ def grey_depth(file: BinaryIO) -> int:
     file.seek(0)
     grey = start.startswith(_PNG) and start[25:] == b"\0"
     return min(start[24], 8) if grey else 8
+
+
+def states_transparency(file: BinaryIO) -> bool | None:
+    """Return whether a PNG file states transparency, False for a JPEG file, and None for any other file.
+
+    Args:
+        file: an open file, which is left at its start.
+    """
+    start = file.read(26)
+    try:
+        if start.startswith(_PNG) and len(start) == 26:
+            return start[25] in (4, 6) or b"tRNS" in _chunks_before_pixels(file)
+        return False if start.startswith(b"\xff\xd8") else None
+    finally:
+        file.seek(0)
+
+
+def _chunks_before_pixels(file: BinaryIO) -> set[bytes]:
+    file.seek(8)
+    kinds: set[bytes] = set()
+    while len(header := file.read(8)) == 8 and header[4:] not in (b"IDAT", b"IEND"):
+        kinds.add(header[4:])
+        file.seek(int.from_bytes(header[:4], "big") + 4, 1)
+    return kinds
 
 
 def _png(file: BinaryIO) -> int:

@@ -22,7 +22,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from pcacam_jax.core.checks import SMALLEST_SIZE, InputError
 from pcacam_jax.core.text import one_line
-from pcacam_jax.data.image_headers import bits_per_channel, grey_depth
+from pcacam_jax.data.image_headers import bits_per_channel, grey_depth, states_transparency
 from pcacam_jax.data.names import existing_file, readable
 
 MOST_PIXELS = 200_000_000
@@ -206,6 +206,16 @@ def _too_large(name: str, message: str) -> str:
         f"the image {name} must have at most {MOST_PIXELS:,} pixels, but it has {count}; save it at a lower resolution "
         "or cut it into parts."
     )
+
+
+def is_transparent(file: BinaryIO) -> bool:
+    """Return whether the image in an open file has an alpha channel or a colour that counts as transparent."""
+    known = states_transparency(file)
+    if known is None:
+        with contextlib.suppress(Exception), _pillow_settings(), Image.open(file, formats=_formats()) as image:
+            known = image.has_transparency_data
+    file.seek(0)
+    return bool(known)
 
 
 def _opaque(image: Image.Image, name: str, depth: int) -> Image.Image:

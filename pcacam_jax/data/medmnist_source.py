@@ -7,12 +7,13 @@ from pathlib import Path
 
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.core.files import writable_folder
+from pcacam_jax.data.names import user_path
 from pcacam_jax.data.stored_arrays import DatasetUnavailableError
 
 
 def medmnist_folder() -> Path:
     """Return the folder in which the package ``medmnist`` stores its files."""
-    return Path.home() / ".medmnist"
+    return user_path("~") / ".medmnist"
 
 
 def find_medmnist(name: str) -> Path:

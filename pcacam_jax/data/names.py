@@ -15,12 +15,17 @@ def readable(path: str | Path) -> str:
     return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def class_name(folder: Path) -> str:
-    """Return the name of a class folder in Unicode's composed normal form.
+def composed(name: str) -> str:
+    """Return a class name in Unicode's composed normal form (NFC).
 
-    File systems and archives store the same accented letter in different normal forms.
+    File systems, archives and keyboards write the same accented letter in different normal forms.
     """
-    return unicodedata.normalize("NFC", readable(folder.name))
+    return unicodedata.normalize("NFC", name)
+
+
+def class_name(folder: Path) -> str:
+    """Return the name of the class of a folder, in Unicode's composed normal form."""
+    return composed(readable(folder.name))
 
 
 def user_path(path: str | Path) -> Path:

@@ -12,6 +12,7 @@ from pcacam_jax.core.text import abbreviated
 from pcacam_jax.data.dataset import Dataset
 from pcacam_jax.data.folders import class_folders, read_folders
 from pcacam_jax.data.medmnist_source import find_medmnist
+from pcacam_jax.data.names import user_path
 from pcacam_jax.data.npz import CLASS_NAMES
 from pcacam_jax.data.paper_table import PAPER_SETS, PaperSet
 from pcacam_jax.data.splits import ArraySplit
@@ -22,6 +23,7 @@ from pcacam_jax.data.stored_arrays import (
     StoredSplit,
     is_divided_folder,
     is_idx,
+    is_npz,
     is_npz_pair,
     read_idx_files,
     read_npz_file,
@@ -94,7 +96,7 @@ def sets_in(root: str | Path) -> tuple[str, ...]:
 
 
 def _folder_of_datasets(root: str | Path) -> Path:
-    root = Path(root).expanduser()
+    root = user_path(root)
     if not root.is_dir():
         raise InputError(
             f"the folder of datasets {root} must be a folder, but there is none at this path; check the spelling."
@@ -122,7 +124,7 @@ def _entries(folder: Path) -> str:
 
 def _read_files(paper: PaperSet, root: Path) -> Dataset:
     folder = root / paper.name
-    archives = sorted(folder.glob("*.npz"))
+    archives = sorted(entry for entry in folder.iterdir() if is_npz(entry))
     if is_npz_pair(folder):
         return _assemble(paper, folder, read_npz_pair(folder))
     if is_idx(folder):
@@ -215,7 +217,7 @@ def _array_split(paper: PaperSet, stored: StoredSplit, numbers: NDArray[np.int64
 
 def _folders(paper: PaperSet, root: Path) -> list[str]:
     """Return the names of the class folders in ``root``, in label order."""
-    names = class_folders(root)
+    names = list(class_folders(root))
     indices = _match_classes(paper, names)
     if indices is None:
         raise InputError(

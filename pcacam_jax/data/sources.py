@@ -2,16 +2,19 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.data.dataset import Dataset, check_seed
-from pcacam_jax.data.folders import class_folders, read_folders
+from pcacam_jax.data.folders import class_folders, is_undivided_folder, read_folders
+from pcacam_jax.data.names import composed, readable, user_path
 from pcacam_jax.data.paper_sets import read_paper_set
 from pcacam_jax.data.paper_table import PAPER_SETS
-from pcacam_jax.data.splits import ArraySplit
+from pcacam_jax.data.splits import ArraySplit, Split
 from pcacam_jax.data.stored_arrays import (
     SPLIT_NAMES,
     StoredDataset,
@@ -63,10 +66,11 @@ def read_dataset(
     """Read a dataset from a file, a folder or a named source.
 
     Args:
-        source: an npz file; a folder with train.npz and test.npz, with the four idx files of MNIST, or with images in
-            train/CLASS/ and test/CLASS/; ``"fashion_mnist_sample"``, which is part of the package; the name of one of
-            the paper's six datasets (``PAPER_SETS``); or ``"tfds:NAME"``, an image classification dataset of
-            TensorFlow Datasets that is already prepared. An existing path takes precedence over a name.
+        source: an npz file; a folder with train.npz and test.npz, with the four idx files of MNIST, with images in
+            train/CLASS/ and test/CLASS/, or with images in CLASS/; ``"fashion_mnist_sample"``, which is part of the
+            package; the name of one of the paper's six datasets (``PAPER_SETS``); or ``"tfds:NAME"``, an image
+            classification dataset of TensorFlow Datasets that is already prepared. An existing path takes precedence
+            over a name. A leading ``~`` is the home folder.
         class_names: names in the order of the sorted label values; for class folders, the folders in label order. By
             default the file's array ``class_names``, otherwise the label values or the sorted names of the folders.
         test_fraction: the share of each class that forms the test split if the source has no test split.
@@ -76,7 +80,8 @@ def read_dataset(
             ``"tfds:NAME"`` the default is ``TFDS_DATA_DIR`` or ``~/tensorflow_datasets``.
 
     Returns:
-        The dataset, with C class names, a training split and a test split.
+        The dataset, with C class names, a training split and a test split. ``Dataset.division`` says which images of
+        a source without a test split went into each.
 
     Raises:
         InputError: if there is no such source, or if it does not hold two labelled splits of the same classes.
@@ -89,18 +94,31 @@ def read_dataset(
         >>> dataset.train.images([0, 1], size=96).shape
         (2, 96, 96, 3)
     """
-    if not 0 < test_fraction < 1:
-        raise InputError(f"test_fraction must lie between 0 and 1, got {test_fraction}; 0.2 is usual.")
+    if not isinstance(test_fraction, Real) or not 0 < test_fraction < 1:
+        raise InputError(f"test_fraction must lie between 0 and 1, got {test_fraction!r}; 0.2 is usual.")
     check_seed(seed)
-    options = ReadOptions(None if class_names is None else tuple(class_names), test_fraction, seed)
-    dataset = _read(source, options, data_dir)
+    options = ReadOptions(_given_names(class_names), float(test_fraction), seed)
+    try:
+        dataset = _read(source, options, data_dir)
+    except OSError as error:
+        raise InputError(
+            f"the data source {readable(source)} cannot be read ({error.strerror or error}); check its permissions."
+        ) from error
     return dataset if limit_per_class is None else dataset.limited(limit_per_class, seed)
+
+
+def _given_names(class_names: Sequence[str] | None) -> tuple[str, ...] | None:
+    if class_names is None:
+        return None
+    if isinstance(class_names, str) or not all(isinstance(name, str) for name in class_names):
+        raise InputError(f"class_names must be a sequence of names, got {class_names!r}; put them into a list.")
+    return tuple(composed(name) for name in class_names)
 
 
 def _read(source: str | Path, options: ReadOptions, data_dir: str | Path | None) -> Dataset:
     if str(source) == EMBEDDED_SAMPLE:
         return _stored_reader(read_npz_file)(Path(__file__).with_name(f"{EMBEDDED_SAMPLE}.npz"), options)
-    path = Path(source).expanduser()
+    path = user_path(source)
     for file_format in FORMATS:
         if file_format.matches(path):
             return file_format.read(path, options)
@@ -113,7 +131,9 @@ def _read(source: str | Path, options: ReadOptions, data_dir: str | Path | None)
     names = f"{EMBEDDED_SAMPLE}; {', '.join(PAPER_SETS)}; {TFDS_PREFIX}NAME"
     descriptions = "; ".join(file_format.description for file_format in FORMATS)
     problem = "is none of these" if path.exists() else "does not exist"
-    raise InputError(f"a data source must be one of {names}; {descriptions}; but {source} {problem}; check the path.")
+    raise InputError(
+        f"a data source must be one of {names}; {descriptions}; but {readable(source)} {problem}; check the path."
+    )
 
 
 def _read_named(name: str, options: ReadOptions, data_dir: str | Path | None) -> Dataset:
@@ -131,20 +151,17 @@ def _read_named(name: str, options: ReadOptions, data_dir: str | Path | None) ->
 def _read_tfds(name: str, options: ReadOptions, data_dir: str | Path | None) -> Dataset:
     splits, stored_names = read_tfds(name, data_dir=data_dir)
     names = _class_names(f"{TFDS_PREFIX}{name}", np.arange(len(stored_names)), options.class_names or stored_names)
-    if len(splits) == 1:
-        held_out = hold_out(splits[0].labels, names, options.test_fraction, options.seed)
-        splits = [splits[0].take(~held_out), splits[0].take(held_out)]
-    return Dataset(name, names, *splits)
+    return _divide(name, splits[0], names, options) if len(splits) == 1 else Dataset(name, names, *splits)
 
 
 def _stored_reader(read: Callable[[Path], StoredDataset]) -> Callable[[Path, ReadOptions], Dataset]:
     """Return a reader for files with stored labels, which numbers the classes in the order of the label values."""
 
     def read_dataset_at(path: Path, options: ReadOptions) -> Dataset:
-        splits, stored_names = read(path)
-        names = options.class_names or stored_names
+        stored, stored_names = read(path)
         stem = path.stem if is_npz(path) else _folder_name(path if path.is_dir() else path.parent)
-        return _divide(stem, splits[0], names, options) if len(splits) == 1 else _assemble(stem, splits, names)
+        names, splits = _numbered(stem, stored, options.class_names or stored_names)
+        return _divide(stem, splits[0], names, options) if len(splits) == 1 else Dataset(stem, names, *splits)
 
     return read_dataset_at
 
@@ -152,14 +169,25 @@ def _stored_reader(read: Callable[[Path], StoredDataset]) -> Callable[[Path, Rea
 def _read_folders(folder: Path, options: ReadOptions) -> Dataset:
     roots = [require(folder / name, Path.is_dir) for name in SPLIT_NAMES]
     train, test = (class_folders(root) for root in roots)
-    _check_same_classes(folder, train, test)
-    names = options.class_names or tuple(train)
-    if sorted(names) != train:
-        raise InputError(
-            f"class_names must be the class folders of {folder}, {', '.join(train)}, in the order that you want, "
-            f"but they are {', '.join(names)}; correct them or leave them out."
-        )
+    _check_same_classes(readable(folder), train, test)
+    names = _ordered(folder, list(train), options)
     return Dataset(_folder_name(folder), names, *(read_folders(root, names) for root in roots))
+
+
+def _read_undivided_folders(folder: Path, options: ReadOptions) -> Dataset:
+    names = _ordered(folder, list(class_folders(folder)), options)
+    return _divide(_folder_name(folder), read_folders(folder, names), names, options)
+
+
+def _ordered(folder: Path, folders: list[str], options: ReadOptions) -> tuple[str, ...]:
+    """Return the class folders in the order of the caller's class names, if there are any."""
+    names = options.class_names or tuple(folders)
+    if sorted(names) != folders:
+        raise InputError(
+            f"class_names must be the class folders of {readable(folder)}, {', '.join(folders)}, in the order that you "
+            f"want, but they are {', '.join(names)}; correct them or leave them out."
+        )
+    return names
 
 
 FORMATS = (
@@ -174,27 +202,32 @@ FORMATS = (
         is_idx,
         _stored_reader(read_idx_files),
     ),
+    FileFormat("a folder with images in CLASS/, which are divided", is_undivided_folder, _read_undivided_folders),
     FileFormat("a folder with images in train/CLASS/ and test/CLASS/", is_divided_folder, _read_folders),
 )
 
 
-def _assemble(name: str, stored: Sequence[StoredSplit], class_names: tuple[str, ...] | None) -> Dataset:
-    train_labels, test_labels = (stored_labels(split) for split in stored)
-    values, test_values = np.unique(train_labels), np.unique(test_labels)
-    _check_same_classes(name, values.tolist(), test_values.tolist())
-    splits = (
-        ArraySplit(split.images, np.searchsorted(values, labels).astype(np.int64), split.where)
-        for split, labels in zip(stored, (train_labels, test_labels), strict=True)
-    )
-    return Dataset(name, _class_names(name, values, class_names), *splits)
+def _numbered(
+    name: str, stored: Sequence[StoredSplit], class_names: tuple[str, ...] | None
+) -> tuple[tuple[str, ...], list[ArraySplit]]:
+    """Return the class names and the splits, with classes numbered in the order of the label values."""
+    labels = [stored_labels(split) for split in stored]
+    values = np.unique(labels[0])
+    _check_same_classes(name, values.tolist(), np.unique(labels[-1]).tolist())
+    splits = [
+        ArraySplit(split.images, np.searchsorted(values, each).astype(np.int64), split.where)
+        for split, each in zip(stored, labels, strict=True)
+    ]
+    return _class_names(name, values, class_names), splits
 
 
-def _divide(name: str, stored: StoredSplit, class_names: tuple[str, ...] | None, options: ReadOptions) -> Dataset:
-    values, codes = np.unique(stored_labels(stored), return_inverse=True)
-    whole = ArraySplit(stored.images, codes.astype(np.int64), stored.where)
-    names = _class_names(name, values, class_names)
-    held_out = hold_out(whole.labels, names, options.test_fraction, options.seed)
-    return Dataset(name, names, whole.take(~held_out), whole.take(held_out))
+def _divide(name: str, whole: Split, names: tuple[str, ...], options: ReadOptions) -> Dataset:
+    """Return the dataset of an undivided split, with the division into training and test images."""
+    test = hold_out(whole.labels, names, options.test_fraction, options.seed)
+    rows = {"train": np.flatnonzero(~test), "test": np.flatnonzero(test)}
+    entries = whole.entries
+    division: Any = {part: [entries[row] for row in part_rows] for part, part_rows in rows.items()}
+    return Dataset(name, names, whole.take(rows["train"]), whole.take(rows["test"]), division=division)
 
 
 def _class_names(where: str, values: np.ndarray, class_names: tuple[str, ...] | None) -> tuple[str, ...]:
@@ -208,7 +241,7 @@ def _class_names(where: str, values: np.ndarray, class_names: tuple[str, ...] | 
     return class_names
 
 
-def _check_same_classes(where: str | Path, train: Iterable, test: Iterable) -> None:
+def _check_same_classes(where: str, train: Iterable, test: Iterable) -> None:
     only_train, only_test = (", ".join(map(str, sorted(set(a) - set(b)))) for a, b in ((train, test), (test, train)))
     if only_train or only_test:
         raise InputError(
@@ -219,4 +252,4 @@ def _check_same_classes(where: str | Path, train: Iterable, test: Iterable) -> N
 
 
 def _folder_name(folder: Path) -> str:
-    return folder.resolve().name
+    return readable(folder.resolve().name)

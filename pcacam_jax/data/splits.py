@@ -1,7 +1,9 @@
 """The protocol ``Split`` of a training or test split, with images in memory or in files that are decoded on demand."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+import os
+import warnings
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -12,7 +14,9 @@ from numpy.typing import NDArray
 from pcacam_jax.core.brief import brief_repr
 from pcacam_jax.core.checks import SMALLEST_SIZE, InputError
 from pcacam_jax.core.files import digest
-from pcacam_jax.data.images import check_size, decode_file, pixels_to_rgb, resized
+from pcacam_jax.data.digests import digest_file
+from pcacam_jax.data.images import Picture, check_size, decode_file, pixels_to_rgb, resized
+from pcacam_jax.data.names import readable
 
 Indices = Sequence[int] | slice | np.ndarray
 
@@ -29,6 +33,11 @@ class Split(Protocol):
         """The class of every image, ``(N,)`` int64 in 0..C-1."""
         ...
 
+    @property
+    def entries(self) -> list[str] | list[int]:
+        """What the source calls every image: the N file names, or the N row numbers."""
+        ...
+
     def images(self, indices: Indices, size: int) -> NDArray[np.uint8]:
         """Return the selected images, ``(n, size, size, 3)`` RGB.
 
@@ -39,6 +48,11 @@ class Split(Protocol):
         Raises:
             InputError: if ``size`` is under 32 or an image cannot be decoded.
         """
+        ...
+
+    @property
+    def digests(self) -> NDArray[np.uint8]:
+        """A SHA-256 of every image, ``(N, 32)``, which is the same for identical images of the same class of split."""
         ...
 
     def take(self, indices: Indices) -> "Split":
@@ -109,6 +123,11 @@ class ArraySplit:
     def __len__(self) -> int:
         return len(self.pixels)
 
+    @property
+    def entries(self) -> list[int]:
+        """The row numbers of the images in ``pixels``."""
+        return list(range(len(self)))
+
     def images(self, indices: Indices, size: int) -> NDArray[np.uint8]:
         """Return the selected images, ``(n, size, size, 3)`` RGB; see ``Split.images``."""
         return batch_of(lambda i: pixels_to_rgb(self.pixels[i], size), len(self), indices, size)
@@ -121,6 +140,12 @@ class ArraySplit:
     def fingerprint(self) -> str:
         """Return a digest of the pixels and their shape."""
         return digest({"images": self.pixels})
+
+    @property
+    def digests(self) -> NDArray[np.uint8]:
+        """The SHA-256 of every image's shape and pixels, ``(N, 32)``."""
+        shape = str([side for side in self.pixels.shape[1:] if side != 1]).encode()
+        return as_rows(hashlib.sha256(shape + image.tobytes()).digest() for image in self.pixels)
 
     def take(self, indices: Indices) -> "ArraySplit":
         """Return a split of the selected images."""
@@ -155,6 +180,11 @@ class FolderSplit:
     def __len__(self) -> int:
         return len(self.paths)
 
+    @property
+    def entries(self) -> list[str]:
+        """The file names relative to ``root``."""
+        return [path.relative_to(self.root).as_posix() for path in self.paths]
+
     def images(self, indices: Indices, size: int) -> NDArray[np.uint8]:
         """Return the selected images, ``(n, size, size, 3)`` RGB; see ``Split.images``."""
         return batch_of(lambda i: resized(decode_file(self.paths[i]).image, size), len(self), indices, size)
@@ -167,14 +197,15 @@ class FolderSplit:
     def fingerprint(self) -> str:
         """Return a digest of every file's name relative to ``root``, its size and its bytes."""
         total = hashlib.sha256()
-        for path in self.paths:
-            try:
-                content = path.read_bytes()
-            except OSError as error:
-                raise InputError(f"the image {path} cannot be read ({error}); restore it or remove it.") from error
-            name = path.relative_to(self.root).as_posix()
-            total.update(f"{name}|{len(content)}|{hashlib.sha256(content).hexdigest()}\n".encode())
+        for path, name in zip(self.paths, self.entries, strict=True):
+            size, digest = digest_file(path)
+            total.update(os.fsencode(name) + f"|{size}|{digest.hex()}\n".encode())
         return total.hexdigest()
+
+    @property
+    def digests(self) -> NDArray[np.uint8]:
+        """The digest of every file, ``(N, 32)``."""
+        return as_rows(digest_file(path).digest for path in self.paths)
 
     def take(self, indices: Indices) -> "FolderSplit":
         """Return a split of the selected files."""
@@ -183,7 +214,7 @@ class FolderSplit:
 
     def check(self) -> None:
         """Decode every file once; see ``Split.check``."""
-        check_every(lambda i: decode_file(self.paths[i]), len(self), str(self.root))
+        check_every(lambda i: decode_file(self.paths[i]), self.entries, str(self.root))
 
 
 def batch_of(load: Callable[[int], np.ndarray], count: int, indices: Indices, size: int) -> NDArray[np.uint8]:
@@ -200,23 +231,41 @@ def batch_of(load: Callable[[int], np.ndarray], count: int, indices: Indices, si
     return batch
 
 
-def check_every(load: Callable[[int], object], count: int, where: str) -> None:
-    """Load every image once.
+def check_every(load: Callable[[int], Picture], entries: Sequence[str] | Sequence[int], where: str) -> None:
+    """Load every image once, and warn of those that are the first of several frames or pages.
+
+    Args:
+        load: decodes the image of an index.
+        entries: what the source calls each image.
+        where: the name of the source.
 
     Raises:
         InputError: if an image cannot be loaded; the message is the first image's error and the number of errors.
     """
-    messages = []
-    for index in range(count):
+    messages, several = [], []
+    for index, entry in enumerate(entries):
         try:
-            load(index)
+            if load(index).several:
+                several.append(readable(str(entry)))
         except InputError as error:
             messages.append(str(error))
     if messages:
         first = messages[0].rstrip(".")
         raise InputError(
-            f"{first}; {len(messages)} of the {count} images of {where} cannot be used, and this is the first of them."
+            f"{first}; {len(messages)} of the {len(entries)} images of {readable(where)} cannot be used, and this is "
+            "the first of them."
         )
+    if several:
+        warnings.warn(
+            f"{len(several)} of the {len(entries)} images of {readable(where)} hold several frames or pages; the first "
+            f"of each is read: {', '.join(several[:3])}{', ...' if len(several) > 3 else ''}.",
+            stacklevel=3,
+        )
+
+
+def as_rows(digests: Iterable[bytes]) -> NDArray[np.uint8]:
+    """Return 32-byte digests as an array, ``(N, 32)``."""
+    return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32)
 
 
 def check_labels(where: str, labels: np.ndarray, count: int) -> None:

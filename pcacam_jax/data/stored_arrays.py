@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.data.idx import IMAGES, LABELS, find_idx, read_idx
+from pcacam_jax.data.names import composed
 from pcacam_jax.data.npz import CLASS_NAMES, read_npz
 
 SPLIT_NAMES = ("train", "test")
@@ -37,7 +38,7 @@ StoredDataset = tuple[list[StoredSplit], tuple[str, ...] | None]
 
 def is_npz(path: Path) -> bool:
     """Return whether the path is an npz file."""
-    return path.suffix == ".npz" and path.is_file()
+    return path.suffix.lower() == ".npz" and path.is_file()
 
 
 def read_npz_file(path: Path) -> StoredDataset:
@@ -116,7 +117,10 @@ def stored_labels(split: StoredSplit) -> np.ndarray:
             f"the labels of {split.where} must be (N,) integers or strings, one class for each image, but they are "
             f"{split.labels.shape} {split.labels.dtype}; convert them."
         )
-    return labels
+    if labels.dtype.kind != "U":
+        return labels
+    values, codes = np.unique(labels, return_inverse=True)
+    return np.array([composed(value) for value in values.tolist()] or [""])[codes]
 
 
 def hold_out(labels: NDArray[np.int64], names: Iterable[str], fraction: float, seed: int) -> NDArray[np.bool_]:
@@ -147,4 +151,4 @@ def _stored_names(path: Path, arrays: dict[str, np.ndarray]) -> tuple[str, ...] 
             f"{CLASS_NAMES} in {path} must be (C,) strings, but they are {names.shape} {names.dtype}; convert them or "
             "leave them out."
         )
-    return None if names is None else tuple(names.tolist())
+    return None if names is None else tuple(composed(name) for name in names.tolist())

@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 
 from pcacam_jax.core.brief import brief_repr
 from pcacam_jax.core.checks import SMALLEST_SIZE, InputError
-from pcacam_jax.data.images import check_size, decode_image, resized
+from pcacam_jax.data.digests import digest_image
+from pcacam_jax.data.images import Picture, check_size, decode_image, resized
+from pcacam_jax.data.names import user_path
 from pcacam_jax.data.splits import Indices, check_every, check_labels
 from pcacam_jax.data.stored_arrays import DatasetUnavailableError
 
@@ -36,7 +38,7 @@ class RecordSplit:
         key: the name of the image in an example.
         rows: the indices of this split's images among the records, ``(N,)`` int64.
         labels: the class of every image, ``(N,)`` int64 in 0..C-1.
-        digests: the SHA-256 of every image's bytes, ``(N, 32)`` uint8.
+        digests: the digest of every image's bytes, ``(N, 32)`` uint8.
         where: the name of this split in error messages.
         shortest_side: a lower bound in pixels of the images' sides if the dataset has a fixed image shape, else 32.
     """
@@ -57,6 +59,11 @@ class RecordSplit:
     def __len__(self) -> int:
         return len(self.rows)
 
+    @property
+    def entries(self) -> list[int]:
+        """The indices of the images among the records."""
+        return self.rows.tolist()
+
     def images(self, indices: Indices, size: int) -> NDArray[np.uint8]:
         """Return the selected images, ``(n, size, size, 3)`` RGB; see ``Split.images``."""
         check_size(size)
@@ -66,7 +73,7 @@ class RecordSplit:
             batch_rows = rows[start : start + _BATCH].tolist()
             examples = zip(batch_rows, _fetch(self.records, batch_rows), strict=True)
             for index, (row, example) in enumerate(examples, start):
-                batch[index] = self._decode(row, example[self.key], size)
+                batch[index] = resized(self._decode(row, example[self.key]).image, size)
         return batch
 
     def fingerprint(self) -> str:
@@ -79,11 +86,15 @@ class RecordSplit:
 
     def check(self) -> None:
         """Decode every image once; see ``Split.check``."""
-        check_every(lambda i: self.images([i], SMALLEST_SIZE)[0], len(self), self.where)
+        check_every(self._load, self.entries, self.where)
 
-    def _decode(self, row: int, content: bytes, size: int) -> NDArray[np.uint8]:
+    def _load(self, index: int) -> Picture:
+        row = int(self.rows[index])
+        return self._decode(row, _fetch(self.records, [row])[0][self.key])
+
+    def _decode(self, row: int, content: bytes) -> Picture:
         # The smallest side of 32 pixels is for user files; a published dataset may have smaller images, as MNIST has
-        return resized(decode_image(io.BytesIO(content), f"{row} of {self.where}", smallest=1).image, size)
+        return decode_image(io.BytesIO(content), f"{row} of {self.where}", smallest=1)
 
 
 def read_tfds(
@@ -105,7 +116,7 @@ def read_tfds(
         InputError: if TFDS has no such dataset, its examples are not images with one class each, it was prepared in a
             format that only TensorFlow reads, or its files are damaged.
     """
-    data_dir = None if data_dir is None else Path(data_dir).expanduser()
+    data_dir = None if data_dir is None else user_path(data_dir)
     builder = _builder(name, data_dir)
     if not Path(builder.data_dir, TFDS_INFO).is_file():
         root = data_dir or builder.data_dir_root
@@ -175,7 +186,7 @@ def _open(builder: Any, split: str, image: str, label: str, side: int) -> Record
             rows = list(range(start, min(start + _BATCH, count)))
             for row, example in zip(rows, _fetch(records, rows), strict=True):
                 labels[row] = example[label]
-                digests[row] = np.frombuffer(hashlib.sha256(example[image]).digest(), np.uint8)
+                digests[row] = np.frombuffer(digest_image(io.BytesIO(example[image])), np.uint8)
     except NotImplementedError as error:
         raise InputError(
             f"{builder.data_dir} must be prepared in the format array_record, but it is in "

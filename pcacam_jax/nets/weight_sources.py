@@ -65,14 +65,15 @@ def read_file(path: Path) -> Arrays:
         InputError: if the file does not exist, cannot be read, has an unknown suffix, or lacks a layer.
     """
     readers = {".h5": read_keras, ".hdf5": read_keras, ".safetensors": _read_safetensors, ".npz": _read_npz}
-    if path.suffix not in readers:
+    suffix = path.suffix.lower()
+    if suffix not in readers:
         raise InputError(
             f"the weights file must end in {', '.join(readers)}; got {path}; convert it to one of these formats."
         )
     if not path.is_file():
         raise InputError(f"the weights file {path} does not exist; give the path of a file.")
     try:
-        arrays = readers[path.suffix](path)
+        arrays = readers[suffix](path)
     except InputError:
         raise
     except _UNREADABLE as error:
