@@ -23,6 +23,7 @@ from pcacam_jax.core.files import cache_folder
 from pcacam_jax.core.files import digest as digest_of
 from pcacam_jax.core.progress import CACHED, Progress
 from pcacam_jax.data import Dataset
+from pcacam_jax.data.duplicates import shared_images_warning
 from pcacam_jax.fitting.config import FitConfig
 from pcacam_jax.fitting.estimators import check_components, fit_estimators, head_at_tap
 from pcacam_jax.fitting.features import CACHED_TAP, cached_features
@@ -141,6 +142,8 @@ def fit_seeds(
     timings: dict[str, float] = {}
     with _timed(timings, "features"):
         features = features_of(dataset, config, progress)
+        if sentence := shared_images_warning(dataset, features.maps):
+            warnings.warn(sentence, stacklevel=3)
     resumed = _checkpoint(dataset, configs, features.weights_digest).is_file()
     with _timed(timings, "training"):
         trained = train_on(features.maps["train"], dataset, configs, features.weights_digest, progress)
