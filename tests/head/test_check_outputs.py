@@ -78,7 +78,7 @@ def test_the_order_of_flattening_is_named(network, correct):
     converted_twice = np.empty_like(kernel)
     converted_twice[np.arange(60).reshape(SHAPE).transpose(2, 0, 1).reshape(-1)] = kernel
     dense = [(converted_twice, bias), *network.dense[1:]]
-    assert "its kernel was converted twice" in error_message(network, correct, dense=dense)
+    assert "because it was converted twice" in error_message(network, correct, dense=dense)
 
 
 def test_the_activation_is_named(network, correct):
