@@ -1,14 +1,20 @@
 """The npz files of MedMNIST in the folder of the package ``medmnist``, which downloads a missing file."""
 
 import contextlib
+import functools
+import hashlib
 import io
 import tempfile
+import warnings
 from pathlib import Path
 
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.core.files import writable_folder
 from pcacam_jax.data.names import user_path
 from pcacam_jax.data.stored_arrays import DatasetUnavailableError
+
+PUBLISHED_MD5 = {"bloodmnist": "7053d0359d879ad8a5505303e11de1dc"}
+"""The MD5 of the published files, as the package ``medmnist`` gives it."""
 
 
 def medmnist_folder() -> Path:
@@ -19,7 +25,7 @@ def medmnist_folder() -> Path:
 def find_medmnist(name: str) -> Path:
     """Return the path of NAME.npz; if the file does not exist, the package ``medmnist`` downloads it first.
 
-    A download that fails leaves no file.
+    A download that fails leaves no file. A warning is issued if an existing file is not the published one.
 
     Raises:
         DatasetUnavailableError: if the file does not exist, and the package is not installed or cannot download it.
@@ -31,7 +37,23 @@ def find_medmnist(name: str) -> Path:
         with tempfile.TemporaryDirectory(dir=path.parent) as temporary:
             _download(name, Path(temporary))
             (Path(temporary) / path.name).replace(path)
+    elif name in PUBLISHED_MD5:
+        _check_published(path, PUBLISHED_MD5[name])
     return path
+
+
+def _check_published(path: Path, md5: str) -> None:
+    try:
+        with path.open("rb") as file:
+            actual = hashlib.file_digest(file, functools.partial(hashlib.md5, usedforsecurity=False)).hexdigest()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); change its permissions.") from error
+    if actual != md5:
+        warnings.warn(
+            f"{path} is not the file that MedMNIST publishes: its MD5 should be {md5}, but it is {actual}; remove it "
+            "to download it again, unless the difference is intended.",
+            stacklevel=2,
+        )
 
 
 def _download(name: str, folder: Path) -> None:

@@ -1,6 +1,7 @@
 """Read the paper's six datasets by name, from a folder of datasets or else from TFDS or MedMNIST."""
 
 import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from pcacam_jax.core.text import abbreviated
 from pcacam_jax.data.dataset import Dataset
 from pcacam_jax.data.folders import class_folders, read_folders
 from pcacam_jax.data.medmnist_source import find_medmnist
-from pcacam_jax.data.names import user_path
+from pcacam_jax.data.names import readable, user_path
 from pcacam_jax.data.npz import CLASS_NAMES
 from pcacam_jax.data.paper_table import PAPER_SETS, PaperSet
 from pcacam_jax.data.splits import ArraySplit
@@ -40,7 +41,8 @@ def read_paper_set(
     """Read one of the paper's datasets, with the paper's class names and their order.
 
     If ROOT/NAME/ holds files, they are read: train.npz and test.npz, the four idx files, one npz file with both splits
-    as MedMNIST publishes it, or images in train/CLASS/ and test/CLASS/. Otherwise the dataset is loaded from the source
+    as MedMNIST publishes it, or images in train/CLASS/ and test/CLASS/. Records of TFDS in the same folder take
+    precedence, with a warning. Otherwise the dataset is loaded from the source
     given in ``PAPER_SETS``. The files may hold fewer or more images than the paper used. Their labels are the paper's
     class numbers, unless an npz file has an array ``class_names``; then label i is the class ``class_names[i]``.
 
@@ -59,6 +61,8 @@ def read_paper_set(
     """
     check_choice("the dataset", name, PAPER_SETS)
     paper, root = PAPER_SETS[name], None if root is None else _folder_of_datasets(root)
+    if root:
+        _warn_of_two_sources(root / name)
     dataset = _read_files(paper, root) if root and _holds_files(root / name) else _read_source(paper, root)
     return dataset if limit_per_class is None else dataset.limited(limit_per_class, seed)
 
@@ -116,6 +120,23 @@ def _holds_files(folder: Path) -> bool:
 
 def _holds_tfds(folder: Path) -> bool:
     return any(folder.glob(f"*/{TFDS_INFO}"))
+
+
+def _warn_of_two_sources(folder: Path) -> None:
+    if not folder.is_dir() or not _holds_tfds(folder):
+        return
+    entries = [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith(".")]
+    files = [
+        entry.name
+        for entry in entries
+        if is_npz(entry) or (entry.is_dir() and entry.name in SPLIT_NAMES) or (entry.is_file() and is_idx(entry))
+    ]
+    if files:
+        warnings.warn(
+            f"{readable(folder)} holds records of TFDS and also {readable(abbreviated(files))}; the records are read, "
+            "so move one of the two to another folder to choose.",
+            stacklevel=3,
+        )
 
 
 def _entries(folder: Path) -> str:

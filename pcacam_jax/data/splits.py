@@ -258,7 +258,7 @@ def check_every(load: Callable[[int], Picture], entries: Sequence[str] | Sequenc
     if several:
         warnings.warn(
             f"{len(several)} of the {len(entries)} images of {readable(where)} hold several frames or pages; the first "
-            f"of each is read: {', '.join(several[:3])}{', ...' if len(several) > 3 else ''}.",
+            f"of each is read: {', '.join(several[:3])}{' and others' if len(several) > 3 else ''}.",
             stacklevel=3,
         )
 

