@@ -74,7 +74,7 @@ def fit(
     Args:
         data: The dataset: fashion_mnist_sample (in the package), tfds:NAME, or the path of
             an .npz file with images and labels,
-            a folder with image files in train/CLASS/ and test/CLASS/,
+            a folder with image files in train/CLASS/ and test/CLASS/, or in CLASS/,
             a folder with train.npz and test.npz, or a folder with idx .gz files.
             Datasets of the paper: mnist, fashion_mnist, blood_mnist, cifar10, chest_xray, dog_cat.
         out: Run folder to write. An earlier run in this folder is replaced.
