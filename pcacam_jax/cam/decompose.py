@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,15 @@ from pcacam_jax.core.brief import brief_repr
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.core.explanation import component_names
 from pcacam_jax.core.types import Maps, Rows
-from pcacam_jax.head.batches import batched, check_explained, checked_batch_size, checked_maps
+from pcacam_jax.head.batches import (
+    Batch,
+    all_finite,
+    batched,
+    check_explained,
+    check_not_traced,
+    checked_batch_size,
+    checked_maps,
+)
 from pcacam_jax.head.hybrid import HeadResiduals, HybridHead
 from pcacam_jax.head.targets import Selection, Target, columns_of, parse_targets
 from pcacam_jax.metrics.agreement import contributions, shares
@@ -88,27 +97,29 @@ def decompose(
         >>> [round(float(share), 3) for share in decompose(head, np.ones((1, 3, 3, 2)), "svm:1").shares[0]]
         [0.667, 0.333]
     """
-    parsed, maps = svm_target(head, target), checked_maps(head, maps)
-    names = input_names(head)
+    parsed = svm_target("decompose", head, target, maps)
+    maps, names = checked_maps(head, maps), input_names(head)
     largest = max((math.prod(leaf.shape) for leaf in jax.tree.leaves(head.svms[parsed.output])), default=0)
-    size = checked_batch_size(batch_size, len(maps), examples_per_batch(head, len(names), largest))
-    fields = batched(functools.partial(_decompose_batch, head, target=parsed), maps, size, head.dtype)
-    check_explained([target], fields["values"][:, None], fields["maps"][:, None])
-    labels = np.array(head.outputs[parsed.output])[np.asarray(fields["columns"])]
+    size = checked_batch_size(batch_size, examples_per_batch(head, len(names), largest))
+    compiled = functools.partial(_decompose_batch, head, target=parsed)
+    flags, fields = batched(compiled, maps, size, head.dtype, name="decompose")
+    check_explained([target], flags["finite"], head.dtype)
+    labels = np.array(head.outputs[parsed.output])[flags["columns"]]
     return Decomposition(target=target, components=names, labels=labels, **fields)
 
 
-def svm_target(head: HybridHead, target: str) -> Target:
-    """Parse a target that must be one class of one SVM.
+def svm_target(name: str, head: HybridHead, target: str, maps: Any) -> Target:
+    """Parse a target that must be one class of one SVM; ``name`` is the name of the calling function.
 
     Raises:
-        InputError: the target means anything else.
+        InputError: the target means anything else, or the head or the maps are being traced.
         TypeError: ``head`` is not a head, or ``target`` is not a string.
     """
     if not isinstance(head, HybridHead):
         raise TypeError(f"head must be a HybridHead, from pcacam_jax.hybrid_head; got {type(head).__name__}.")
     if not isinstance(target, str):
         raise TypeError(f"target must be a string such as 'svm_rbf:predicted'; got {type(target).__name__}.")
+    check_not_traced(name, head, maps)
     first, *others = parse_targets(head, target)
     if first.output not in head.svms:
         known = ", ".join(head.svm_names) or "none"
@@ -166,8 +177,10 @@ def examples_per_batch(head: HybridHead, rows: int, other: int = 0) -> int:
 
 
 @functools.partial(jax.jit, static_argnames="target")
-def _decompose_batch(head: HybridHead, maps: Float[Array, "B h w K"], target: Target) -> dict[str, Array]:
-    return jax.vmap(functools.partial(decompose_example, head, target=target))(maps)
+def _decompose_batch(head: HybridHead, maps: Float[Array, "B h w K"], target: Target) -> Batch:
+    fields = jax.vmap(functools.partial(decompose_example, head, target=target))(maps)
+    finite = (all_finite(fields["values"]) & all_finite(fields["maps"]))[:, None]
+    return Batch(all_finite(maps), {"finite": finite, "columns": fields["columns"]}, fields)
 
 
 def decompose_example(head: HybridHead, maps: Maps, *, target: Target) -> dict[str, Array]:

@@ -11,7 +11,6 @@ and the terms of all others are summed, so that no term is lost.
 
 import dataclasses
 import functools
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,24 +21,30 @@ from pcacam_jax.cam.common_scale import rescaled_below_kernel
 from pcacam_jax.cam.decompose import examples_per_batch, maps_of_entries, svm_target, without_svms
 from pcacam_jax.cam.kernel_machine import (
     KernelMachine,
-    block_at,
-    block_starts,
+    check_support,
     decision_values,
     kernel_machine_of,
     kernels,
-    largest_exponent,
     summed_gradient,
-    term_gradients,
     with_support,
 )
-from pcacam_jax.cam.vanished import pull_back_checked, underflowed, vanished_below_svms
+from pcacam_jax.cam.largest_terms import largest_terms, norm, selected, terms_underflowed
+from pcacam_jax.cam.vanished import pull_back_checked, vanished_below_svms
 from pcacam_jax.core.brief import brief_repr
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.core.numerics import matmul
-from pcacam_jax.core.types import Maps, Vector
-from pcacam_jax.head.batches import batched, check_explained, checked_batch_size, checked_count, checked_maps
+from pcacam_jax.core.types import Maps
+from pcacam_jax.head.batches import (
+    Batch,
+    all_finite,
+    batched,
+    check_explained,
+    checked_batch_size,
+    checked_count,
+    checked_maps,
+)
 from pcacam_jax.head.hybrid import HybridHead
-from pcacam_jax.stages import KernelExpansion, critical_distance, has_exponential_kernel, relative_kernels
+from pcacam_jax.stages import KernelExpansion, critical_distance, relative_kernels
 from pcacam_jax.stages.kernel_expansion import is_relative
 
 BLOCK_FLOATS = 2**22
@@ -141,24 +146,27 @@ def evidence(
         >>> terms.indices.tolist(), [round(float(share), 3) for share in terms.shares[0]]
         ([[0, 1]], [0.9, 0.1])
     """
-    parsed, maps = svm_target(head, target), checked_maps(head, maps)
-    count = checked_count("count", count)
+    parsed = svm_target("evidence", head, target, maps)
+    maps, count = checked_maps(head, maps), checked_count("count", count)
     head_svm = kernel_machine_of(parsed.output, head.svms[parsed.output])
     if scale_free:
         head_svm, head = relative_kernels(head_svm), dataclasses.replace(head, pca=relative_kernels(head.pca))
-    svm = with_support(parsed.output, head_svm, support)
-    number, width = svm.expansion.support.shape
-    size = checked_batch_size(batch_size, len(maps), examples_per_batch(head, width))
+    check_support(parsed.output, head_svm, support)
+    number, width = (support or head_svm.expansion).support.shape
+    size = checked_batch_size(batch_size, examples_per_batch(head, width))
     options = {"column": parsed.column, "count": min(count, number), "block": block_size(number, width, size)}
-    compiled = functools.partial(_evidence_batch, without_svms(head), svm, **options)
-    fields, pairs, magnitudes, z = batched(compiled, maps, size, head.dtype)
-    check_explained([target], *(fields[name][:, None] for name in ("values", "maps", "rest")))
+    compiled = functools.partial(_evidence_batch, without_svms(head), head_svm, support, **options)
+    flags, fields = batched(compiled, maps, size, head.dtype, name="evidence")
+    check_explained([target], flags["finite"], head.dtype)
     if support is not None:
-        _check_support(parsed.output, head_svm.expansion, z, pairs, magnitudes)
-    labels = np.array(head.outputs[parsed.output])[np.asarray(fields["columns"])]
-    gamma = svm.expansion.parameters.get("gamma") if svm.expansion.kernel == "rbf" else None
-    distance = None if gamma is None else critical_distance(float(gamma))
-    return Evidence(target=target, labels=labels, critical_distance=distance, support_vectors=number, **fields)
+        _check_values(parsed.output, flags)
+    return Evidence(
+        target=target,
+        labels=np.array(head.outputs[parsed.output])[flags["columns"]],
+        critical_distance=critical_distance(float(flags["gamma"][0])) if "gamma" in flags else None,
+        support_vectors=number,
+        **fields,
+    )
 
 
 def block_size(count: int, width: int, batch: int) -> int:
@@ -166,26 +174,46 @@ def block_size(count: int, width: int, batch: int) -> int:
     return min(max(BLOCK_FLOATS // (width * batch), 1), count)
 
 
-def _check_support(
-    name: str, expansion: KernelExpansion, z: Float[Array, "B d"], pairs: Float[Array, "B P"], size: Float[Array, "B P"]
-) -> None:
-    expected = jax.jit(jax.vmap(expansion))(z)
-    tolerance = float(jnp.finfo(pairs.dtype).eps) ** (2 / 3)
-    wrong = ~np.asarray(jnp.abs(pairs - expected) <= tolerance * size)
-    if wrong.any():
-        b, p = map(int, np.argwhere(wrong)[0])
+def _check_values(name: str, flags: dict[str, np.ndarray]) -> None:
+    """Check that the decision values over ``support`` equal those of the head at every example."""
+    if flags["differs"].any():
+        b = int(np.argmax(flags["differs"]))
         raise InputError(
-            f"support must be the kernel expansion of {name}, but at example {b} it gives {float(pairs[b, p]):.6g} "
-            f"where the head gives {float(expected[b, p]):.6g}; build it from the estimator of the head."
+            f"support must be the kernel expansion of {name}, but at example {b} it gives {flags['given'][b]:.6g} "
+            f"where the head gives {flags['expected'][b]:.6g}; build it from the estimator of the head."
         )
 
 
 @functools.partial(jax.jit, static_argnames=("column", "count", "block"))
 def _evidence_batch(
-    head: HybridHead, svm: KernelMachine, maps: Array, *, column: int | None, count: int, block: int
-) -> tuple:
-    one = functools.partial(evidence_example, head, svm, column=column, count=count, block=block)
-    return jax.vmap(one)(maps)
+    head: HybridHead,
+    svm: KernelMachine,
+    support: KernelExpansion | None,
+    maps: Array,
+    *,
+    column: int | None,
+    count: int,
+    block: int,
+) -> Batch:
+    over_support = svm if support is None else with_support(svm, support)
+    one = functools.partial(evidence_example, head, over_support, column=column, count=count, block=block)
+    fields, pairs, magnitudes, z = jax.vmap(one)(maps)
+    finite = (all_finite(fields["values"]) & all_finite(fields["maps"]) & all_finite(fields["rest"]))[:, None]
+    small = {"finite": finite, "columns": fields["columns"]}
+    if support is not None:
+        small |= jax.vmap(_first_difference)(pairs, jax.vmap(svm.expansion)(z), magnitudes)
+    if svm.expansion.kernel == "rbf":
+        small["gamma"] = jnp.broadcast_to(over_support.expansion.parameters["gamma"], len(maps))
+    return Batch(all_finite(maps), small, fields)
+
+
+def _first_difference(
+    given: Float[Array, " P"], expected: Float[Array, " P"], magnitudes: Float[Array, " P"]
+) -> dict[str, Array]:
+    """Return whether decision values differ by more than rounding, and the first ones that do."""
+    differs = ~(jnp.abs(given - expected) <= float(jnp.finfo(given.dtype).eps) ** (2 / 3) * magnitudes)
+    p = jnp.argmax(differs)
+    return {"differs": differs[p], "given": given[p], "expected": expected[p]}
 
 
 def evidence_example(
@@ -210,7 +238,7 @@ def evidence_example(
     flat = entry_maps.reshape(len(z), -1)
     # ||L_i|| = ||flat^T w|| = ||R w||, where R is only as large as z.
     largest = largest_terms(svm.expansion, z, row, jnp.linalg.qr(flat.T, mode="r").T, count, block)
-    values, gradients = kernels(_selected(svm.expansion, largest.indices), z)
+    values, gradients = kernels(selected(svm.expansion, largest.indices), z)
     coefficients = matmul(row, svm.expansion.coefficients[:, largest.indices])
     whole = (jnp.sum(largest.gradients, axis=0) + largest.rest)[None]
     on_components, lost_in_scaler = pull_back_checked(svm.scaler, scaler_saved, v, whole)
@@ -226,68 +254,6 @@ def evidence_example(
         "distances": norm(svm.expansion.support[largest.indices] - z[None]),
         "values": scores[chosen],
         "columns": chosen,
-        "vanished": lost[0] | _terms_underflowed(svm.expansion, z, row, largest, block),
+        "vanished": lost[0] | terms_underflowed(svm.expansion, z, row, largest, block),
     }
     return fields, pairs, magnitudes, z
-
-
-class LargestTerms(NamedTuple):
-    """The largest terms among the support vectors read so far, and the sum of all others."""
-
-    sizes: Float[Array, " n"]
-    """``||L_i||``, in descending order; -1 where fewer than n support vectors have been read."""
-    indices: Int[Array, " n"]
-    gradients: Float[Array, "n d"]
-    """``c_i dk(s_i, z)/dz``."""
-    rest: Float[Array, " d"]
-    """The sum of the gradients of all others."""
-    total: Float[Array, ""]
-    """The sum of all ``||L_i||``."""
-
-
-def largest_terms(
-    expansion: KernelExpansion, z: Vector, row: Float[Array, " P"], factor: Float[Array, "d r"], count: int, block: int
-) -> LargestTerms:
-    """Return the ``count`` terms of largest ``||c_i dk(s_i, z)/dz factor||``; among equals the first ones."""
-    largest = largest_exponent(expansion, z, row, block)
-
-    def step(kept: LargestTerms, start: Array) -> tuple[LargestTerms, None]:
-        support, indices, is_new = block_at(expansion, start, block)
-        gradients = term_gradients(support, z, matmul(row, support.coefficients), largest)
-        sizes = jnp.where(is_new, norm(matmul(gradients, factor)), 0)
-        # Entries repeated from an earlier block rank last, so they are selected only if nothing else is left.
-        ranks = jnp.concatenate([kept.sizes, jnp.where(is_new, sizes, -1)])
-        best, places = jax.lax.top_k(ranks, count)
-        gradients = jnp.concatenate([kept.gradients, gradients])
-        left = jnp.ones_like(ranks).at[places].set(0)
-        indices = jnp.concatenate([kept.indices, indices])[places]
-        rest = kept.rest + matmul(left, gradients)
-        return LargestTerms(best, indices, gradients[places], rest, kept.total + jnp.sum(sizes)), None
-
-    zeros = jnp.zeros((count, len(z)), z.dtype)
-    none = jnp.full(count, -1, z.dtype)
-    first = LargestTerms(none, jnp.zeros(count, int), zeros, zeros[0], jnp.zeros((), z.dtype))
-    return jax.lax.scan(step, first, block_starts(expansion, block))[0]
-
-
-def _terms_underflowed(
-    expansion: KernelExpansion, z: Vector, row: Float[Array, " P"], largest: LargestTerms, block: int
-) -> Bool[Array, ""]:
-    """Return whether even the largest terms underflowed, although the exact ones are not all zero."""
-    if expansion.relative or not has_exponential_kernel(expansion):
-        return jnp.zeros((), bool)
-    exponent = largest_exponent(dataclasses.replace(expansion, relative=True), z, row, block)
-    return underflowed(largest.gradients.reshape(1, -1))[0] & (exponent > jnp.finfo(z.dtype).min)
-
-
-def norm(rows: Float[Array, "n d"]) -> Float[Array, " n"]:
-    """Return the Euclidean norm of each row, scaled before squaring so that the squares do not underflow."""
-    largest = jnp.max(jnp.abs(rows), axis=1)
-    scaled = rows / jnp.where(largest > 0, largest, 1)[:, None]
-    return largest * jnp.sqrt(jnp.sum(scaled * scaled, axis=1))
-
-
-def _selected(expansion: KernelExpansion, indices: Int[Array, " n"]) -> KernelExpansion:
-    return dataclasses.replace(
-        expansion, support=expansion.support[indices], coefficients=expansion.coefficients[:, indices]
-    )

@@ -15,8 +15,17 @@ from pcacam_jax.cam.methods import METHODS
 from pcacam_jax.cam.vanished import unresolved, vanished
 from pcacam_jax.core.checks import InputError, check_choice
 from pcacam_jax.core.explanation import Explanation, component_names
-from pcacam_jax.core.types import Maps, Vector
-from pcacam_jax.head.batches import batched, check_explained, checked_batch_size, checked_maps, in_dtype
+from pcacam_jax.core.types import Maps
+from pcacam_jax.head.batches import (
+    Batch,
+    all_finite,
+    batched,
+    check_explained,
+    check_not_traced,
+    checked_batch_size,
+    checked_maps,
+    in_dtype,
+)
 from pcacam_jax.head.hybrid import HybridHead
 from pcacam_jax.head.targets import Selection, Target, columns_of, parse_targets
 from pcacam_jax.stages.jacobian import BACKENDS, jacobian
@@ -76,33 +85,30 @@ def explain(
     check_choice("backend", backend, BACKENDS)
     if not isinstance(scale_free, bool):
         raise TypeError(f"scale_free must be True or False; got {scale_free!r}.")
+    check_not_traced("explain", head, maps)
     parsed = parse_targets(head, targets)
     maps = checked_maps(head, maps)
-    size = checked_batch_size(batch_size, len(maps), default_batch_size(head, backend))
+    size = checked_batch_size(batch_size, default_batch_size(head, backend))
     explained = scale_free_head(head, parsed, backend) if scale_free else head
+    compiled = functools.partial(_explain_batch, explained, targets=parsed, method=method, backend=backend)
     # Central differences are too coarse in float32, so they are computed in float64 whatever the dtype of the head.
     with jax.enable_x64(True) if backend == "finite_difference" else contextlib.nullcontext():
         dtype = jax.dtypes.canonicalize_dtype("float64" if backend == "finite_difference" else head.dtype)
-        computing = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), explained)
-        options = {"targets": parsed, "method": method, "backend": backend, "dtype": head.dtype}
-        stacked = batched(functools.partial(_explain_batch, computing, **options), maps, size, dtype)
-    result = jax.tree.map(in_dtype(head.dtype), stacked)
-    check_explained([target.name for target in parsed], result.values, result.positive, result.negative)
-    components = component_names(len(head.outputs.get("pca", ())))
-    entries = [np.array(components if target.output == "pca" else head.outputs[target.output]) for target in parsed]
+        flags, result = batched(compiled, maps, size, dtype)
+    names = tuple(target.name for target in parsed)
+    check_explained(names, flags.finite, head.dtype)
+    entries = head.outputs | {"pca": component_names(len(head.outputs.get("pca", ())))}
+    entries = {output: np.array(entries[output]) for output in {target.output for target in parsed}}
+    labels = [entries[target.output][flags.columns[:, t]] for t, target in enumerate(parsed)]
     return Explanation(
-        targets=tuple(target.name for target in parsed),
-        positive=result.positive,
-        negative=result.negative,
-        values=result.values,
-        columns=result.columns,
-        labels=np.stack([names[np.asarray(result.columns[:, t])] for t, names in enumerate(entries)], axis=1),
-        mixture=result.mixture,
+        targets=names,
+        labels=np.stack(labels, axis=1),
         spaces=tuple(head.space(target.output) for target in parsed),
-        vanished=np.asarray(result.vanished),
+        vanished=flags.vanished,
         method=method,
         backend=backend,
         scale_free=explained is not head,
+        **result,
     )
 
 
@@ -140,7 +146,7 @@ def _can_underflow(stage: Any) -> bool:
 
 
 class Explained(NamedTuple):
-    """The array fields of :class:`Explanation`, for one example or for a batch."""
+    """Array fields of :class:`Explanation`, for one example or for a batch."""
 
     positive: Float[Array, "*B T h w"]
     negative: Float[Array, "*B T h w"]
@@ -150,9 +156,24 @@ class Explained(NamedTuple):
     vanished: Bool[Array, "*B T"]
 
 
-@functools.partial(jax.jit, static_argnames=("targets", "method", "backend", "dtype"))
-def _explain_batch(head: HybridHead, maps: Array, **options: Any) -> Explained:
-    return jax.vmap(functools.partial(explain_example, head, **options))(maps)
+class Flags(NamedTuple):
+    """Numbers that the host reads for each batch."""
+
+    finite: Bool[Array, "B T"]
+    columns: Int[Array, "B T"]
+    vanished: Bool[Array, "B T"]
+
+
+@functools.partial(jax.jit, static_argnames=("targets", "method", "backend"))
+def _explain_batch(head: HybridHead, maps: Array, *, targets: tuple[Target, ...], method: str, backend: str) -> Batch:
+    """Explain a batch in the dtype of ``maps``, which is wider than that of the head for central differences."""
+    options = {"targets": targets, "method": method, "backend": backend, "dtype": head.dtype}
+    computing = jax.tree.map(in_dtype(maps.dtype), head)
+    explained = jax.vmap(functools.partial(explain_example, computing, **options))(maps)
+    result = jax.tree.map(in_dtype(head.dtype), explained)
+    finite = functools.reduce(jnp.logical_and, (all_finite(array, 2) for array in result[:3]))
+    large = result._asdict()
+    return Batch(all_finite(maps), Flags(finite, result.columns, large.pop("vanished")), large)
 
 
 def explain_example(
@@ -165,7 +186,7 @@ def explain_example(
     selection = Selection(columns_of(head, maps, targets), tuple(target.output for target in targets))
     positive, negative = METHODS[method](head, maps, selection, backend)
     values = head(maps)
-    mixture = {} if head.pca is None else _mixture(head, values["pca"], targets, selection.columns, backend)
+    mixture = _mixture(head, maps, targets, selection.columns, backend)
     narrow = in_dtype(head.dtype if dtype is None else dtype)
     lost = vanished(jax.tree.map(narrow, head), narrow(maps), selection)
     if backend == "finite_difference":
@@ -173,6 +194,18 @@ def explain_example(
     return Explained(positive, negative, selection.values(values), selection.columns, mixture, lost)
 
 
-def _mixture(head: HybridHead, v: Vector, targets: tuple[Target, ...], columns: Array, backend: str) -> dict:
-    weights = {t.output: jacobian(head.svms[t.output], v, backend=backend) for t in targets if t.output in head.svms}
-    return {t.name: weights[t.output][columns[i]] for i, t in enumerate(targets) if t.output in head.svms}
+def _mixture(
+    head: HybridHead, maps: Maps, targets: tuple[Target, ...], columns: Int[Array, " T"], backend: str
+) -> dict[str, Float[Array, " D"]]:
+    """Return ``ds/dv`` of the targets that are entries of SVMs."""
+    chosen = [t for t, target in enumerate(targets) if target.output in head.svms]
+    if head.pca is None or not chosen:
+        return {}
+    selection = Selection(columns[np.array(chosen)], tuple(targets[t].output for t in chosen))
+    if backend == "closed_form":
+        stacked = head.mixture(head.forward(maps)[1], selection.rows(head))
+        weights = selection.in_order(head, jnp.concatenate(list(stacked.values())))
+    else:
+        scores = lambda v: selection.values({name: head.svms[name](v) for name in head.svm_names})  # noqa: E731
+        weights = jacobian(scores, head.components(maps), backend=backend)
+    return {targets[t].name: weights[i] for i, t in enumerate(chosen)}

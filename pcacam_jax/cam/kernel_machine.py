@@ -78,8 +78,8 @@ def _flat(stage: Any) -> list[Any]:
     return [link for inner in stage.stages for link in _flat(inner)] if isinstance(stage, Chain) else [stage]
 
 
-def with_support(name: str, svm: KernelMachine, support: KernelExpansion | None) -> KernelMachine:
-    """Return the SVM over the support vectors in ``support``; if ``support`` is None, return it unchanged.
+def check_support(name: str, svm: KernelMachine, support: KernelExpansion | None) -> None:
+    """Check that support vectors are given if an SVM needs them, and that their expansion has its shapes.
 
     Raises:
         InputError: ``support`` is needed but None, or its shapes differ from those of the SVM.
@@ -92,7 +92,7 @@ def with_support(name: str, svm: KernelMachine, support: KernelExpansion | None)
                 f"{name} is a linear SVM, and the head stores only the weighted sum of its support vectors; "
                 "pass them as support=pcacam_jax.scikit.svm.expansion_of(estimator, collapse=False)."
             )
-        return svm
+        return
     if not isinstance(support, KernelExpansion):
         raise TypeError(f"support must be a KernelExpansion; got {type(support).__name__}.")
     shapes = [(expansion.in_shape[0], len(expansion.intercept)), (support.in_shape[0], len(support.intercept))]
@@ -101,9 +101,13 @@ def with_support(name: str, svm: KernelMachine, support: KernelExpansion | None)
             f"support must be the kernel expansion of {name}, with {shapes[0][0]} inputs and {shapes[0][1]} outputs; "
             f"got {shapes[1][0]} inputs and {shapes[1][1]} outputs, so build it from the estimator of the head."
         )
-    dtype = expansion.support.dtype
-    converted = jax.tree.map(lambda leaf: jnp.array(leaf, dtype), support)
-    return dataclasses.replace(svm, expansion=dataclasses.replace(converted, relative=expansion.relative))
+
+
+def with_support(svm: KernelMachine, support: KernelExpansion) -> KernelMachine:
+    """Return the SVM over the support vectors in ``support``, in the dtype of the SVM."""
+    dtype = svm.expansion.support.dtype
+    converted = jax.tree.map(lambda leaf: leaf.astype(dtype), support)
+    return dataclasses.replace(svm, expansion=dataclasses.replace(converted, relative=svm.expansion.relative))
 
 
 def is_collapsed(expansion: KernelExpansion) -> bool:

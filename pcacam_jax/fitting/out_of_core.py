@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from pcacam_jax.head.batches import batched
+from pcacam_jax.head.batches import Batch, all_finite, batched
 
 BLOCK_BYTES = 2**27
 """Size of the float32 features read from a file at once, unless a single batch is larger."""
@@ -62,12 +62,12 @@ def map_features(function: Callable[[Any], Any], maps: np.ndarray, size: int = 2
         >>> map_features(lambda batch: batch.sum(axis=(1, 2, 3)), maps, size=2).tolist()
         [12.0, 12.0, 12.0, 12.0, 12.0]
     """
-    compiled = jax.jit(function)
 
-    def on_host(batch: Array) -> Any:
-        return jax.tree.map(np.asarray, compiled(batch))
+    @jax.jit
+    def compiled(batch: Array) -> Batch:
+        return Batch(all_finite(batch), function(batch))
 
-    return batched(on_host, maps, min(len(maps), size), np.float32, read=take, join=np.concatenate)
+    return batched(compiled, maps, size, np.float32, name="map_features", read=take)[0]
 
 
 class Source:

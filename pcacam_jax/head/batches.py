@@ -1,24 +1,41 @@
-"""Validation of feature maps, and the evaluation of a compiled function on batches of equal size."""
+"""Validation of feature maps, and the evaluation of a compiled function on batches of few sizes.
 
+A batch is one compiled call, checks included. The host prepares the batch with NumPy and reads the checks and the small
+results of the call together.
+"""
+
+import functools
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jax.core import Tracer
+from jaxtyping import Array, Bool, Float
 
 from pcacam_jax.core.checks import InputError, check_finite
 from pcacam_jax.core.text import one_line
 from pcacam_jax.head.hybrid import HybridHead
 
 
+class Batch(NamedTuple):
+    """The results of a compiled function of a batch; the first axis of every array is the example."""
+
+    usable: Bool[Array, " B"]
+    """Whether the feature maps of each example are finite."""
+    small: Any
+    """A pytree of results that are read by the host."""
+    large: Any = ()
+    """A pytree of results that stay on the device if they need not be joined or trimmed."""
+
+
 def checked_maps(head: HybridHead, maps: Any) -> Any:
     """Check the type and shape of feature maps and return them as an array, ``(B, h, w, K)``.
 
-    The values are neither converted nor checked here, because the array may be memory-mapped; :func:`checked_batch`
-    does both for each batch.
+    The values are neither converted nor checked here, because the array may be memory-mapped; :func:`batched` does both
+    for each batch.
 
     Raises:
         InputError: the array is masked, its values are not real numbers, or its shape is not ``(B, h, w, K)``.
@@ -42,44 +59,53 @@ def checked_maps(head: HybridHead, maps: Any) -> Any:
     return maps
 
 
-def checked_batch(batch: Any, dtype: Any, start: int) -> Array:
-    """Convert a batch to ``dtype`` and check its values; ``start`` is the index of its first example.
+def check_not_traced(name: str, head: HybridHead, maps: Any) -> None:
+    """Check that neither the head nor the maps are being traced; ``name`` is the name of the calling function.
 
     Raises:
-        InputError: a value is NaN, infinite or too large for ``dtype``.
+        InputError: a tracer was given.
     """
-    with np.errstate(over="ignore"):
-        batch = jnp.asarray(batch, dtype)
-    check_finite(f"maps[{start}:{start + len(batch)}]" if start else "maps", batch)
-    return batch
+    if any(isinstance(value, Tracer) for value in (maps, *jax.tree.leaves(head))):
+        raise _traced_error(name)
 
 
-def check_explained(targets: Sequence[str], *results: Float[Array, "B T ..."]) -> None:
+def _traced_error(name: str) -> InputError:
+    return InputError(
+        f"{name} cannot run inside jax.jit, jax.vmap or jax.grad, because it reads its checks on the host; call it "
+        f"outside of them, or transform pcacam_jax.cam.{name}.{name}_example, which takes one example."
+    )
+
+
+def all_finite(array: Float[Array, "B ..."], axes: int = 1) -> Bool[Array, "..."]:
+    """Return for each index of the first ``axes`` axes whether all values of an array are finite."""
+    return jnp.isfinite(array).all(axis=tuple(range(axes, array.ndim)))
+
+
+def check_explained(targets: Sequence[str], finite: Bool[np.ndarray, "B T"], dtype: Any) -> None:
     """Check that values and heatmaps are finite; they may not be although the feature maps are.
 
     Raises:
         InputError: a result is NaN or infinite; the message names the first example and its first target.
     """
-    finite = [jnp.isfinite(array).all(axis=tuple(range(2, array.ndim))) for array in results]
-    if all(bool(flags.all()) for flags in finite):
+    if finite.all():
         return
-    b, t = map(int, np.argwhere(~np.all(np.array(finite), axis=0))[0])
+    b, t = map(int, np.argwhere(~finite)[0])
     raise InputError(
         f"the value and map of {targets[t]} must be finite, but at example {b} they are not: an estimator of this head "
         f"is not defined there (a power of a negative number, a logarithm of 0) or the numbers are too large for "
-        f"{results[0].dtype}; leave that example out, or fit estimators that are defined there."
+        f"{dtype}; leave that example out, or fit estimators that are defined there."
     )
 
 
-def checked_batch_size(batch_size: int | None, count: int, default: int) -> int:
-    """Return the number of examples per batch, at most ``count``; ``default`` if ``batch_size`` is None.
+def checked_batch_size(batch_size: int | None, default: int) -> int:
+    """Return the largest number of examples per batch; if ``batch_size`` is None, a power of two up to ``default``.
 
     Raises:
         InputError: ``batch_size`` is not an integer of at least 1.
     """
     if batch_size is None:
-        return min(count, default)
-    return min(checked_count("batch_size", batch_size), count)
+        return 1 << (max(default, 1).bit_length() - 1)
+    return checked_count("batch_size", batch_size)
 
 
 def checked_count(name: str, value: Any) -> int:
@@ -97,45 +123,107 @@ def checked_count(name: str, value: Any) -> int:
     return number
 
 
-def padded(batch: Array, size: int) -> Array:
-    """Repeat the last example up to ``size`` examples, so that a short last batch needs no new compilation."""
-    return jnp.concatenate([batch, jnp.repeat(batch[-1:], size - len(batch), axis=0)])
-
-
 def in_dtype(dtype: Any) -> Callable[[Array], Array]:
     """Return a function that converts floating-point arrays to ``dtype`` and returns other arrays unchanged."""
     dtype = jax.dtypes.canonicalize_dtype(dtype)
     return lambda leaf: leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
 
 
+def padded_size(count: int, limit: int) -> int:
+    """Return the size to which a batch of ``count`` examples is padded: the next power of two, but at most ``limit``.
+
+    A function is then compiled for few sizes, whatever the numbers of examples.
+    """
+    return min(1 << (count - 1).bit_length(), limit)
+
+
 def batched(
-    function: Callable[[Array], Any],
+    function: Callable[[Any], Batch],
     maps: Any,
     size: int,
     dtype: Any,
     *,
+    name: str = "explain",
     read: Callable[[Any, slice], Any] = operator.getitem,
-    join: Callable[[list[Any]], Any] = jnp.concatenate,
-) -> Any:
-    """Apply a compiled function of a batch to all maps and concatenate the results.
+) -> tuple[Any, Any]:
+    """Apply a compiled function of a batch to all maps and join the results.
 
     Args:
-        function: a function from maps ``(size, h, w, K)`` to a pytree of arrays whose first axis has length ``size``;
-            each row of a result must depend on its own example only.
+        function: a compiled function from maps ``(b, h, w, K)`` to a :class:`Batch`; each row of a result must depend
+            on its own example only.
         maps: ``(B, h, w, K)``, in memory or memory-mapped.
-        size: number of examples per batch. The last batch is padded, so that the function is compiled once.
+        size: the largest number of examples per batch. Smaller batches are padded to :func:`padded_size`.
         dtype: the dtype of the batches.
-        read: a function that returns the rows of ``maps`` in a slice.
-        join: a function that concatenates the results of all batches, on the device or on the host.
+        name: the name of the calling function, for an error message.
+        read: a function that returns the rows of a NumPy array in a slice.
 
     Returns:
-        The pytree of results with first axes of length B.
+        The small results as NumPy arrays and the large ones as JAX arrays, with first axes of length B.
 
     Raises:
-        InputError: a value of ``maps`` is NaN, infinite or too large for ``dtype``.
+        InputError: a value of ``maps`` is NaN, infinite or too large for ``dtype``, or the call is being traced.
     """
-    results = []
+    whole = len(maps) == padded_size(len(maps), size)
+    source = _Source(maps if whole else _on_host(maps), dtype, read)
+    started, finished = [], []
     for start in range(0, len(maps), size):
-        batch = checked_batch(read(maps, slice(start, start + size)), dtype, start)
-        results.append(function(padded(batch, size)))
-    return jax.tree.map(lambda *leaves: join(list(leaves))[: len(maps)], *results)
+        rows = slice(start, min(start + size, len(maps)))
+        result = function(source.batch(rows, padded_size(rows.stop - start, size)))
+        if isinstance(result.usable, Tracer):
+            raise _traced_error(name)
+        # The results of a batch are read when the next one has started, so that the device does not wait for the host.
+        finished += [source.finished(*batch, whole) for batch in started]
+        started = [(rows, result)]
+    finished += [source.finished(*batch, whole) for batch in started]
+    small = jax.tree.map(lambda *parts: np.concatenate(parts), *(small for small, _ in finished))
+    if whole:
+        return small, result.large
+    large = jax.tree.map(lambda *parts: np.concatenate(parts), *(large for _, large in finished))
+    return small, jax.device_put(large, result.usable.sharding if result.usable.committed else None)
+
+
+def _on_host(maps: Any) -> Any:
+    """Return an array of the CPU as a NumPy array that shares its memory, because slices of it need no compilation."""
+    if isinstance(maps, jax.Array) and not maps.committed and jax.default_backend() == "cpu":
+        return np.asarray(maps)
+    return maps
+
+
+class _Source(NamedTuple):
+    """Feature maps, from which batches are prepared."""
+
+    maps: Any
+    dtype: Any
+    read: Callable[[Any, slice], Any]
+
+    def batch(self, rows: slice, size: int) -> Any:
+        """Return the rows in the dtype of the batches, with the last one repeated up to ``size`` rows."""
+        count = rows.stop - rows.start
+        if isinstance(self.maps, jax.Array):
+            ready = len(self.maps) == size and self.maps.dtype == self.dtype
+            return self.maps if ready else _rows(self.maps, rows.start, size=size, dtype=self.dtype)
+        part = self.read(self.maps, rows)
+        with np.errstate(over="ignore"):
+            if count == size:
+                return np.asarray(part, self.dtype)
+            batch = np.empty((size, *part.shape[1:]), self.dtype)
+            batch[:count], batch[count:] = part, part[-1:]
+            return batch
+
+    def finished(self, rows: slice, result: Batch, stays: bool) -> tuple[Any, Any]:
+        """Read the results of the rows without padding; ``stays`` says that the large ones stay on the device.
+
+        Raises:
+            InputError: a value of the rows is not finite.
+        """
+        count = rows.stop - rows.start
+        usable, small, large = jax.device_get(result._replace(large=()) if stays else result)
+        if not usable[:count].all():
+            values = np.asarray(self.batch(rows, count))
+            check_finite(f"maps[{rows.start}:{rows.stop}]" if rows.start else "maps", values)
+        return jax.tree.map(lambda array: array[:count], (small, large))
+
+
+@functools.partial(jax.jit, static_argnames=("size", "dtype"))
+def _rows(maps: Array, start: Any, *, size: int, dtype: Any) -> Array:
+    return maps[jnp.minimum(start + jnp.arange(size), len(maps) - 1)].astype(dtype)

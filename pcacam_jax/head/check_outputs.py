@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pcacam_jax.core.checks import InputError, check_choice
-from pcacam_jax.head.batches import batched, checked_maps
+from pcacam_jax.head.batches import Batch, all_finite, batched, checked_maps
 from pcacam_jax.head.causes import Outputs, find_cause
 from pcacam_jax.head.hybrid import HybridHead
 from pcacam_jax.head.layouts import as_numpy
@@ -93,10 +93,10 @@ def _expected(head: HybridHead, name: str, values: Any, count: int) -> np.ndarra
 
 
 def _outputs(head: HybridHead, maps: Any) -> Outputs:
-    values = batched(functools.partial(_run, head), maps, min(len(maps), BATCH), head.dtype)
+    values, _ = batched(functools.partial(_run, head), maps, BATCH, head.dtype, name="check_outputs")
     return {name: np.asarray(array, np.float64) for name, array in values.items()}
 
 
 @jax.jit
-def _run(head: HybridHead, maps: Any) -> dict[str, jax.Array]:
-    return jax.vmap(head)(maps)
+def _run(head: HybridHead, maps: Any) -> Batch:
+    return Batch(all_finite(maps), jax.vmap(head)(maps))

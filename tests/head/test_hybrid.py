@@ -18,6 +18,7 @@ from sklearn.svm import SVC, SVR, LinearSVC, OneClassSVM
 from pcacam_jax import InputError, explain, hybrid_head, jacobian
 from pcacam_jax.cam.explain import GRADIENT_FLOATS, LARGEST_BATCH, default_batch_size
 from pcacam_jax.core.numerics import relative_error
+from pcacam_jax.head.batches import checked_batch_size
 
 SHAPE = (4, 5, 3)
 LABELS = np.array(["ant", "bee", "cat"])[np.arange(60) % 3]
@@ -180,3 +181,4 @@ def test_the_default_batch_is_smaller_for_an_svm_with_many_support_vectors():
     many = dataclasses.replace(expansion, support=jnp.zeros((GRADIENT_FLOATS // 30, 3)))
     large = dataclasses.replace(head, svms={"svm": dataclasses.replace(head.svms["svm"], pairs=many)})
     assert default_batch_size(large, "closed_form") == 10
+    assert checked_batch_size(None, 10) == 8
