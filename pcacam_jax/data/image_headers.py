@@ -24,7 +24,7 @@ def bits_per_channel(file: BinaryIO) -> int:
     try:
         return next((bits(file) for magic, bits in _HEADERS if start.startswith(magic)), 8)
     # A header that ends early, or an offset outside the file; decoding reports such a file
-    except (struct.error, IndexError, ValueError, OverflowError):
+    except (struct.error, IndexError, ValueError, OverflowError, OSError):
         return 8
     finally:
         file.seek(0)

@@ -175,7 +175,7 @@ class FolderSplit:
     __repr__ = brief_repr
 
     def __post_init__(self):
-        check_labels(str(self.root), self.labels, len(self.paths))
+        check_labels(readable(self.root), self.labels, len(self.paths))
 
     def __len__(self) -> int:
         return len(self.paths)

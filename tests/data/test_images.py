@@ -82,7 +82,7 @@ def transparent_files():
     yield "RGB and tRNS", content, on_white(marked, np.where(transparent, 0, 255))
     for depth in (1, 2, 4, 8):
         values = COLOUR[..., 0] >> (8 - depth)
-        colour = int(values[0, 0])
+        colour = 1
         shown = grey((values.astype(int) * 255 // (2**depth - 1)).astype(np.uint8))
         content = png(SIDE + 8, SIDE, depth, 0, packed(values, depth), chunk(b"tRNS", struct.pack(">H", colour)))
         yield f"{depth}-bit grey and tRNS", content, on_white(shown, np.where(values == colour, 0, 255))
