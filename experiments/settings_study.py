@@ -112,7 +112,7 @@ def settings_of(config: FitConfig) -> dict[str, Any]:
 def measure(dataset: Dataset, config: FitConfig, seeds: tuple[int, ...], progress: Progress) -> dict[str, Any]:
     """Return a cell's scores for every seed, or the error if a fit fails."""
     configs = [dataclasses.replace(config, seed=seed) for seed in seeds]
-    digest, maps, _ = features_of(dataset, config, progress)
+    digest, maps, *_ = features_of(dataset, config, progress)
     try:
         heads = train_on(maps["train"], dataset, configs, digest, progress)
         scores = [seed_scores(dataset, each, maps, head) for each, head in zip(configs, heads, strict=True)]

@@ -45,7 +45,7 @@ def main(
     print("dataset, images per class:", ", ".join(CLASSIFIERS.values()))
     for name in sets:
         dataset = read_paper_set(name, data_root)
-        digest, maps, _ = features_of(dataset, settings_of("sample", name), Progress())
+        digest, maps, *_ = features_of(dataset, settings_of("sample", name), Progress())
         for count in per_class:
             config = dataclasses.replace(settings_of("sample", name), epochs=epochs * max(per_class) // count)
             scores = scores_of_part(dataset, first_of_each(dataset.train.labels, count), config, digest, maps, seeds)
