@@ -31,7 +31,7 @@ from pcacam_jax.fitting.config import FitConfig
 from pcacam_jax.fitting.estimators import fit_estimators
 from pcacam_jax.fitting.features import cached_features
 from pcacam_jax.fitting.out_of_core import root_mean_square
-from pcacam_jax.fitting.scores import score
+from pcacam_jax.fitting.scores import head_outputs, score
 from pcacam_jax.fitting.training import Member, train_heads
 from pcacam_jax.nets import vgg16
 
@@ -123,7 +123,8 @@ def training(folder: Path) -> None:
     images = ArraySplit(np.zeros((IMAGES, 1, 1), np.uint8), labels)
     names = tuple(map(str, range(CLASSES)))
     dataset = Dataset("random", names, images, images)
-    score(fit_estimators(heads[0], maps, dataset, config), {"train": maps}, dataset)
+    estimators = fit_estimators(heads[0], maps, dataset, config)
+    score(estimators, head_outputs(estimators.head, {"train": maps}), dataset)
 
 
 def random_maps(path: Path, labels: np.ndarray) -> np.ndarray:

@@ -33,7 +33,8 @@ from pcacam_jax.fitting.config import FitConfig
 from pcacam_jax.fitting.estimators import fit_estimators
 from pcacam_jax.fitting.fit import features_of, train_on
 from pcacam_jax.fitting.out_of_core import map_features
-from pcacam_jax.fitting.scores import macro_f1, memorisation_warning, score
+from pcacam_jax.fitting.run_warnings import memorisation_warning
+from pcacam_jax.fitting.scores import head_outputs, macro_f1, score
 from pcacam_jax.reproduce.paper import CLASSIFIERS, TABLE3
 
 AXES = ("scaling", "feature_scale", "activation", "learning_rate")
@@ -125,7 +126,7 @@ def seed_scores(dataset: Dataset, config: FitConfig, maps: dict[str, np.ndarray]
     """Return the macro F1 of every classifier on both parts, and numbers that help to explain it."""
     estimators = fit_estimators(head, maps["train"], dataset, config)
     v = {part: map_features(jax.vmap(estimators.head.components), part_maps) for part, part_maps in maps.items()}
-    scores = score(estimators, maps, dataset)
+    scores = score(estimators, head_outputs(estimators.head, maps), dataset)
     truths = {"train": dataset.train.labels, "test": dataset.test.labels}
     halved: dict[str, Any] = {"C": config.cost, "gamma": 0.5}
     svm = SVC(**halved).fit(v["train"], dataset.train.labels)

@@ -21,7 +21,7 @@ from pcacam_jax.core.progress import Progress
 from pcacam_jax.data import ArraySplit, Dataset, read_paper_set
 from pcacam_jax.fitting.estimators import fit_estimators
 from pcacam_jax.fitting.fit import features_of, train_on
-from pcacam_jax.fitting.scores import score
+from pcacam_jax.fitting.scores import head_outputs, score
 from pcacam_jax.reproduce.paper import CLASSIFIERS
 from pcacam_jax.reproduce.settings import settings_of
 
@@ -59,10 +59,10 @@ def scores_of_part(dataset, rows, config, digest, maps, seeds) -> list[float]:
     part_maps = {"train": np.asarray(maps["train"][rows]), "test": maps["test"]}
     configs = [dataclasses.replace(config, seed=seed) for seed in seeds]
     heads = train_on(part_maps["train"], part, configs, digest, Progress())
-    results = [
-        score(fit_estimators(head, part_maps["train"], part, each), part_maps, part)
-        for head, each in zip(heads, configs, strict=True)
-    ]
+    results = []
+    for head, each in zip(heads, configs, strict=True):
+        estimators = fit_estimators(head, part_maps["train"], part, each)
+        results.append(score(estimators, head_outputs(estimators.head, part_maps), part))
     return [float(np.mean([result[name]["test_f1"] for result in results])) for name in CLASSIFIERS]
 
 

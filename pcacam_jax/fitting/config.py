@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from typing import Any
+from typing import Any, Literal
 
 from pcacam_jax.core.checks import SMALLEST_SIZE, InputError, check_choice
 from pcacam_jax.stages.activation import check_activation
@@ -15,6 +15,9 @@ CHOICES = {
     "feature_scale": ("rms", "none"),
 }
 """The fields that hold a name, and the allowed names."""
+
+GAMMAS = ("scale", "auto")
+"""Rules of scikit-learn for the kernel coefficient, which depend on the features."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -67,8 +70,12 @@ class FitConfig:
     """Number of principal components (the paper's D)."""
     cost: float = 1.0
     """Regularisation parameter C of the SVMs."""
-    gamma: float = 1.0
-    """Kernel coefficient gamma of the RBF SVM."""
+    gamma: float | Literal["scale", "auto"] = 1.0
+    """Kernel coefficient gamma of the RBF SVM; scale (1 / (D times the variance of the features)) or auto (1 / D), as
+    in scikit-learn."""
+    balance: bool = False
+    """Whether every class counts alike in the loss, in the choice of the epoch (by balanced accuracy) and in the SVMs,
+    however many images it has."""
     seed: int = 0
     """Seed of the initial weights, the batches and the validation split."""
 
@@ -82,9 +89,14 @@ class FitConfig:
         check_activation(self.activation, without=("log",))  # a dense layer has negative outputs, too
         for name in ("size", "at", "epochs", "batch_size", "components", "seed"):
             _check_whole(name, getattr(self, name))
-        for name in ("learning_rate", "validation_fraction", "cost", "gamma"):
+        if isinstance(self.gamma, str) and self.gamma not in GAMMAS:
+            raise InputError(f"gamma must be a number, {' or '.join(GAMMAS)}; got {self.gamma!r}.")
+        if not isinstance(self.balance, bool):
+            raise InputError(f"balance must be True or False; got {self.balance!r}.")
+        numbers = ("learning_rate", "validation_fraction", "cost", *(() if self.gamma in GAMMAS else ("gamma",)))
+        for name in numbers:
             _check_number(name, getattr(self, name))
-        for name in ("epochs", "batch_size", "learning_rate", "cost", "gamma"):
+        for name in ("epochs", "batch_size", *numbers):
             if not 0 < getattr(self, name) < math.inf:
                 raise InputError(f"{name} must be positive and finite; got {getattr(self, name)}.")
         if self.size < SMALLEST_SIZE:

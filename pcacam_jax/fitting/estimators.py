@@ -61,7 +61,11 @@ def fit_estimators(training: TrainedHead, maps: np.ndarray, dataset: Dataset, co
     x_m = np.asarray(map_features(jax.vmap(trunk), maps), np.float64)
     pca = fit_pca(x_m, config)
     v = pca.transform(x_m)
-    parameters: dict[str, Any] = {"C": config.cost, "gamma": config.gamma}
+    parameters: dict[str, Any] = {
+        "C": config.cost,
+        "gamma": config.gamma,
+        "class_weight": "balanced" if config.balance else None,
+    }
     svms = {
         f"svm_{kernel}": SVC(kernel=kernel, **parameters).fit(v, dataset.train.labels) for kernel in ("linear", "rbf")
     }
@@ -87,7 +91,8 @@ def fit_pca(x_m: np.ndarray, config: FitConfig) -> PCA:
             f"layer {config.at} of the trained head gives the same output for every image, so the PCA has no "
             "components; train for more epochs, or use another activation or learning rate."
         )
-    return fix_signs(PCA(config.components).fit(x_m))
+    # NumPy arrays whatever the caller's sklearn.set_config(transform_output=...) says
+    return fix_signs(PCA(config.components).set_output(transform="default").fit(x_m))
 
 
 def check_components(config: FitConfig, images: int) -> None:
@@ -145,9 +150,14 @@ def checked_parity(pca: PCA, svms: dict[str, SVC], x_m: np.ndarray) -> dict[str,
     return errors
 
 
+def gamma_of(svm: SVC) -> float:
+    """Return the kernel coefficient that a fitted SVM computes with, also if its option is "scale" or "auto"."""
+    return float(svm._gamma)
+
+
 def _cancellation(svm: SVC, v: np.ndarray) -> float:
     """Return the relative rounding error of an SVM's sum over support vectors, whose terms may exceed the sum."""
     reach = 4 * float(np.sum(v**2, axis=1).max())
-    term = reach if svm.kernel == "linear" else 1 + float(svm.gamma) * reach
+    term = reach if svm.kernel == "linear" else 1 + gamma_of(svm) * reach
     terms = np.abs(np.asarray(svm.dual_coef_)).sum(axis=1).max() * term
     return float(np.finfo(float).eps * terms / np.abs(pair_values(svm, v)).max())

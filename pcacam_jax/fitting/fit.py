@@ -25,10 +25,11 @@ from pcacam_jax.core.progress import CACHED, Progress
 from pcacam_jax.data import Dataset
 from pcacam_jax.data.duplicates import shared_images_warning
 from pcacam_jax.fitting.config import FitConfig
-from pcacam_jax.fitting.estimators import check_components, fit_estimators, head_at_tap
+from pcacam_jax.fitting.estimators import check_components, fit_estimators, gamma_of, head_at_tap
 from pcacam_jax.fitting.features import CACHED_TAP, cached_features
 from pcacam_jax.fitting.out_of_core import map_features, root_mean_square
-from pcacam_jax.fitting.scores import score, warnings_of
+from pcacam_jax.fitting.run_warnings import warnings_of
+from pcacam_jax.fitting.scores import HeadOutputs, class_scores, confusion_matrices, head_outputs, score
 from pcacam_jax.fitting.tap_maps import TapMaps
 from pcacam_jax.fitting.training import Member, TrainedHead, train_heads, validation_split
 from pcacam_jax.head.hybrid import HybridHead
@@ -61,6 +62,8 @@ class Fitted:
     """Feature maps of "train" and "test" at the tap, ``(N, h, w, K)``, which ``head`` reads; computed when indexed."""
     components: dict[str, np.ndarray]
     """PCA features of "train" and "test", ``(N, D)``."""
+    outputs: HeadOutputs
+    """The values of every output and the predictions for the training images."""
     metrics: dict[str, Any]
     """Scores, warnings, explained variance, best epoch, numbers of images and differences from scikit-learn."""
     point: np.ndarray
@@ -168,13 +171,20 @@ def _fitted(
         estimators = fit_estimators(training, maps["train"], dataset, config)
         components_of = jax.vmap(estimators.head.components)
         components = {part: map_features(components_of, part_maps) for part, part_maps in maps.items()}
-        scores = score(estimators, maps, dataset)
-    sentences = warnings_of(estimators, scores, components["train"], dataset)
-    for sentence in sentences:
-        warnings.warn(sentence, stacklevel=3)
+        outputs = head_outputs(estimators.head, maps)
+        scores, confusion = score(estimators, outputs, dataset), confusion_matrices(outputs, dataset)
+    run_warnings = warnings_of(estimators, scores, confusion, components["train"], dataset)
+    for warning in run_warnings:
+        warnings.warn(warning.text, stacklevel=3)
     metrics = {
         "metrics": scores,
-        "warnings": sentences,
+        "class_scores": {
+            name: {part: {"confusion": matrix.tolist(), **class_scores(matrix)} for part, matrix in parts.items()}
+            for name, parts in confusion.items()
+        },
+        "gamma": gamma_of(estimators.svms["svm_rbf"]),
+        "warnings": [warning.text for warning in run_warnings],
+        "warning_kinds": [{"kind": warning.kind, "subject": warning.subject} for warning in run_warnings],
         "explained_variance_ratio": [float(ratio) for ratio in estimators.pca.explained_variance_ratio_],
         "best_epoch": training.best_epoch,
         "images": {part: len(part_maps) for part, part_maps in maps.items()},
@@ -195,6 +205,7 @@ def _fitted(
         maps=maps,
         tap_maps=tap_maps,
         components=components,
+        outputs=outputs["train"],
         metrics=metrics,
         point=point,
         certificate=certificate,
@@ -247,6 +258,7 @@ def train_on(
             epochs=config.epochs,
             batch_size=config.batch_size,
             validation_fraction=config.validation_fraction,
+            balance=config.balance,
             checkpoint=_checkpoint(dataset, configs, weights_digest),
             advance=advance,
         )
@@ -259,6 +271,8 @@ def _checkpoint(dataset: Dataset, configs: Sequence[FitConfig], weights_digest: 
     # Settings that give the same results get the same key
     normalised = {"weights": weights_digest, "tap": CACHED_TAP, "batch_size": min(config.batch_size, len(training))}
     settings = [{**dataclasses.asdict(each), **normalised} for each in configs]
+    if not config.balance:  # without it the key is that of earlier versions, which had no such setting
+        settings = [{key: value for key, value in each.items() if key != "balance"} for each in settings]
     key = {
         "format": FORMAT,
         "images": dataset.train.fingerprint(),

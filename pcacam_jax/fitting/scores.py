@@ -1,35 +1,39 @@
-"""Macro F1 scores of a fitted run, and warnings if the CNN has learned nothing or an RBF SVM memorises."""
+"""Scores of a fitted run: macro F1 and confusion matrices of every classifier, and scores of every class."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from sklearn.metrics import f1_score
-from sklearn.neighbors import NearestNeighbors
-from sklearn.svm import SVC
+from sklearn.metrics import confusion_matrix, f1_score
 
 from pcacam_jax.data import Dataset
 from pcacam_jax.fitting.estimators import Estimators
 from pcacam_jax.fitting.out_of_core import map_features
-
-NEARLY_ALL = 0.9
-"""An SVM that has at least this share of the training images as support vectors is suspected to memorise."""
-LARGE_GAP = 0.2
-"""So is an SVM whose macro F1 falls by at least this much more than the CNN's from training to test images."""
-DISTANT = 0.9
-"""A suspected SVM memorises if the median kernel value between nearest neighbours is below this."""
-UNDERFLOW = 1e-3
-"""Any SVM memorises if the median kernel value between nearest neighbours is below this."""
-MAX_ROWS = 1000
-"""Number of training points whose nearest neighbour is searched."""
+from pcacam_jax.head.hybrid import HybridHead
 
 
-def score(estimators: Estimators, maps: dict[str, np.ndarray], dataset: Dataset) -> dict[str, Any]:
+class HeadOutputs(NamedTuple):
+    """What a head gives for N images."""
+
+    values: dict[str, np.ndarray]
+    """The values of every output, ``(N, C)``."""
+    predicted: dict[str, np.ndarray]
+    """The predicted labels of every classifier, ``(N,)``."""
+
+
+def head_outputs(head: HybridHead, maps: Mapping[str, np.ndarray]) -> dict[str, HeadOutputs]:
+    """Return what a head gives for the feature maps of each part, ``(N, h, w, K)``, in memory or memory-mapped."""
+    function = jax.vmap(lambda one: HeadOutputs(head(one), head.predict(one)))
+    return {part: map_features(function, part_maps) for part, part_maps in maps.items()}
+
+
+def score(estimators: Estimators, outputs: Mapping[str, HeadOutputs], dataset: Dataset) -> dict[str, Any]:
     """Return the scores of the CNN and of every SVM.
 
     Args:
         estimators: the fitted estimators and their head.
-        maps: feature maps of "train" and "test", or of one of them, ``(N, h, w, K)``.
+        outputs: what the head gives for "train" and "test", or for one of them.
         dataset: the labels.
 
     Returns:
@@ -37,9 +41,8 @@ def score(estimators: Estimators, maps: dict[str, np.ndarray], dataset: Dataset)
         of ``"support_vectors"``.
     """
     truth = {"train": dataset.train.labels, "test": dataset.test.labels}
-    predicted = {part: map_features(jax.vmap(estimators.head.predict), features) for part, features in maps.items()}
     scores: dict[str, Any] = {
-        name: {f"{part}_f1": macro_f1(truth[part], predicted[part][name]) for part in maps}
+        name: {f"{part}_f1": macro_f1(truth[part], outputs[part].predicted[name]) for part in outputs}
         for name in ("cnn", *estimators.svms)
     }
     for name, svm in estimators.svms.items():
@@ -47,93 +50,51 @@ def score(estimators: Estimators, maps: dict[str, np.ndarray], dataset: Dataset)
     return scores
 
 
-def warnings_of(estimators: Estimators, scores: dict[str, Any], v: np.ndarray, dataset: Dataset) -> list[str]:
-    """Return a warning for each classifier that has learned nothing or memorises.
+def confusion_matrices(outputs: Mapping[str, HeadOutputs], dataset: Dataset) -> dict[str, dict[str, np.ndarray]]:
+    """Return the confusion matrix of every classifier on each part.
 
     Args:
-        estimators: the fitted estimators.
-        scores: the result of :func:`score`.
-        v: PCA features of the training images, ``(N, D)``.
-        dataset: the data that they were fitted to.
+        outputs: what the head gives for "train" and "test", or for one of them.
+        dataset: the labels.
 
     Returns:
-        Sentences that say what was measured and what to do.
+        By name of the classifier and by part, ``(C, C)`` counts: row c are the images of class c, column c those
+        predicted as c.
     """
-    gaps = {name: values["train_f1"] - values["test_f1"] for name, values in scores.items()}
-    sentences = [
-        memorisation_warning(name, svm, v, gaps[name] - gaps["cnn"])
-        for name, svm in estimators.svms.items()
-        if svm.kernel == "rbf"
-    ]
-    sentences.append(chance_warning(scores["cnn"], dataset))
-    return [sentence for sentence in sentences if sentence]
+    truth, classes = {"train": dataset.train.labels, "test": dataset.test.labels}, np.arange(len(dataset.class_names))
+    names = next(iter(outputs.values())).predicted
+    return {
+        name: {part: confusion_matrix(truth[part], outputs[part].predicted[name], labels=classes) for part in outputs}
+        for name in names
+    }
 
 
-def chance_warning(f1: dict[str, float], dataset: Dataset) -> str | None:
-    """Return a sentence if the CNN is no better than chance or than a constant prediction, otherwise None."""
-    consequence = (
-        "so the maps of this run mean nothing; train for more epochs, or use another learning rate, activation or "
-        "feature scale."
-    )
-    for part, name, split in (("train", "training", dataset.train), ("test", "test", dataset.test)):
-        cnn_f1, constant = f1[f"{part}_f1"], constant_f1(split.labels)
-        if cnn_f1 <= constant:
-            return (
-                f"the CNN's macro F1 on {name} images is {cnn_f1:.3f}, no better than a constant prediction of the "
-                f"most frequent class ({constant:.3f}), {consequence}"
-            )
-    if f1["train_f1"] <= 1 / len(dataset.class_names):
-        return (
-            f"the CNN's macro F1 on its own training images is {f1['train_f1']:.3f}, no better than chance with "
-            f"{len(dataset.class_names)} classes, {consequence}"
-        )
-    return None
-
-
-def memorisation_warning(name: str, svm: SVC, v: np.ndarray, gap: float = 0.0) -> str | None:
-    """Return a sentence if an RBF SVM has memorised its training features, otherwise None.
-
-    An SVM memorises if the kernel between a training point and its nearest neighbour underflows, or if that kernel is
-    small and, in addition, nearly all training points are support vectors or ``gap`` is large. Such an SVM classifies
-    its training images almost perfectly and others badly, and its gradient vanishes between them (Theorem 1).
+def class_scores(confusion: np.ndarray) -> dict[str, list[float | None]]:
+    """Return precision, recall and F1 of every class.
 
     Args:
-        name: name of the SVM, for the sentence.
-        svm: the fitted SVM.
-        v: its training features, ``(N, D)``.
-        gap: fall of its macro F1 from training to test images, minus the fall of the CNN's.
-    """
-    share, gamma = svm.n_support_.sum() / len(v), float(svm.gamma)
-    nearest = neighbour_kernel(v, gamma)
-    suspected = share >= NEARLY_ALL or gap >= LARGE_GAP
-    if not (nearest < UNDERFLOW or (suspected and nearest < DISTANT)):
-        return None
-    usual = 1 / (v.shape[1] * v.var())
-    return (
-        f"{name} memorises: {share:.0%} of the training images are its support vectors, its F1 falls by {gap:.2f} more "
-        f"than the CNN's from training to test images, and with gamma = {gamma:g} the kernel between a training image "
-        f"and its nearest neighbour is typically {nearest:.2g} (the features have standard deviations up to "
-        f"{v.std(axis=0).max():.3g}), so its maps and its score on training images mean little; set gamma near "
-        f'{usual:.2g} (scikit-learn\'s "scale").'
-    )
+        confusion: ``(C, C)``, rows are the true classes.
 
-
-def neighbour_kernel(v: np.ndarray, gamma: float) -> float:
-    """Return the median kernel value ``exp(-gamma d^2)`` between a training point and its nearest neighbour (Eq. 7).
-
-    Args:
-        v: training features, ``(N, D)``; the median is over at most 1000 of them, evenly spaced.
-        gamma: kernel coefficient.
+    Returns:
+        ``"precision"``, None for a class that is never predicted; ``"recall"``, None for a class without images; and
+        ``"f1"``, 0 for a class that is never predicted, and None if it has no images either.
 
     Example:
         >>> import numpy as np
-        >>> from pcacam_jax.fitting.scores import neighbour_kernel
-        >>> round(neighbour_kernel(np.array([[0.0], [1.0], [2.0]]), gamma=1.0), 3)
-        0.368
+        >>> from pcacam_jax.fitting.scores import class_scores
+        >>> class_scores(np.array([[3, 1], [0, 4]]))
+        {'precision': [1.0, 0.8], 'recall': [0.75, 1.0], 'f1': [0.8571428571428571, 0.8888888888888888]}
     """
-    rows = np.linspace(0, len(v) - 1, min(len(v), MAX_ROWS)).round().astype(int)
-    distances, _ = NearestNeighbors(n_neighbors=2).fit(v).kneighbors(v[rows])
-    return float(np.median(np.exp(-gamma * distances[:, 1] ** 2)))
+    right, images, predicted = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
+    return {
+        "precision": _ratios(right, predicted),
+        "recall": _ratios(right, images),
+        "f1": _ratios(2 * right, images + predicted),
+    }
+
+
+def _ratios(counts: np.ndarray, totals: np.ndarray) -> list[float | None]:
+    return [float(count / total) if total else None for count, total in zip(counts, totals, strict=True)]
 
 
 def constant_f1(truth: np.ndarray) -> float:

@@ -45,7 +45,7 @@ class TrainedHead:
     layers: list[tuple[Array, Array]]
     """[(kernel, bias), ...] from the first layer to the last."""
     best_epoch: int
-    """The first epoch with the highest validation accuracy, counted from 1."""
+    """The first epoch with the highest validation accuracy, balanced or not, counted from 1."""
     train_accuracy: list[float]
     """Accuracy on the training images in each epoch; every image is classified before the step that uses it."""
     validation_accuracy: list[float]
@@ -77,6 +77,7 @@ def train_heads(
     epochs: int,
     batch_size: int,
     validation_fraction: float,
+    balance: bool = False,
     checkpoint: Path | None = None,
     advance: Advance = no_progress,
 ) -> list[TrainedHead]:
@@ -95,6 +96,7 @@ def train_heads(
         epochs: number of epochs.
         batch_size: images per batch, at most the number of training images.
         validation_fraction: share of the images that is set aside to choose the best epoch.
+        balance: whether every class counts alike in the loss and the accuracies, however many images it has.
         checkpoint: file where the state is saved regularly; an interrupted training continues from it.
         advance: called with the number of epochs done since the last call.
 
@@ -113,6 +115,9 @@ def train_heads(
     )
     rates = jnp.array([member.learning_rate for member in members], jnp.float32)
     batch_size = min(batch_size, training.shape[1])
+    class_weights, validation_weights = (
+        class_weights_of(labels[rows], sizes[-1]) if balance else None for rows in (training, validation)
+    )
     fresh = jax.vmap(lambda key: model.init(key, source.example)["params"])(keys[:, 0])
     checkpoints = Checkpoints(checkpoint)
     state = checkpoints.restore(State(fresh, fresh, np.empty((len(members), 0, 3))))
@@ -122,13 +127,13 @@ def train_heads(
         order = _orders(keys[:, 1], epoch, training.shape[1])
         params, losses, correct = state.params, [], 0
         for block in source.blocks(*_batches(np.take_along_axis(training, order, 1), batch_size), labels):
-            params, block_losses, block_correct = _steps(model, rates, params, *block)
+            params, block_losses, block_correct = _steps(model, rates, class_weights, params, *block)
             losses.append(block_losses)
             correct += block_correct
         row = (
             np.mean(np.concatenate(losses), axis=0, dtype=np.float64),
             np.asarray(correct, np.float64) / training.shape[1],
-            _accuracy(model, params, source, validation, labels),
+            _accuracy(model, params, source, validation, labels, validation_weights),
         )
         state = _next_state(state, params, np.stack(row, axis=-1))
         _check_finite(state, members)
@@ -188,47 +193,68 @@ def _batches(rows: Int[np.ndarray, "S N"], size: int) -> tuple[Int[np.ndarray, "
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _steps(model: DenseHead, rates: Array, params: Any, features: Array, positions: Array, targets: Array, weights):
+def _steps(model: DenseHead, rates, class_weights, params, features, positions, targets, weights):
     """Take a step of SGD for each batch; return the parameters, losses (n, S) and correct predictions (S,)."""
 
-    def loss_of(params, maps, targets, weights):
+    def loss_of(params, maps, class_weights, targets, weights):
+        weights = _weighted(weights, class_weights, targets)
         logits = jnp.asarray(model.apply({"params": params}, maps))
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
         hits = jnp.sum(weights * (jnp.argmax(logits, axis=-1) == targets))
         return jnp.sum(weights * losses) / jnp.sum(weights), hits
 
-    def head_step(params, rate, positions, targets, weights):
+    def head_step(params, rate, class_weights, positions, targets, weights):
         optimiser = optax.sgd(rate)  # without momentum, so there is no optimiser state
         gradient_of = jax.value_and_grad(loss_of, has_aux=True)
-        (loss, hits), gradient = gradient_of(params, features[positions], targets, weights)
+        (loss, hits), gradient = gradient_of(params, features[positions], class_weights, targets, weights)
         updates, _ = optimiser.update(gradient, optimiser.init(params), params)
         return optax.apply_updates(params, updates), (loss, hits)
 
     def step(params, batch):
-        return jax.vmap(head_step, in_axes=(0, 0, 0, 0, None))(params, rates, *batch)
+        return jax.vmap(head_step, in_axes=(0, 0, 0, 0, 0, None))(params, rates, class_weights, *batch)
 
     params, (losses, hits) = jax.lax.scan(step, params, (positions, targets, weights))
     return params, losses, jnp.sum(hits, axis=0)
 
 
 def _accuracy(
-    model: DenseHead, params: Any, source: Source, rows: np.ndarray, labels: np.ndarray
+    model: DenseHead, params: Any, source: Source, rows: np.ndarray, labels: np.ndarray, class_weights: Any
 ) -> Float[Array, " S"]:
     batches = _batches(rows, min(VALIDATION_BATCH, rows.shape[1]))
-    hits = sum(_hits(model, params, *block) for block in source.blocks(*batches, labels))
+    hits = sum(_hits(model, params, class_weights, *block) for block in source.blocks(*batches, labels))
     return np.asarray(hits, np.float64) / rows.shape[1]
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _hits(model: DenseHead, params: Any, features: Array, positions: Array, targets: Array, weights: Array):
-    def head_hits(params, positions, targets, weights):
+def _hits(model: DenseHead, params, class_weights, features, positions, targets, weights):
+    def head_hits(params, class_weights, positions, targets, weights):
+        weights = _weighted(weights, class_weights, targets)
         logits = jnp.asarray(model.apply({"params": params}, features[positions]))
         return jnp.sum(weights * (jnp.argmax(logits, axis=-1) == targets))
 
     def step(hits, batch):
-        return hits + jax.vmap(head_hits, in_axes=(0, 0, 0, None))(params, *batch), None
+        return hits + jax.vmap(head_hits, in_axes=(0, 0, 0, 0, None))(params, class_weights, *batch), None
 
     return jax.lax.scan(step, jnp.zeros(positions.shape[1]), (positions, targets, weights))[0]
+
+
+def class_weights_of(labels: Int[np.ndarray, "S N"], classes: int) -> Float[Array, "S C"]:
+    """Return the weight N / (C n_c) of every class for each head, with n_c images of class c among its labels.
+
+    The weighted accuracy of the labels is then the balanced accuracy, the mean of the recall of all classes.
+
+    Example:
+        >>> import numpy as np
+        >>> from pcacam_jax.fitting.training import class_weights_of
+        >>> class_weights_of(np.array([[0, 0, 0, 1]]), 2).round(3).tolist()
+        [[0.6669999957084656, 2.0]]
+    """
+    counts = np.stack([np.bincount(row, minlength=classes) for row in labels])
+    return jnp.asarray(labels.shape[1] / (classes * np.maximum(counts, 1)), jnp.float32)
+
+
+def _weighted(weights: Array, class_weights: Array | None, targets: Array) -> Array:
+    return weights if class_weights is None else weights * class_weights[targets]
 
 
 def _next_state(state: State, params: Any, row: Float[np.ndarray, "S 3"]) -> State:

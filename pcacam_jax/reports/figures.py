@@ -9,6 +9,7 @@ from pcacam_jax import plots
 from pcacam_jax.cam.explain import explain
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.core.explanation import Explanation
+from pcacam_jax.fitting.estimators import gamma_of
 from pcacam_jax.fitting.fit import Fitted
 from pcacam_jax.head.targets import PREDICTED
 
@@ -121,9 +122,10 @@ def influence(fitted: Fitted) -> Figure:
     v, support = fitted.components["test"], fitted.svms["svm_rbf"].support_vectors_
     v, support = v[spread(len(v), 200)], support[spread(len(support), 500)]
     distances = np.sqrt(np.sum((v[:, None] - support[None]) ** 2, axis=-1)).ravel()
-    axes = plots.influence_curve(figure.add_subplot(), fitted.config.gamma, distances)
+    gamma = gamma_of(fitted.svms["svm_rbf"])
+    axes = plots.influence_curve(figure.add_subplot(), gamma, distances)
     axes.set_title(
-        rf"RBF kernel, $\gamma$ = {fitted.config.gamma:.3g}; grey: distances between {len(v)} test images "
+        rf"RBF kernel, $\gamma$ = {gamma:.3g}; grey: distances between {len(v)} test images "
         f"and {len(support)} support vectors",
         fontsize=9,
     )

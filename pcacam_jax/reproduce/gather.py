@@ -70,24 +70,28 @@ class GatheredOutcomes(NamedTuple):
 
     outcomes: dict[str, Outcome]
     missing: dict[str, str]
+    """Reasons for the datasets that cannot be loaded."""
+    excluded: dict[str, str]
+    """Reasons for the datasets that the request leaves out."""
 
 
 def gather(request: ReproductionRequest, sets: Iterable[str], progress: Progress) -> GatheredOutcomes:
     """Return the outcomes of the named datasets, in the paper's order.
 
     Datasets that cannot be loaded are reported in ``missing``; an error is raised only if ``request.sets`` names them.
+    Those that the request leaves out are reported in ``excluded``.
 
     Raises:
         InputError: VGG16's weights are not available, a dataset cannot be fitted, its outcome cannot be written, a
             dataset named in ``request.sets`` cannot be loaded, or the output folder contains files that must not be
             replaced.
     """
-    names, outcomes, missing, datasets = set(sets), {}, {}, {}
+    names, outcomes, missing, excluded, datasets = set(sets), {}, {}, {}, {}
     check_output_folders(request)
     digest = weights.weights_digest(weights.load()) if names else ""
     for name in (name for name in SETS if name in names):
         if reason := exclusion_reason(request, name):
-            missing[name] = reason
+            excluded[name] = reason
             continue
         try:
             datasets[name] = load_dataset(request, name, digest)
@@ -98,7 +102,7 @@ def gather(request: ReproductionRequest, sets: Iterable[str], progress: Progress
             progress.say(f"{TABLE3[name].title} is not available: {error}")
     for name, loaded in datasets.items():
         outcomes[name] = cached_or_new_outcome(request, name, loaded, progress)
-    return GatheredOutcomes(outcomes, missing)
+    return GatheredOutcomes(outcomes, missing, excluded)
 
 
 def check_output_folders(request: ReproductionRequest) -> None:

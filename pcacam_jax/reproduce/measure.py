@@ -54,7 +54,7 @@ def measure(fits: list[Fitted], *, key: str, scale: str, name: str) -> Outcome:
             "comparisons": sum(len(fit.certificate.comparisons) for fit in fits),
             **{dtype: _worst([fit.certificate.max_relative_error(dtype) for fit in fits]) for dtype in DTYPES},
         },
-        "warnings": _warnings([fit.metrics["warnings"] for fit in fits]),
+        **_warnings([fit.metrics for fit in fits]),
         "timings": first.timings,
         "extracted": first.extracted,
         "resumed": first.resumed,
@@ -91,24 +91,29 @@ def _scores(fits: list[Fitted]) -> dict[str, dict[str, list[float]]]:
     }
 
 
-def _warnings(warnings: list[list[str]]) -> list[str]:
-    """Return one warning of each kind, with the number of seeds that have it; ``warnings`` has one list per seed.
+def _warnings(metrics: list[dict[str, Any]]) -> dict[str, list]:
+    """Return one warning of each kind and subject, with the number of seeds that have it; the numbers may differ.
 
-    Warnings of one kind start with the same two words, the first of which names the classifier. They differ between
-    seeds only in their numbers.
+    Args:
+        metrics: the metrics of one fit per seed.
+
+    Returns:
+        ``"warnings"``, sentences, and ``"warning_kinds"``, the kind and the subject of each.
     """
-    kinds: dict[str, list[str]] = {}
-    for sentence in (sentence for sentences in warnings for sentence in sentences):
-        kinds.setdefault(" ".join(sentence.split()[:2]), []).append(sentence)
-    return [
-        sentences[0]
+    sentences: dict[tuple[str, str], list[str]] = {}
+    for one in metrics:
+        for text, kind in zip(one["warnings"], one["warning_kinds"], strict=True):
+            sentences.setdefault((kind["kind"], kind["subject"]), []).append(text)
+    texts = [
+        texts[0]
         + (
-            f" This applies to {len(sentences)} of {len(warnings)} seeds; the numbers are those of the first of them."
-            if len(warnings) > 1
+            f" This applies to {len(texts)} of {len(metrics)} seeds; the numbers are those of the first of them."
+            if len(metrics) > 1
             else ""
         )
-        for sentences in kinds.values()
+        for texts in sentences.values()
     ]
+    return {"warnings": texts, "warning_kinds": [{"kind": kind, "subject": subject} for kind, subject in sentences]}
 
 
 def _worst(errors: list[float]) -> float | None:

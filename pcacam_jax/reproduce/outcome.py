@@ -17,7 +17,7 @@ from pcacam_jax.data import Dataset
 from pcacam_jax.fitting.config import FitConfig
 from pcacam_jax.reproduce.paper import SETS
 
-SCHEMA = 2
+SCHEMA = 3
 """Part of the key. Increase it when the content stored for a key changes."""
 OUTCOMES = "outcomes"
 """Subfolder of a reproduction with one folder per dataset."""

@@ -1,7 +1,7 @@
 """The page that compares the paper's numbers with ours, as JSON and as Markdown that is readable as plain text."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pcacam_jax.core.progress import CACHED
@@ -39,6 +39,7 @@ def report(request: "ReproductionRequest", gathered: "GatheredOutcomes", section
         **environment(),
         "sets": {name: _set_record(outcome.record) for name, outcome in gathered.outcomes.items()},
         "missing": gathered.missing,
+        "excluded": gathered.excluded,
         "claims": {section.claim.name: _claim_record(section) for section in sections},
     }
 
@@ -83,6 +84,7 @@ def _header(content: dict[str, Any]) -> Iterator[str]:
     facts = {
         "scale": f"{content['scale']}: {content['about']}",
         "data root": content["data_root"] or "none",
+        **({"left out by --sets or --scale": listed(_titles(content["excluded"]))} if content["excluded"] else {}),
         "seeds": listed([str(seed) for seed in content["seeds"]]) + _spread_note(content["seeds"]),
         "command": content["command"],
         "page written": content["made"],
@@ -102,6 +104,10 @@ def _header(content: dict[str, Any]) -> Iterator[str]:
             "The run of each dataset's first seed is saved in `runs`. "
             "To explain an image with it, run `pcacam explain runs/SET IMAGE`."
         )
+
+
+def _titles(names: Iterable[str]) -> list[str]:
+    return [TABLE3[name].title for name in names]
 
 
 def _spread_note(seeds: list[int]) -> str:
@@ -158,12 +164,13 @@ def _value(value: Any) -> str:
 
 
 def _section(section: Section, content: dict[str, Any]) -> Iterator[str]:
-    claim, finding, missing = section.claim, section.finding, content["missing"]
+    claim, finding = section.claim, section.finding
     yield f"## {claim.paper}: {claim.title}"
     yield f"The paper: {claim.statement}"
-    absent = [TABLE3[name].title for name in claim.sets if name in missing]
+    absent = _titles(name for name in claim.sets if name in content["missing"])
     if finding is None:
-        yield f"Not measured, because no dataset of this claim is available: {listed(absent)}. {REASONS}"
+        needed = " or ".join(_titles(claim.sets))
+        yield f"Not measured, because it needs {needed}." + (f" {REASONS}" if absent else "")
         return
     if absent:
         yield f"Measured without {listed(absent)}. {REASONS}"

@@ -57,7 +57,7 @@ def reproduce(
                 sections.append(_section(claim, gathered, request.out / _with_claims(FIGURES, claims)))
                 advance(1, claim.name)
         if not any(section.finding for section in sections):
-            reasons = " ".join(dict.fromkeys(gathered.missing.values()))
+            reasons = " ".join(dict.fromkeys([*gathered.missing.values(), *gathered.excluded.values()]))
             claim_names = ", ".join(claim.name for claim in claims)
             raise InputError(f"none of the claims could be measured ({claim_names}): {reasons}")
         content = report(request, gathered, sections)

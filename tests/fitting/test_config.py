@@ -56,7 +56,9 @@ def test_the_head_begins_with_a_pool_if_the_tap_precedes_the_pool(tap, pool):
         ({"learning_rate": float("inf")}, "learning_rate must be positive and finite"),
         ({"batch_size": 0}, "batch_size must be positive"),
         ({"learning_rate": "x"}, "learning_rate must be a number; got 'x'"),
-        ({"gamma": "scale"}, "gamma must be a number; got 'scale'"),
+        ({"gamma": "large"}, "gamma must be a number, scale or auto; got 'large'"),
+        ({"gamma": True}, "gamma must be a number; got True"),
+        ({"balance": 1}, "balance must be True or False; got 1"),
         ({"cost": None}, "cost must be a number; got None"),
         ({"validation_fraction": "half"}, "validation_fraction must be a number"),
         ({"cost": 0.0}, "cost must be positive"),
@@ -68,6 +70,11 @@ def test_the_head_begins_with_a_pool_if_the_tap_precedes_the_pool(tap, pool):
 def test_invalid_values_are_rejected(change, sentence):
     with pytest.raises(InputError, match=sentence):
         FitConfig(**change)
+
+
+@pytest.mark.parametrize("gamma", ["scale", "auto", 2, 0.5])
+def test_gamma_is_a_number_or_a_rule(gamma):
+    assert FitConfig(gamma=gamma).gamma == gamma
 
 
 def test_every_activation_is_documented():

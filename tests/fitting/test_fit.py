@@ -4,6 +4,7 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
+import sklearn
 from sklearn.decomposition import PCA
 from sklearn.metrics import f1_score
 from sklearn.svm import SVC
@@ -16,6 +17,7 @@ from pcacam_jax.fitting import estimators, training
 from pcacam_jax.fitting import fit as module
 from pcacam_jax.fitting.estimators import checked_parity, fit_pca, fix_signs
 from pcacam_jax.fitting.fit import features_of, fit, fit_seeds, train_on
+from pcacam_jax.reports import figures
 
 
 @pytest.fixture
@@ -75,7 +77,10 @@ def test_the_metric_of_the_cnn_is_that_of_its_argmax(fitted):
 def test_the_reported_metrics(fitted):
     assert fitted.metrics.keys() == {
         "metrics",
+        "class_scores",
+        "gamma",
         "warnings",
+        "warning_kinds",
         "explained_variance_ratio",
         "best_epoch",
         "images",
@@ -98,6 +103,40 @@ def test_the_svms_have_the_cost_and_gamma_of_the_configuration(quick_fit):
         assert (svm.C, svm.gamma, svm.kernel) == (0.3, 2.5, kernel)
         np.testing.assert_array_equal(svm.support_, expected.support_)
         np.testing.assert_allclose(svm.decision_function(v), expected.decision_function(v), atol=1e-3)
+
+
+@pytest.mark.parametrize("gamma", ["scale", "auto"])
+def test_gamma_may_be_a_rule_of_scikit_learn(quick_fit, gamma):
+    fitted = quick_fit(gamma=gamma)
+    v = fitted.pca.transform(x_m(fitted, "train"))
+    expected = {"scale": 1 / (3 * v.var()), "auto": 1 / 3}[gamma]
+    assert fitted.metrics["gamma"] == pytest.approx(expected, rel=1e-4)
+    svm = SVC(gamma=expected).fit(v, fitted.dataset.train.labels)
+    x = fitted.components["train"]
+    np.testing.assert_allclose(svm.decision_function(x), fitted.svms["svm_rbf"].decision_function(x), atol=1e-2)
+    assert f"{fitted.metrics['gamma']:.3g}" in figures.influence(fitted).axes[0].get_title()
+
+
+def test_a_fit_under_pandas_output_gives_the_same_bits(quick_fit, fitted):
+    """pandas is not installed: a transformer that would return a DataFrame raises."""
+    with sklearn.config_context(transform_output="pandas"):
+        again = quick_fit()
+    assert again.metrics == fitted.metrics
+    np.testing.assert_array_equal(again.components["test"], fitted.components["test"])
+
+
+def test_a_balanced_fit_counts_every_class_alike(small_world, monkeypatch):
+    without_certificate(monkeypatch)
+    images, labels = pictures(24, 0)
+    rows = np.concatenate([np.arange(24), 24 + np.arange(24), 48 + np.arange(5)])
+    train = ArraySplit(images[rows], labels[rows])
+    dataset = Dataset("unequal", CLASSES, train, small_dataset().test)
+    fitted = fit(dataset, small_config(balance=True, epochs=40))
+    assert [svm.class_weight for svm in fitted.svms.values()] == ["balanced", "balanced"]
+    assert fitted.metrics["class_scores"]["cnn"]["test"]["recall"][2] > 0.5
+    assert not fitted.resumed
+    keys = {module._checkpoint(dataset, [small_config(balance=balance)], "w") for balance in (False, True)}
+    assert len(keys) == 2
 
 
 def test_another_seed_gives_another_run(quick_fit, fitted):

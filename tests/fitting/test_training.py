@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from sklearn.metrics import balanced_accuracy_score
 
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.core.progress import CACHED
@@ -51,8 +52,8 @@ def softmax(z):
     return e / e.sum(axis=1, keepdims=True)
 
 
-def numpy_epoch(weights, x, y, order, batch_size, rate):
-    """Plain SGD on the mean cross-entropy of sigmoid(x W + b) V + c; the last batch is not padded."""
+def numpy_epoch(weights, x, y, order, batch_size, rate, class_weights=(1.0, 1.0, 1.0)):
+    """Plain SGD on the weighted mean cross-entropy of sigmoid(x W + b) V + c; the last batch is not padded."""
     w, b, v, c = (np.array(array, np.float64) for array in weights)
     losses, correct = [], 0
     for start in range(0, len(order), batch_size):
@@ -60,9 +61,10 @@ def numpy_epoch(weights, x, y, order, batch_size, rate):
         xs, target = x[rows], np.eye(v.shape[1])[y[rows]]
         hidden = 1 / (1 + np.exp(-(xs @ w + b)))
         p = softmax(hidden @ v + c)
-        losses.append(-np.mean(np.sum(target * np.log(p), axis=1)))
-        correct += np.sum(p.argmax(axis=1) == y[rows])
-        error = (p - target) / len(rows)
+        weight = np.array(class_weights)[y[rows]]
+        losses.append(-np.average(np.sum(target * np.log(p), axis=1), weights=weight))
+        correct += np.sum(weight * (p.argmax(axis=1) == y[rows]))
+        error = (p - target) * weight[:, None] / weight.sum()
         back = error @ v.T * hidden * (1 - hidden)
         v, c = v - rate * hidden.T @ error, c - rate * error.sum(axis=0)
         w, b = w - rate * xs.T @ back, b - rate * back.sum(axis=0)
@@ -82,6 +84,28 @@ def test_an_epoch_is_plain_sgd(data):
         np.testing.assert_allclose(array, reference, rtol=1e-4, atol=1e-6)
     assert head.loss == pytest.approx([loss], rel=1e-5)
     assert head.train_accuracy == pytest.approx([accuracy])
+
+
+def test_a_balanced_epoch_weights_every_class_by_its_images(data):
+    chosen = np.r_[0:17, 17:27, 34:39]
+    features, labels = data[0][chosen], data[1][chosen]
+    rows, held_out = validation_split(labels, 0.2, 3)
+    x, y = features[rows].reshape(len(rows), -1).astype(np.float64), labels[rows]
+    class_weights = [len(y) / (3 * np.sum(y == c)) for c in range(3)]
+    start_key, order_key = jax.random.split(jax.random.key(3))
+    first = layers(DenseHead(sizes=(4, 3), activation="sigmoid").init(start_key, features[:1])["params"])
+    order = np.asarray(jax.random.permutation(jax.random.fold_in(order_key, 0), len(rows)))
+    start = [array for layer in first for array in layer]
+    expected, loss, accuracy = numpy_epoch(start, x, y, order, 16, 0.5, class_weights)
+    head = trained((features, labels), epochs=1, balance=True)
+    for array, reference in zip(leaves(head), expected, strict=True):
+        np.testing.assert_allclose(array, reference, rtol=1e-4, atol=1e-6)
+    assert head.loss == pytest.approx([loss], rel=1e-5)
+    assert head.train_accuracy == pytest.approx([accuracy])
+    (w, b), (v, c) = expected[:2], expected[2:]
+    outputs = (1 / (1 + np.exp(-(features[held_out].reshape(len(held_out), -1) @ w + b)))) @ v + c
+    balanced = balanced_accuracy_score(labels[held_out], outputs.argmax(axis=1))
+    assert head.validation_accuracy == pytest.approx([balanced])
 
 
 def test_every_image_is_used_once_per_epoch():

@@ -127,7 +127,8 @@ def test_markdown_is_aligned_and_escaped():
 
 def outcome(test, *, images=60, support=20, warnings=()):
     scores = {classifier: {"train": [1.0, 0.98], "test": [test, test]} for classifier in CLASSIFIERS}
-    record = {"title": "MNIST", "scores": scores, "images": {"train": images}, "warnings": list(warnings)}
+    kinds = [{"kind": kind, "subject": subject} for kind, subject in warnings]
+    record = {"title": "MNIST", "scores": scores, "images": {"train": images}, "warning_kinds": kinds}
     return Outcome(record | {"support_vectors": {name: [support, support] for name in ("svm_linear", "svm_rbf")}}, {})
 
 
@@ -140,7 +141,7 @@ def test_large_gaps_come_with_facts():
     assert linear.endswith("33% of the training images are support vectors.")
     assert "33%" in rbf
     assert not any("memorised" in gap for gap in large_gaps("mnist", outcome(0.3, support=59)))
-    gaps = large_gaps("mnist", outcome(0.3, warnings=["svm_rbf memorises: 98% of the training images."]))
+    gaps = large_gaps("mnist", outcome(0.3, warnings=[("chance", "cnn"), ("memorisation", "svm_rbf")]))
     assert ["memorised" in gap for gap in gaps] == [False, False, True]
     assert "Trained on" not in large_gaps("mnist", outcome(0.3, images=60_000))[0]
     assert len(large_gaps("mnist", outcome(1.0))) == 0

@@ -127,12 +127,20 @@ def test_a_second_reproduction_in_the_same_folder_is_rejected(copied, small_pape
 
 
 def test_a_warning_of_several_seeds_is_reported_once():
-    rbf, cnn = "svm_rbf memorises: {} of the images.", "the CNN's F1 is {}."
-    seeds = [[rbf.format(1)], [rbf.format(2), cnn.format(3)], [], [rbf.format(4)]]
-    assert _warnings(seeds) == [
-        "svm_rbf memorises: 1 of the images. This applies to 3 of 4 seeds; the numbers are those of the first of them.",
-        "the CNN's F1 is 3. This applies to 1 of 4 seeds; the numbers are those of the first of them.",
+    rbf, cnn = ({"kind": "memorisation", "subject": "svm_rbf"}, {"kind": "chance", "subject": "cnn"})
+    seeds = [
+        {"warnings": ["1 of the images."], "warning_kinds": [rbf]},
+        {"warnings": ["Of the images 2.", "F1 is 3."], "warning_kinds": [rbf, cnn]},
+        {"warnings": [], "warning_kinds": []},
+        {"warnings": ["4 of the images."], "warning_kinds": [rbf]},
     ]
+    assert _warnings(seeds) == {
+        "warnings": [
+            "1 of the images. This applies to 3 of 4 seeds; the numbers are those of the first of them.",
+            "F1 is 3. This applies to 1 of 4 seeds; the numbers are those of the first of them.",
+        ],
+        "warning_kinds": [rbf, cnn],
+    }
     assert _warnings(seeds[:1]) == seeds[0]
 
 
@@ -290,7 +298,7 @@ def test_a_claim_without_data_does_not_stop_the_others(small_paper, tmp_path, mo
     assert [section.finding is None for section in sections] == [True, False]
     assert content["claims"]["figure2"]["made"] is False
     text = (tmp_path / "out" / "reproduction_figure2_figure4.md").read_text()
-    assert "Not measured, because no dataset of this claim is available: CIFAR-10. The reasons" in text
+    assert "Not measured, because it needs CIFAR-10. The reasons are listed" in text
 
 
 @pytest.mark.exhaustive

@@ -116,7 +116,7 @@ def _facts(outcome: Outcome, name: str, classifier: str) -> list[str]:
     if classifier in outcome.record["support_vectors"]:
         share = mean_and_spread(outcome.record["support_vectors"][classifier])[0] / images
         facts.append(f"{share:.0%} of the training images are support vectors.")
-    if any(warning.startswith(f"{classifier} memorises") for warning in outcome.record["warnings"]):
+    if {"kind": "memorisation", "subject": classifier} in outcome.record["warning_kinds"]:
         facts.append("It has memorised the training images: gamma is too large for features of this scale.")
     return facts
 
