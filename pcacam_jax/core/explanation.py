@@ -59,6 +59,8 @@ class Explanation:
     image_sizes: tuple[tuple[int, int], ...] | None = None
     """``(height, width)`` in pixels of each of the B original images, upright; None if they are not known."""
 
+    outputs: dict[str, Float[Array, "B C"]] | None = None
+    """The values of every output of the head, ``(B, C)`` or ``(B, D)``; None if they were not kept."""
     __repr__ = brief_repr
 
     @property

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from pcacam_jax.core.brief import brief_repr
 from pcacam_jax.data import Split
 from pcacam_jax.fitting.config import FitConfig
 from pcacam_jax.fitting.features import CACHED_TAP, batch_size, extract_all
@@ -16,7 +17,7 @@ MOST_BYTES = 2**28
 """Largest size of the maps that are kept in memory; those of further images are extracted in every call."""
 
 
-@dataclasses.dataclass(eq=False, repr=False)
+@dataclasses.dataclass(eq=False)
 class TapMaps:
     """The feature maps at the tap of all images of a split, ``(N, h, w, K)``, as an array that is computed on demand.
 
@@ -31,6 +32,8 @@ class TapMaps:
     """The cached maps of the split."""
     kept: dict[int, np.ndarray] = dataclasses.field(default_factory=dict)
     """The maps that were computed, by row."""
+
+    __repr__ = brief_repr
 
     @property
     def shape(self) -> tuple[int, int, int, int]:

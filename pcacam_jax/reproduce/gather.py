@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pcacam_jax.core.checks import InputError, check_choice
 from pcacam_jax.core.files import atomic_folder
@@ -26,6 +26,7 @@ from pcacam_jax.reproduce.outcome import (
 from pcacam_jax.reproduce.paper import SETS, TABLE3
 from pcacam_jax.reproduce.settings import check_scale, settings_of
 from pcacam_jax.runs.run import CONFIG, save
+from pcacam_jax.runs.source import recorded
 
 RUNS = "runs"
 """Subfolder of a reproduction with the run of each dataset's first seed."""
@@ -192,11 +193,18 @@ def cached_or_new_outcome(
         outcome = measure(fits, key=key, scale=request.scale, name=name)
         advance(1)
         with atomic_folder(request.out / RUNS / name, marker=CONFIG) as run:
-            save(fits[0], run)
+            save(fits[0], run, source=_source(request, name))
             draw_figures(fits[0], run)
         advance(1)
     write_outcome(folder, outcome)
     return outcome
+
+
+def _source(request: ReproductionRequest, name: str) -> dict[str, Any]:
+    """Return the arguments of ``read_dataset`` that give the dataset of a request."""
+    if request.scale == "embedded":
+        return recorded(EMBEDDED_SAMPLE)
+    return recorded(name, data_dir=request.data_root, limit_per_class=check_scale(request.scale).limit_per_class)
 
 
 def _read(request: ReproductionRequest, name: str) -> Dataset:

@@ -12,20 +12,41 @@ from pcacam_jax.data import EMBEDDED_SAMPLE, Dataset, read_dataset
 from pcacam_jax.fitting.config import FitConfig
 from pcacam_jax.fitting.fit import fit
 from pcacam_jax.reports.figures import FIGURES, draw_figures
+from pcacam_jax.runs.reference_file import LINEAR_SUPPORT, REFERENCE
 from pcacam_jax.runs.run import CERTIFICATE, CONFIG, EXPLANATIONS, METRICS, MODEL, POINT, save
+from pcacam_jax.runs.source import recorded
 
 DEMO_CONFIG = FitConfig(size=96)
 REPORT = "report.json"
-RUN_FILES = {CONFIG, METRICS, MODEL, CERTIFICATE, POINT, FIGURES, EXPLANATIONS, REPORT}
+RUN_FILES = {
+    CONFIG,
+    METRICS,
+    MODEL,
+    CERTIFICATE,
+    POINT,
+    REFERENCE,
+    LINEAR_SUPPORT,
+    FIGURES,
+    EXPLANATIONS,
+    REPORT,
+}
 """The names of all files and folders that a run folder can contain."""
 
 
 def make_demo(out: Path, progress: Progress) -> dict[str, Any]:
     """Fit the embedded sample at 96 px, write the run folder ``out`` and return its report."""
-    return make_run(lambda: read_dataset(EMBEDDED_SAMPLE), DEMO_CONFIG, out, progress)
+    return make_run(lambda: read_dataset(EMBEDDED_SAMPLE), DEMO_CONFIG, out, progress, source=recorded(EMBEDDED_SAMPLE))
 
 
-def make_run(read: Callable[[], Dataset], config: FitConfig, out: Path, progress: Progress) -> dict[str, Any]:
+def make_run(
+    read: Callable[[], Dataset],
+    config: FitConfig,
+    out: Path,
+    progress: Progress,
+    *,
+    source: dict[str, Any] | None = None,
+    thumbnails: bool = False,
+) -> dict[str, Any]:
     """Read a dataset, fit and verify it, and write the run folder with figures and report.json.
 
     The folder is written completely or not at all.
@@ -35,6 +56,9 @@ def make_run(read: Callable[[], Dataset], config: FitConfig, out: Path, progress
         config: the settings of the fit.
         out: the run folder to write. An existing run folder is replaced.
         progress: where progress is shown.
+        source: the arguments of :func:`pcacam_jax.data.read_dataset` that give the dataset, if there are; see
+            :func:`pcacam_jax.runs.source.recorded`. A loaded run reads its images again from there.
+        thumbnails: whether small copies of all training images are saved.
 
     Returns:
         The report with ``metrics``, ``explained_variance_ratio``, ``verification``, ``figures`` and ``timings`` in
@@ -48,7 +72,7 @@ def make_run(read: Callable[[], Dataset], config: FitConfig, out: Path, progress
     _check_replaceable(out)
     with atomic_folder(out, marker=CONFIG) as folder:
         fitted = fit(read(), config, progress=progress)
-        save(fitted, folder)
+        save(fitted, folder, source=source, thumbnails=thumbnails)
         drawing = time.perf_counter()
         with progress.bar("figures", 1) as advance:
             figures = draw_figures(fitted, folder)

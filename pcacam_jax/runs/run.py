@@ -1,8 +1,10 @@
 """Save and load run folders.
 
 A run folder contains config.json, metrics.json, model.safetensors, verification.json, verification_point.safetensors,
-report.json and figures/. The file verification_point.safetensors holds the feature maps at which the head was verified,
-so a run can be verified again without its images and without the weights of VGG16.
+reference.safetensors, linear_support.safetensors, report.json and figures/. The file verification_point.safetensors
+holds the feature maps at which the head was verified, so a run can be verified again without its images and without the
+weights of VGG16. The file reference.safetensors holds what the run says of its training images. Folders of schema 1
+have neither reference.safetensors nor linear_support.safetensors.
 """
 
 import dataclasses
@@ -11,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -22,16 +25,22 @@ from pcacam_jax.core.explanation import Explanation
 from pcacam_jax.core.files import read_json, write_json
 from pcacam_jax.core.progress import Progress
 from pcacam_jax.core.version import __version__
-from pcacam_jax.data import load_image
+from pcacam_jax.data import Dataset, load_image
 from pcacam_jax.fitting.config import FitConfig
 from pcacam_jax.fitting.features import extract_all
 from pcacam_jax.fitting.fit import Fitted
+from pcacam_jax.fitting.reference import Reference
 from pcacam_jax.head.hybrid import HybridHead
 from pcacam_jax.nets import vgg16, weights
+from pcacam_jax.runs.comparison import Comparison, comparisons
+from pcacam_jax.runs.reference_file import LINEAR, read_linear_support, read_reference, write_reference
+from pcacam_jax.runs.source import fingerprints, read_again
 from pcacam_jax.serialization import store
+from pcacam_jax.stages import KernelExpansion
 from pcacam_jax.verification.certificate import Certificate, verify
 
-SCHEMA = 1
+SCHEMA = 2
+READABLE = (1, 2)
 CONFIG, METRICS, MODEL = "config.json", "metrics.json", "model.safetensors"
 CERTIFICATE, POINT = "verification.json", "verification_point.safetensors"
 EXPLANATIONS = "explanations"
@@ -54,6 +63,47 @@ class Run:
     """The fitted head, from feature maps to all outputs."""
     metrics: dict[str, Any]
     """The contents of metrics.json."""
+    folder: Path
+    """The run folder."""
+    source: dict[str, Any] | None = None
+    """The arguments of :func:`pcacam_jax.data.read_dataset` that give the images of the fit; None if not known."""
+    fingerprints: dict[str, str] | None = None
+    """The digests of the training and the test images."""
+
+    @functools.cached_property
+    def reference(self) -> Reference:
+        """What the run says of its training images.
+
+        Raises:
+            InputError: an earlier version fitted the run, or the file was altered.
+        """
+        return read_reference(self.folder)
+
+    @functools.cached_property
+    def dataset(self) -> Dataset:
+        """The images of the fit, read again from where they came from.
+
+        Raises:
+            InputError: it is not known where they came from, or they are not there any more or were changed.
+        """
+        return read_again(self.source, self.fingerprints)
+
+    def support_expansion(self, name: str) -> KernelExpansion | None:
+        """Return the support vectors of an SVM for :func:`pcacam_jax.evidence`; None if the head holds them itself."""
+        return read_linear_support(self.folder) if name == LINEAR else None
+
+    def training_images(self, rows: np.ndarray) -> np.ndarray:
+        """Return training images: the images of the fit, or else their thumbnails.
+
+        Raises:
+            InputError: the run has no thumbnails, and its images cannot be read again.
+        """
+        try:
+            return self.dataset.train.images(rows, self.config.size)
+        except InputError as error:
+            if self.reference.thumbnails is None:
+                raise InputError(f"{str(error).rstrip('.')}; or fit with --thumbnails.") from error
+            return self.reference.thumbnails[rows]
 
     __repr__ = brief_repr
 
@@ -126,7 +176,28 @@ class Run:
         Raises:
             InputError: the images do not suit :meth:`features`, or :func:`pcacam_jax.explain` raises.
         """
-        return explain(self.head, self.features(images), targets, **options)
+        maps = self.features(images)
+        explanation = explain(self.head, maps, targets, **options)
+        return dataclasses.replace(explanation, outputs=dict(_outputs(self.head, maps)))
+
+    def compare(self, explanation: Explanation) -> list[list[Comparison]]:
+        """Compare the values of an explanation with those of the other classes and of the training images.
+
+        Args:
+            explanation: the result of :meth:`explain`.
+
+        Returns:
+            For each of the B images, T comparisons; each has a ``sentence``.
+
+        Raises:
+            InputError: the explanation comes from elsewhere, or an earlier version fitted the run.
+        """
+        return comparisons(explanation, self.head, self.reference)
+
+
+@jax.jit
+def _outputs(head: HybridHead, maps: np.ndarray) -> dict[str, Any]:
+    return jax.vmap(head)(maps)
 
 
 def _check_range(images: np.ndarray) -> None:
@@ -138,8 +209,15 @@ def _check_range(images: np.ndarray) -> None:
         )
 
 
-def save(fitted: Fitted, folder: Path) -> None:
-    """Write all files of a fitted run except the figures and the report into ``folder``."""
+def save(fitted: Fitted, folder: Path, *, source: dict[str, Any] | None = None, thumbnails: bool = False) -> None:
+    """Write all files of a fitted run except the figures and the report into ``folder``.
+
+    Args:
+        fitted: the run.
+        folder: the folder to write to.
+        source: the arguments of :func:`pcacam_jax.data.read_dataset` that give the dataset of the run, if there are.
+        thumbnails: whether small copies of all training images are saved.
+    """
     fit_config = dataclasses.asdict(fitted.config)
     if fitted.config.weights:
         fit_config["weights"] = str(Path(fitted.config.weights).expanduser().absolute())
@@ -150,6 +228,8 @@ def save(fitted: Fitted, folder: Path) -> None:
         "class_names": list(fitted.dataset.class_names),
         "shortest_side": min(SMALLEST_SIZE, fitted.dataset.train.shortest_side),
         "weights_digest": fitted.weights_digest,
+        "source": source,
+        "fingerprints": fingerprints(fitted.dataset),
         "component_signs": SIGN_RULE,
         "fit": fit_config,
     }
@@ -160,6 +240,7 @@ def save(fitted: Fitted, folder: Path) -> None:
     store.save(folder / MODEL, fitted.head)
     write_json(folder / CERTIFICATE, fitted.certificate.as_dict())
     write_arrays(folder / POINT, {"maps": fitted.point})
+    write_reference(folder, fitted, thumbnails=thumbnails)
 
 
 def load(folder: str | Path) -> Run:
@@ -217,15 +298,26 @@ def _check_files(folder: Path, *names: str) -> None:
 def _read(folder: Path) -> Run:
     config = read_json(folder / CONFIG)
     schema = config.get("schema") if isinstance(config, dict) else None
-    if schema != SCHEMA:
-        raise InputError(f"{folder} has schema version {schema}, but this version reads {SCHEMA}; fit the run again.")
+    if schema not in READABLE:
+        raise InputError(
+            f"{folder} has schema version {schema}, but this version reads {' and '.join(map(str, READABLE))}; fit the "
+            "run again."
+        )
     head, metrics = store.restore(folder / MODEL), read_json(folder / METRICS)
     if not isinstance(head, HybridHead):
         raise InputError(f"{folder / MODEL} must hold a HybridHead; got {type(head).__name__}; fit it again.")
     try:
         fit_config = FitConfig(**config["fit"])
         run = Run(
-            fit_config, tuple(config["class_names"]), config["weights_digest"], config["shortest_side"], head, metrics
+            fit_config,
+            tuple(config["class_names"]),
+            config["weights_digest"],
+            config["shortest_side"],
+            head,
+            metrics,
+            folder.absolute(),
+            config.get("source"),
+            config.get("fingerprints"),
         )
     except (KeyError, TypeError, InputError) as error:
         raise InputError(f"{folder / CONFIG} is not the configuration of a run ({error}); fit it again.") from error

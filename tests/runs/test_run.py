@@ -143,10 +143,10 @@ def test_a_missing_folder_is_named(tmp_path):
         load(tmp_path / "nothing")
 
 
-@pytest.mark.parametrize("schema", [0, 2, "1", None])
+@pytest.mark.parametrize("schema", [0, 3, "1", None])
 def test_another_schema_raises(copied, schema):
     edit(copied / "config.json", lambda config: config.update(schema=schema))
-    with pytest.raises(InputError, match=f"schema version {schema}, but this version reads 1"):
+    with pytest.raises(InputError, match=f"schema version {schema}, but this version reads 1 and 2"):
         load(copied)
 
 

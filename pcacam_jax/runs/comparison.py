@@ -1,0 +1,105 @@
+"""How the values of an explanation compare: with the other classes, and with the training images of the run."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from pcacam_jax.core.checks import InputError
+from pcacam_jax.core.explanation import Explanation
+from pcacam_jax.fitting.reference import Reference
+from pcacam_jax.head.hybrid import HybridHead
+from pcacam_jax.reports.figures import words
+
+
+class Comparison(NamedTuple):
+    """How the value of one target at one image compares."""
+
+    target: str
+    """The target, such as ``"svm_rbf:predicted"``."""
+    label: str
+    """The class or component that it means at this image."""
+    value: float
+    """Its value."""
+    percentile: float
+    """Percentage of the training images with a smaller value of this class or component."""
+    class_name: str | None
+    """The class of ``class_percentile``: that of the target, or for a component the one that the CNN predicts."""
+    class_percentile: float | None
+    """The same percentage among the training images of this class; None for a head without classes."""
+    rank: int | None
+    """Rank of the class among all, 1 for the highest value; None for a component."""
+    classes: int | None
+    """Number of classes; None for a component."""
+    runner_up: str | None
+    """The class with the highest value of all others; None for a component."""
+    runner_up_value: float | None
+    """Its value."""
+    sentence: str
+    """All of this in words."""
+
+
+def comparisons(explanation: Explanation, head: HybridHead, reference: Reference) -> list[list[Comparison]]:
+    """Return for each image of an explanation how the value of each target compares.
+
+    Args:
+        explanation: an explanation with the values of all ``outputs``, from :meth:`~pcacam_jax.runs.run.Run.explain`.
+        head: the head that it explains.
+        reference: the training images of the run.
+
+    Raises:
+        InputError: the explanation has no ``outputs``.
+    """
+    if explanation.outputs is None:
+        raise InputError("explanation must hold the values of all outputs; make it with the method explain of the run.")
+    outputs = {name: np.asarray(values) for name, values in explanation.outputs.items()}
+    images = range(len(explanation.labels))
+    return [[_comparison(explanation, b, t, outputs, head, reference) for t in _targets(explanation)] for b in images]
+
+
+def _targets(explanation: Explanation) -> range:
+    return range(len(explanation.targets))
+
+
+def _comparison(
+    explanation: Explanation, b: int, t: int, outputs: dict[str, np.ndarray], head: HybridHead, reference: Reference
+) -> Comparison:
+    target, label = explanation.targets[t], str(explanation.labels[b, t])
+    output, column = target.partition(":")[0], int(np.asarray(explanation.columns)[b, t])
+    value = float(np.asarray(explanation.values)[b, t])
+    own_class = column if output in head.classifiers else _predicted(outputs, head, b)
+    rank = classes = runner_up = runner_up_value = None
+    if output in head.classifiers:
+        scores, names = outputs[output][b], head.outputs[output]
+        others = np.where(np.arange(len(scores)) == column, -np.inf, scores)
+        rank, classes = int(1 + (others > scores[column]).sum()), len(scores)
+        runner_up, runner_up_value = names[int(others.argmax())], float(others.max())
+    class_name = None if own_class is None else head.outputs[head.classifiers[0]][own_class]
+    overall = reference.percentile(output, column, value)
+    of_class = None if own_class is None else reference.percentile(output, column, value, own_class)
+    sentence = f"{words(target, label, explanation.spaces[t])} = {value:.4g}"
+    if rank is not None:
+        sentence += f", rank {rank} of {classes}, {_beside(rank, runner_up, runner_up_value)}"
+    sentence += f"; larger than {overall:.0f} % of all training images"
+    if of_class is not None:
+        sentence += f" and {of_class:.0f} % of those of {class_name}"
+    return Comparison(
+        target,
+        label,
+        value,
+        overall,
+        class_name,
+        of_class,
+        rank,
+        classes,
+        runner_up,
+        runner_up_value,
+        f"{sentence}.",
+    )
+
+
+def _beside(rank: int, other: str | None, value: float | None) -> str:
+    return f"{'before' if rank == 1 else 'behind'} {other} ({value:.4g})"
+
+
+def _predicted(outputs: dict[str, np.ndarray], head: HybridHead, b: int) -> int | None:
+    return int(outputs["cnn"][b].argmax()) if "cnn" in head.classifiers else None
