@@ -172,10 +172,9 @@ def test_without_its_images_a_loaded_run_shows_thumbnails_or_says_what_is_missin
         evidence_figure(run, 20)
     write_reference(with_data, fitted, thumbnails=True)
     _, _, shown, _ = drawn(monkeypatch, pcacam_jax.load(with_data), image)
-    rows = training_rows(
-        fitted, "svm_rbf:predicted", np.asarray(evidence_of(fitted, [20], "svm_rbf:predicted").indices)
-    )
-    np.testing.assert_array_equal(shown.images, fitted.dataset.train.images(rows[0, :3], 48))
+    expected = evidence_of(fitted, np.array([20]), "svm_rbf:predicted", count=3)
+    rows = training_rows(fitted, "svm_rbf:predicted", np.asarray(expected.indices[0]))
+    np.testing.assert_array_equal(shown.images, fitted.dataset.train.images(rows, 48))
 
 
 def test_images_that_were_changed_are_not_shown(with_data):
