@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from pcacam_jax.reports.figures import TITLES
-
+CLASSIFIERS = {"cnn": "CNN", "svm_linear": "Lin-SVM", "svm_rbf": "RBF-SVM"}
+"""The classifiers of a run, as the paper names them."""
 MOST_ROWS = 20
 """The largest number of classes in the table."""
 
@@ -41,7 +41,7 @@ def class_table(scores: dict[str, Any], class_names: Sequence[str]) -> ClassTabl
     rows = [(class_names[c], f"{images[c]:,}", *(_cell(test, c) for test in tests.values())) for c in sorted(worst)]
     left = len(class_names) - len(worst)
     note = f"the {MOST_ROWS} classes with the lowest F1; the other {left} are in metrics.json" if left else ""
-    titles = ("CNN" if name == "cnn" else TITLES.get(name, name) for name in tests)
+    titles = (CLASSIFIERS.get(name, name) for name in tests)
     return ClassTable(("class", "images", *titles), tuple(rows), note)
 
 

@@ -12,6 +12,7 @@ from pcacam_jax.core.explanation import Explanation
 from pcacam_jax.fitting.estimators import gamma_of
 from pcacam_jax.fitting.fit import Fitted
 from pcacam_jax.head.targets import PREDICTED
+from pcacam_jax.reports.confusion_figure import confusion_figure
 
 FIGURES = "figures"
 """The name of the figure folder inside a run folder."""
@@ -43,6 +44,7 @@ def draw_figures(fitted: Fitted, folder: Path) -> list[str]:
         "feature_space": feature_space(fitted),
         "influence": influence(fitted),
         "component_cards": component_cards(fitted),
+        "confusion": confusion_figure(fitted),
     }
     for name, figure in figures.items():
         plots.save(figure, folder / FIGURES / f"{name}.png")

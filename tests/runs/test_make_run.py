@@ -43,7 +43,15 @@ def test_the_certificate_holds(sample_run):
 def test_every_figure_is_a_png_image(sample_run):
     report = sample_run.report
     names = {Path(figure).stem for figure in report["figures"]}
-    assert names == {"grid", "learning_curve", "contribution_ratios", "feature_space", "influence", "component_cards"}
+    assert names == {
+        "grid",
+        "learning_curve",
+        "contribution_ratios",
+        "feature_space",
+        "influence",
+        "component_cards",
+        "confusion",
+    }
     for figure in report["figures"]:
         with Image.open(sample_run.out / figure) as picture:
             assert picture.format == "PNG"

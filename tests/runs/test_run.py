@@ -74,7 +74,7 @@ def test_the_report(run_folder):
     assert report["timings"].keys() >= {"features", "training", "estimators", "verification", "figures", "total"}
     drawn = {path.relative_to(run_folder).as_posix() for path in (run_folder / "figures").iterdir()}
     assert drawn == set(report["figures"])
-    assert len(drawn) == 6
+    assert len(drawn) == 7
 
 
 def test_a_run_is_verified_again_to_the_same_certificate(copied):
