@@ -58,9 +58,9 @@ class Explanation:
     """Names of the B images, such as their file names; None if the maps were given without images."""
     image_sizes: tuple[tuple[int, int], ...] | None = None
     """``(height, width)`` in pixels of each of the B original images, upright; None if they are not known."""
-
     outputs: dict[str, Float[Array, "B C"]] | None = None
     """The values of every output of the head, ``(B, C)`` or ``(B, D)``; None if they were not kept."""
+
     __repr__ = brief_repr
 
     @property
