@@ -93,10 +93,10 @@ class FitConfig:
             raise InputError(f"gamma must be a number, {' or '.join(GAMMAS)}; got {self.gamma!r}.")
         if not isinstance(self.balance, bool):
             raise InputError(f"balance must be True or False; got {self.balance!r}.")
-        numbers = ("learning_rate", "validation_fraction", "cost", *(() if self.gamma in GAMMAS else ("gamma",)))
-        for name in numbers:
+        positive = ("learning_rate", "cost", *(() if self.gamma in GAMMAS else ("gamma",)))
+        for name in ("validation_fraction", *positive):
             _check_number(name, getattr(self, name))
-        for name in ("epochs", "batch_size", *numbers):
+        for name in ("epochs", "batch_size", *positive):
             if not 0 < getattr(self, name) < math.inf:
                 raise InputError(f"{name} must be positive and finite; got {getattr(self, name)}.")
         if self.size < SMALLEST_SIZE:
