@@ -23,12 +23,11 @@ from pcacam_jax.core.files import cache_folder
 from pcacam_jax.core.files import digest as digest_of
 from pcacam_jax.core.progress import CACHED, Progress
 from pcacam_jax.data import Dataset
-from pcacam_jax.data.duplicates import shared_images_warning
 from pcacam_jax.fitting.config import FitConfig
 from pcacam_jax.fitting.estimators import check_components, fit_estimators, gamma_of, head_at_tap
 from pcacam_jax.fitting.features import CACHED_TAP, cached_features
 from pcacam_jax.fitting.out_of_core import map_features, root_mean_square
-from pcacam_jax.fitting.run_warnings import warnings_of
+from pcacam_jax.fitting.run_warnings import RunWarning, data_warnings_of, warnings_of
 from pcacam_jax.fitting.scores import HeadOutputs, class_scores, confusion_matrices, head_outputs, score
 from pcacam_jax.fitting.tap_maps import TapMaps
 from pcacam_jax.fitting.training import Member, TrainedHead, train_heads, validation_split
@@ -145,15 +144,16 @@ def fit_seeds(
     timings: dict[str, float] = {}
     with _timed(timings, "features"):
         features = features_of(dataset, config, progress)
-        if sentence := shared_images_warning(dataset, features.maps):
-            warnings.warn(sentence, stacklevel=3)
+        data_warnings = data_warnings_of(dataset, features.maps)
+        for warning in data_warnings:
+            warnings.warn(warning.text, stacklevel=3)
     resumed = _checkpoint(dataset, configs, features.weights_digest).is_file()
     with _timed(timings, "training"):
         trained = train_on(features.maps["train"], dataset, configs, features.weights_digest, progress)
     fitted = []
     with progress.bar("PCA and SVMs", len(seeds)) as advance:
         for seed_config, training in zip(configs, trained, strict=True):
-            fitted.append(_fitted(dataset, seed_config, features, training, resumed, dict(timings)))
+            fitted.append(_fitted(dataset, seed_config, features, training, resumed, data_warnings, dict(timings)))
             advance(1)
     return fitted
 
@@ -164,6 +164,7 @@ def _fitted(
     features: Features,
     training: TrainedHead,
     resumed: bool,
+    data_warnings: list[RunWarning],
     timings: dict[str, float],
 ) -> Fitted:
     digest, maps, tap_maps, extracted = features
@@ -176,6 +177,7 @@ def _fitted(
     run_warnings = warnings_of(estimators, scores, confusion, components["train"], dataset)
     for warning in run_warnings:
         warnings.warn(warning.text, stacklevel=3)
+    run_warnings = [*data_warnings, *run_warnings]
     metrics = {
         "metrics": scores,
         "class_scores": {

@@ -9,6 +9,7 @@ from sklearn.svm import SVC
 
 from pcacam_jax.core.text import abbreviated
 from pcacam_jax.data import Dataset
+from pcacam_jax.data.duplicates import shared_images_warning
 from pcacam_jax.fitting.estimators import Estimators, gamma_of
 from pcacam_jax.fitting.scores import constant_f1
 
@@ -32,7 +33,8 @@ class RunWarning(NamedTuple):
     """One warning about a fitted run."""
 
     kind: str
-    """``"chance"``, ``"memorisation"``, ``"never_predicted"``, ``"negligible_component"`` or ``"few_test_images"``."""
+    """``"chance"``, ``"memorisation"``, ``"never_predicted"``, ``"negligible_component"``, ``"few_test_images"`` or
+    ``"shared_images"``."""
     subject: str
     """What it is about: the name of a classifier, ``"pca"`` or ``"data"``."""
     text: str
@@ -67,11 +69,20 @@ def warnings_of(
         for name, matrices in confusion.items():
             if text := never_predicted_warning(name, matrices["test"], dataset, balanced=balanced):
                 warnings.append(RunWarning("never_predicted", name, text))
-    if text := few_images_warning(dataset):
-        warnings.append(RunWarning("few_test_images", "data", text))
     if text := negligible_warning(np.asarray(estimators.pca.explained_variance_ratio_)):
         warnings.append(RunWarning("negligible_component", "pca", text))
     return warnings
+
+
+def data_warnings_of(dataset: Dataset, maps: Mapping[str, np.ndarray]) -> list[RunWarning]:
+    """Return the warnings about a dataset, whatever is fitted to it.
+
+    Args:
+        dataset: the images.
+        maps: feature maps of "train" and "test", ``(N, h, w, K)``, which are equal for equal images in different files.
+    """
+    texts = {"shared_images": shared_images_warning(dataset, maps), "few_test_images": few_images_warning(dataset)}
+    return [RunWarning(kind, "data", text) for kind, text in texts.items() if text]
 
 
 def chance_warning(f1: dict[str, float], dataset: Dataset) -> str | None:

@@ -13,7 +13,7 @@ from pcacam_jax.fitting.config import FitConfig
 from pcacam_jax.fitting.fit import fit
 from pcacam_jax.reports.figures import FIGURES, draw_figures
 from pcacam_jax.runs.reference_file import LINEAR_SUPPORT, REFERENCE
-from pcacam_jax.runs.run import CERTIFICATE, CONFIG, EXPLANATIONS, METRICS, MODEL, POINT, save
+from pcacam_jax.runs.run import CERTIFICATE, CONFIG, DIVISION, EXPLANATIONS, METRICS, MODEL, POINT, save
 from pcacam_jax.runs.source import recorded
 
 DEMO_CONFIG = FitConfig(size=96)
@@ -26,6 +26,7 @@ RUN_FILES = {
     POINT,
     REFERENCE,
     LINEAR_SUPPORT,
+    DIVISION,
     FIGURES,
     EXPLANATIONS,
     REPORT,

@@ -32,7 +32,7 @@ SCHEMA = 2
 READABLE = (1, 2)
 CONFIG, METRICS, MODEL = "config.json", "metrics.json", "model.safetensors"
 CERTIFICATE, POINT = "verification.json", "verification_point.safetensors"
-EXPLANATIONS = "explanations"
+EXPLANATIONS, DIVISION = "explanations", "split.json"
 SIGN_RULE = "the loading of largest magnitude of every component is positive"
 
 
@@ -68,6 +68,8 @@ def save(fitted: Fitted, folder: Path, *, source: dict[str, Any] | None = None, 
     write_json(folder / CERTIFICATE, fitted.certificate.as_dict())
     write_arrays(folder / POINT, {"maps": fitted.point})
     write_reference(folder, fitted, thumbnails=thumbnails)
+    if fitted.dataset.division is not None:
+        write_json(folder / DIVISION, fitted.dataset.division)
 
 
 def load(folder: str | Path) -> Run:

@@ -9,6 +9,7 @@ from sklearn.svm import SVC
 
 from pcacam_jax.data import ArraySplit, Dataset
 from pcacam_jax.fitting.run_warnings import (
+    data_warnings_of,
     few_images_warning,
     memorisation_warning,
     negligible_warning,
@@ -180,5 +181,17 @@ def test_few_test_images_and_negligible_components_are_named():
     assert negligible_warning(np.array([0.9, 0.099, 0.001])) is None
     assert "variance is explained by component 2 (0.03 %), 3 (0 %), whose" in negligible_warning(np.array([1, 3e-4, 0]))
     scores = {"cnn": {"train_f1": 0.6, "test_f1": 0.6}}
-    run_warnings = kinds(estimators((1, 0, 0)), scores, {}, clouds(1.0)[0], labelled(9, 9, 2))
-    assert run_warnings == [("few_test_images", "data"), ("negligible_component", "pca")]
+    assert kinds(estimators((1, 0, 0)), scores, {}, clouds(1.0)[0], labelled(9, 9, 2)) == [
+        ("negligible_component", "pca")
+    ]
+
+
+def test_images_in_both_splits_are_named_with_few_test_images():
+    images = np.arange(6, dtype=np.uint8).repeat(28 * 28).reshape(6, 28, 28)
+    labels = np.arange(6) % 2
+    train, test = ArraySplit(images[:4], labels[:4]), ArraySplit(images[3:], labels[3:])
+    dataset = Dataset("two", ("a", "b"), train, test)
+    maps = {"train": np.ones((4, 1, 1, 2)) * np.arange(1, 5)[:, None, None, None], "test": np.ones((3, 1, 1, 2)) * 9}
+    shared, few = data_warnings_of(dataset, maps)
+    assert (shared.kind, shared.subject, few.kind) == ("shared_images", "data", "few_test_images")
+    assert shared.text.startswith("1 of the 4 training images of two are the same images as test images")
