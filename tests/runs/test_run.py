@@ -14,6 +14,7 @@ import pcacam_jax
 from pcacam_jax.core import array_file
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.nets import weights
+from pcacam_jax.runs.make_run import RUN_FILES
 from pcacam_jax.runs.run import load, save, verify_run
 from pcacam_jax.serialization import store
 from pcacam_jax.stages import Flatten
@@ -213,6 +214,15 @@ def test_the_path_of_the_weights_is_saved_as_an_absolute_path(fitted, tmp_path, 
     changed = dataclasses.replace(fitted, config=dataclasses.replace(fitted.config, weights="vgg.h5"))
     save(changed, tmp_path)
     assert json.loads((tmp_path / "config.json").read_text())["fit"]["weights"] == str(tmp_path / "vgg.h5")
+
+
+def test_a_division_is_saved_beside_the_run(fitted, run_folder, tmp_path):
+    division = {"train": ["a/1.png", "b/\udce9.png"], "test": ["a/2.png"]}
+    dataset = dataclasses.replace(fitted.dataset, division=division)
+    save(dataclasses.replace(fitted, dataset=dataset), tmp_path)
+    assert json.loads((tmp_path / "split.json").read_text()) == division
+    assert "split.json" in RUN_FILES
+    assert not (run_folder / "split.json").exists()
 
 
 def test_the_public_name():
