@@ -16,9 +16,9 @@ from pcacam_jax.head.hybrid import HybridHead
 class HeadOutputs(NamedTuple):
     """What a head gives for N images."""
 
-    values: dict[str, np.ndarray]
+    values: dict[str, Any]
     """The values of every output, ``(N, C)``."""
-    predicted: dict[str, np.ndarray]
+    predicted: dict[str, Any]
     """The predicted labels of every classifier, ``(N,)``."""
 
 

@@ -174,7 +174,7 @@ class Run:
 
 
 @jax.jit
-def _outputs(head: HybridHead, maps: np.ndarray) -> dict[str, Any]:
+def _outputs(head: HybridHead, maps: Any) -> dict[str, Any]:
     return jax.vmap(head)(maps)
 
 
