@@ -15,8 +15,10 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float
 
+from pcacam_jax.core.arrays import unwrapped
 from pcacam_jax.core.checks import InputError, check_finite
 from pcacam_jax.core.text import one_line
+from pcacam_jax.head.axis_order import warn_about_axis_order
 from pcacam_jax.head.hybrid import HybridHead
 
 
@@ -41,11 +43,18 @@ def checked_maps(head: HybridHead, maps: Any) -> Any:
         InputError: the array is masked, its values are not real numbers, or its shape is not ``(B, h, w, K)``.
     """
     expected = head.in_shape
+    warn_about_axis_order(head, stacklevel=4)
     if isinstance(maps, np.ma.MaskedArray):
         raise InputError("maps must not be a masked array, because the mask would be ignored; fill it first.")
+    if any(isinstance(leaf, Tracer) for leaf in (maps, *jax.tree.leaves(head))):
+        raise InputError(
+            "maps and the numbers of the head must be known, but JAX traces them here (jit, vmap or grad); call this "
+            "function outside, or use explain_example of pcacam_jax.cam.explain inside."
+        )
     try:
+        maps = unwrapped(maps)
         maps = maps if isinstance(maps, jax.Array) else np.asarray(maps)
-    except (TypeError, ValueError, RuntimeError) as error:  # nested lists of unequal lengths, tensors with a gradient
+    except (TypeError, ValueError, RuntimeError) as error:  # nested lists of unequal lengths, tensors without numbers
         raise InputError(
             f"maps must be one array of shape (B, {', '.join(map(str, expected))}); got a {type(maps).__name__} that "
             f"NumPy cannot convert to an array ({one_line(error)})."
@@ -53,8 +62,12 @@ def checked_maps(head: HybridHead, maps: Any) -> Any:
     if maps.dtype.kind not in "fiub" and not jnp.issubdtype(maps.dtype, jnp.floating):
         raise InputError(f"maps must be real numbers; got the dtype {maps.dtype}.")
     if maps.ndim != 4 or maps.shape[1:] != expected or maps.shape[0] == 0:
+        hint = "; for one image write maps[None]" if maps.shape == expected else ""
+        if maps.ndim == 4 and maps.shape[1:] == (expected[2], *expected[:2]):
+            hint = "; the channels are first, so use maps_from_torch"
         raise InputError(
-            f"maps must have shape (B, {', '.join(map(str, expected))}), a batch with channels last; got {maps.shape}."
+            f"maps must have shape (B, {', '.join(map(str, expected))}), a batch with channels last; got {maps.shape}"
+            f"{hint}."
         )
     return maps
 

@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pcacam_jax.core.arrays import as_numpy
 from pcacam_jax.core.checks import InputError, check_choice
 from pcacam_jax.head.batches import Batch, all_finite, batched, checked_maps
 from pcacam_jax.head.causes import Outputs, find_cause
 from pcacam_jax.head.hybrid import HybridHead
-from pcacam_jax.head.layouts import as_numpy
 from pcacam_jax.head.value_causes import relative_error
 
 BATCH = 256

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pcacam_jax.core.checks import InputError, check_choice, check_finite
+from pcacam_jax.core.arrays import as_numpy
+from pcacam_jax.core.checks import InputError, check_choice
 
 Layer = tuple[np.ndarray, np.ndarray]
 """(kernel (in, out), bias (out,))."""
@@ -200,25 +201,6 @@ def fold_batch_norm_before(kernel: Any, bias: Any, norm: BatchNorm, *, positions
         raise InputError(f"positions must be an integer divisor of the {kernel.shape[0]} inputs; got {positions!r}.")
     factor, constant = (np.tile(values, positions) for values in _norm(norm).line(kernel.shape[0] // positions))
     return (factor[:, None] * kernel).astype(kernel.dtype), (constant @ kernel + bias).astype(kernel.dtype)
-
-
-def as_numpy(name: str, values: Any) -> np.ndarray:
-    """Convert a tensor of any framework to a NumPy array of finite floats; other values raise an InputError."""
-    wrapped = getattr(values, "value", None)
-    values = values if wrapped is None or callable(wrapped) else wrapped  # a Keras variable holds its tensor in value
-    if hasattr(values, "detach"):  # a PyTorch tensor may need a gradient or be on an accelerator
-        values = values.detach().cpu()
-        values = values.float() if "bfloat16" in str(values.dtype) else values
-    try:
-        array = np.asarray(values)
-        if array.dtype.kind in "cSUMm":  # NumPy would drop imaginary parts and convert text and dates to numbers
-            raise TypeError(f"the dtype is {array.dtype}")
-        array = array if array.dtype.kind == "f" else array.astype(np.float32)
-    except (TypeError, ValueError, RuntimeError) as error:
-        got = type(values).__name__ + (f" of {values.dtype}" if hasattr(values, "dtype") else "")
-        raise InputError(f"{name} must be an array or a tensor of real numbers; got {got}.") from error
-    check_finite(name, array)
-    return array
 
 
 def _norm(norm: Any) -> BatchNorm:

@@ -9,9 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pcacam_jax.core.arrays import native, unwrapped
 from pcacam_jax.core.checks import InputError, check_choice, check_finite
 from pcacam_jax.core.text import one_line
 from pcacam_jax.core.types import Stage
+from pcacam_jax.head.axis_order import warn_about_axis_order
 from pcacam_jax.head.hybrid import POOLS, HybridHead, dense_stages, spatial_chain, split_dense
 from pcacam_jax.scikit.class_scores import scores_from_sklearn
 from pcacam_jax.scikit.conversion import from_sklearn, outputs_of
@@ -72,6 +74,8 @@ def hybrid_head(
     Returns:
         The head, with the outputs ``"cnn"``, ``"pca"`` and one per name in ``svms``.
 
+    Warns if maps of this shape look as if their channels came first.
+
     Raises:
         InputError: if shapes do not fit together, if an estimator is not fitted or not supported, or if numbers are
             not finite.
@@ -113,7 +117,7 @@ def hybrid_head(
             f"class_names has {len(names)} names, but there are no dense layers and none of svms is a classifier whose "
             f"classes are integers from 0 to {len(names) - 1}; leave class_names out."
         )
-    return HybridHead(
+    head = HybridHead(
         spatial=spatial_chain(maps_shape, pool=pool, flattened=flattened),
         dense=trunk.dense,
         cnn=trunk.cnn,
@@ -126,6 +130,8 @@ def hybrid_head(
         ),
         spaces=tuple((name, space) for name, (_, space) in scores.items() if space != "margin"),
     )
+    warn_about_axis_order(head)
+    return head
 
 
 class _Trunk(NamedTuple):
@@ -200,7 +206,7 @@ def _check_features(name: str, stage: Stage, expected: int, source: str) -> None
 
 
 def _checked_maps_shape(maps_shape: Sequence[int], pool: bool | str) -> tuple[int, int, int]:
-    if pool not in POOLS:
+    if not isinstance(pool, bool | str) or pool not in POOLS:
         raise InputError(f"pool must be False, True (2 x 2 max-pool) or 'average'; got {pool!r}.")
     smallest = 2 if pool is True else 1
     try:
@@ -247,7 +253,8 @@ def _checked_layers(dense: Sequence, maps_shape: tuple[int, int, int], pool: boo
 def _numbers(name: str, values: Any) -> Any:
     """Return JAX arrays as they are and other values as NumPy arrays, checked for finite real numbers."""
     try:
-        array = values if isinstance(values, jax.Array) else np.asarray(values)
+        values = unwrapped(values)
+        array = values if isinstance(values, jax.Array) else native(np.asarray(values))
         real = jnp.issubdtype(array.dtype, jnp.number) and not jnp.issubdtype(array.dtype, jnp.complexfloating)
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from pcacam_jax import InputError
+from pcacam_jax.core.arrays import as_numpy
 from pcacam_jax.head.layouts import (
     BatchNorm,
-    as_numpy,
     batch_norm_of,
     dense_from_keras,
     dense_from_torch,

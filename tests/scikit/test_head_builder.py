@@ -87,7 +87,7 @@ HEADS = {
     ),
     "at 0": (lambda: head(at=0), "at must be the number of a dense layer, 1 to 3; got 0"),
     "at 4": (lambda: head(at=4), "at must be the number of a dense layer, 1 to 3; got 4"),
-    "activation": (lambda: head(activation="swish"), "activation must be one of identity, sigmoid.*got 'swish'"),
+    "activation": (lambda: head(activation="swich"), "activation must be one of identity, sigmoid.*got 'swich'"),
     "PCA features": (
         lambda: head(pca=FITTED["pca"], at=1),
         "pca was fitted on 4 features, but the output of dense layer 1 has 5; fit it on these 5 features",
@@ -202,7 +202,9 @@ def test_pull_back_pooled_needs_a_dense_layer_first():
     built = head()
     scaled = dataclasses.replace(built, dense=Chain((Scaling(jnp.ones(12), jnp.zeros(12)), *built.dense.stages)))
     saved = scaled.forward(jnp.ones((1, 3, 4)))[1]
-    with pytest.raises(InputError, match=r"first of a head's dense layers must be a Dense.*got Scaling, .* pull_back"):
+    with pytest.raises(
+        InputError, match=r"first of a head's dense layers must be a Dense.*got Scaling behind Flatten, .* pull_back"
+    ):
         scaled.pull_back_pooled(saved, {"cnn": jnp.eye(3)})
     assert scaled.pull_back(saved, {"cnn": jnp.eye(3)}).shape == (3, 1, 3, 4)
 
