@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
@@ -68,5 +69,25 @@ def as_numpy(name: str, values: Any) -> np.ndarray:
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         got = type(values).__name__ + (f" of {one_line(values.dtype)}" if hasattr(type(values), "dtype") else "")
         raise InputError(f"{name} must be an array or a tensor of real numbers; got {got}.") from error
+    check_finite(name, array)
+    return array
+
+
+def real_array(name: str, values: Any) -> Any:
+    """Return a JAX array as it is, and other values as a NumPy array, checked for finite real numbers of any dtype.
+
+    Raises:
+        InputError: the values are not finite real numbers; traced values pass, because they are not known yet.
+    """
+    try:
+        values = unwrapped(values)
+        array = values if isinstance(values, jax.Array) else native(np.asarray(values))
+        real = jnp.issubdtype(array.dtype, jnp.number) and not jnp.issubdtype(array.dtype, jnp.complexfloating)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"{name} cannot be read as an array ({one_line(error)}); give an array of real numbers."
+        ) from error
+    if not real:
+        raise InputError(f"{name} must be an array of real numbers; got {type(values).__name__} of {array.dtype}.")
     check_finite(name, array)
     return array

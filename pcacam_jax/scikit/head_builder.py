@@ -9,9 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pcacam_jax.core.arrays import native, unwrapped
-from pcacam_jax.core.checks import InputError, check_choice, check_finite
-from pcacam_jax.core.text import one_line
+from pcacam_jax.core.arrays import real_array
+from pcacam_jax.core.checks import InputError, check_choice
 from pcacam_jax.core.types import Stage
 from pcacam_jax.head.axis_order import warn_about_axis_order
 from pcacam_jax.head.hybrid import POOLS, HybridHead, dense_stages, spatial_chain, split_dense
@@ -236,8 +235,8 @@ def _checked_layers(dense: Sequence, maps_shape: tuple[int, int, int], pool: boo
     for n, layer in enumerate(dense, start=1):
         if not isinstance(layer, tuple | list) or len(layer) != 2 or layer[1] is None:
             raise InputError(f"dense layer {n} must be a pair (kernel, bias); pass zeros for a layer without bias.")
-        kernel = _numbers(f"the kernel of dense layer {n}", layer[0])
-        bias = _numbers(f"the bias of dense layer {n}", layer[1])
+        kernel = real_array(f"the kernel of dense layer {n}", layer[0])
+        bias = real_array(f"the bias of dense layer {n}", layer[1])
         dtype = layers[0][0].dtype if layers else _floating_dtype(kernel)
         kernel, bias = as_dtype(f"the numbers of dense layer {n}", (kernel, bias), dtype)
         if kernel.ndim != 2 or kernel.shape[0] != size or bias.shape != kernel.shape[1:]:
@@ -248,22 +247,6 @@ def _checked_layers(dense: Sequence, maps_shape: tuple[int, int, int], pool: boo
         layers.append((kernel, bias))
         size, source = kernel.shape[1], f"the {kernel.shape[1]} outputs of layer {n}"
     return layers
-
-
-def _numbers(name: str, values: Any) -> Any:
-    """Return JAX arrays as they are and other values as NumPy arrays, checked for finite real numbers."""
-    try:
-        values = unwrapped(values)
-        array = values if isinstance(values, jax.Array) else native(np.asarray(values))
-        real = jnp.issubdtype(array.dtype, jnp.number) and not jnp.issubdtype(array.dtype, jnp.complexfloating)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(
-            f"{name} cannot be read as an array ({one_line(error)}); give an array of real numbers."
-        ) from error
-    if not real:
-        raise InputError(f"{name} must be an array of real numbers; got {type(values).__name__} of {array.dtype}.")
-    check_finite(name, array)
-    return array
 
 
 def _floating_dtype(values: Any) -> jnp.dtype:
