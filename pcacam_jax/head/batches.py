@@ -46,11 +46,6 @@ def checked_maps(head: HybridHead, maps: Any) -> Any:
     warn_about_axis_order(head, stacklevel=4)
     if isinstance(maps, np.ma.MaskedArray):
         raise InputError("maps must not be a masked array, because the mask would be ignored; fill it first.")
-    if any(isinstance(leaf, Tracer) for leaf in (maps, *jax.tree.leaves(head))):
-        raise InputError(
-            "maps and the numbers of the head must be known, but JAX traces them here (jit, vmap or grad); call this "
-            "function outside, or use explain_example of pcacam_jax.cam.explain inside."
-        )
     try:
         maps = unwrapped(maps)
         maps = maps if isinstance(maps, jax.Array) else np.asarray(maps)

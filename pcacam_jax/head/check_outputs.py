@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from pcacam_jax.core.arrays import as_numpy
 from pcacam_jax.core.checks import InputError, check_choice
@@ -57,6 +58,11 @@ def check_outputs(
         raise TypeError(
             f"expected must be a dictionary output name -> values, such as {{'{next(iter(head.outputs))}': values}}; "
             f"got {type(expected).__name__}."
+        )
+    if any(isinstance(value, Tracer) for value in (maps, *jax.tree.leaves(head))):
+        raise InputError(
+            "check_outputs cannot run inside jax.jit, jax.vmap or jax.grad, because it compares numbers; call it "
+            "outside of them."
         )
     maps = checked_maps(head, maps)
     references = {name: _expected(head, name, values, len(maps)) for name, values in expected.items()}

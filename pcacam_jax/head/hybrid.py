@@ -2,20 +2,20 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from pcacam_jax.core.checks import InputError
+from pcacam_jax.core.checks import InputError, check_choice
 from pcacam_jax.core.numerics import matmul
 from pcacam_jax.core.pytree import pytree, static
 from pcacam_jax.core.types import Maps, Rows, Stage, Vector
 from pcacam_jax.stages.activation import Elementwise
 from pcacam_jax.stages.chain import Chain
 from pcacam_jax.stages.dense import Dense
-from pcacam_jax.stages.flatten import Flatten, GlobalAverage, MaxPool, spatial_mean
+from pcacam_jax.stages.flatten import ORDERS, Flatten, GlobalAverage, MaxPool, spatial_mean
 
 
 class HeadResiduals(NamedTuple):
@@ -200,15 +200,16 @@ def spatial_chain(
     maps_shape: tuple[int, int, int],
     *,
     pool: bool | str = False,
-    flattened: Literal["channels_last", "channels_first"] = "channels_last",
+    flattened: str = "channels_last",
 ) -> Chain:
     """Return the stages from the maps to ``x_0`` for one of :data:`POOLS`: ``(h, w, K) -> (d_0,)``."""
+    order: Any = check_choice("flattened", flattened, ORDERS)
     if pool == "average":
         return Chain((GlobalAverage(maps_shape),))
     if not pool:
-        return Chain((Flatten(maps_shape, flattened),))
+        return Chain((Flatten(maps_shape, order),))
     pooling = MaxPool(maps_shape)
-    return Chain((pooling, Flatten(pooling.out_shape, flattened)))
+    return Chain((pooling, Flatten(pooling.out_shape, order)))
 
 
 def split_dense(layers: Sequence[Dense], at: int, *, before_activation: bool = False) -> tuple[Chain, Stage]:

@@ -3,7 +3,7 @@
 import itertools
 import operator
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,6 @@ from pcacam_jax.scikit.conversion import from_sklearn, outputs_of
 from pcacam_jax.scikit.registry import Estimator, as_dtype, out_size
 from pcacam_jax.stages.activation import check_activation
 from pcacam_jax.stages.chain import Chain
-from pcacam_jax.stages.flatten import ORDERS
 from pcacam_jax.stages.svm import SVMClassifier
 
 Layers = list[tuple[jax.Array, jax.Array]]
@@ -34,7 +33,7 @@ def hybrid_head(
     at: int = 2,
     activation: str = "relu",
     pool: bool | str = False,
-    flattened: Literal["channels_last", "channels_first"] = "channels_last",
+    flattened: str = "channels_last",
     before_activation: bool = False,
     class_names: Sequence[str] | None = None,
     output: str | Mapping[str, str] | None = None,
@@ -93,7 +92,6 @@ def hybrid_head(
     maps_shape = _checked_maps_shape(maps_shape, pool)
     layers = _checked_layers(dense, maps_shape, pool)
     check_activation(activation)
-    check_choice("flattened", flattened, ORDERS)
     if not isinstance(svms := svms or {}, Mapping):
         raise TypeError(f"svms must be a dictionary name -> estimator; got {type(svms).__name__}.")
     trunk = _trunk(layers, at, activation, _vector_size(maps_shape, pool), before_activation)
