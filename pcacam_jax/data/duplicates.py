@@ -39,10 +39,11 @@ def shared_images_warning(dataset: Dataset, maps: Mapping[str, np.ndarray] | Non
         return None
     division = dataset.division or {"train": dataset.train.entries, "test": dataset.test.entries}
     names = [f"{_name(division['train'][train])} (test: {_name(division['test'][test])})" for train, test in pairs[:3]]
+    advice = "remove the copies" if dataset.division else "remove them from one split"
     return (
         f"{len(pairs)} of the {len(dataset.train)} training images of {dataset.name} are the same images as test "
         f"images, so that they lie in both splits and the test scores are too high: {', '.join(names)}"
-        f"{', ...' if len(pairs) > 3 else ''}; remove them from one split."
+        f"{', ...' if len(pairs) > 3 else ''}; {advice}."
     )
 
 

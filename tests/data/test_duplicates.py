@@ -81,6 +81,7 @@ def test_a_division_names_the_rows_of_the_source(tmp_path):
     train, test = pairs[0]
     names = f"image {data.division['train'][train]} (test: image {data.division['test'][test]})"
     assert names in shared_images_warning(data)
+    assert shared_images_warning(data).endswith("; remove the copies.")
 
 
 def test_shapes_are_part_of_what_is_compared():
