@@ -26,7 +26,7 @@ from pcacam_jax.data.image_headers import bits_per_channel, grey_depth, states_t
 from pcacam_jax.data.names import existing_file, readable
 
 MOST_PIXELS = 200_000_000
-"""Largest number of pixels of an image file; an image of this size takes 0.8 GB while it is decoded."""
+"""Largest number of pixels of an image file; an image of this size takes 1 to 3 GB while it is decoded."""
 
 BACKGROUND = (255, 255, 255)
 """The colour behind transparent pixels."""
