@@ -317,6 +317,11 @@ def test_the_command_line(pcacam, copied, small_paper):
     assert "MNIST" in printed
     assert "CIFAR-10" not in printed
     assert "reproduction_table3_figure6.md" in progress
+    text = (copied.out / "reproduction_table3_figure6.md").read_text()
+    left_out = "Fashion-MNIST, Blood-MNIST, CIFAR-10, Chest X-ray and Dog vs. Cat"
+    assert text.count(f"- left out by --sets or --scale: {left_out}") == 1
+    assert "not available" not in text + progress
+    assert "Measured without" not in text
 
 
 @pytest.mark.parametrize(
