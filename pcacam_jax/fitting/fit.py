@@ -179,6 +179,7 @@ def _fitted(
         warnings.warn(warning.text, stacklevel=3)
     run_warnings = [*data_warnings, *run_warnings]
     metrics = {
+        "class_names": list(dataset.class_names),
         "metrics": scores,
         "class_scores": {
             name: {part: {"confusion": matrix.tolist(), **class_scores(matrix)} for part, matrix in parts.items()}

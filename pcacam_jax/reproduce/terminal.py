@@ -1,9 +1,20 @@
 """Sections of the page as terminal tables."""
 
+from collections.abc import Sequence
+
 from rich.markup import escape
 from rich.table import Table
 
+from pcacam_jax.core.text import listed
 from pcacam_jax.reproduce.page import Section
+
+
+def unmeasured(sections: Sequence[Section]) -> str:
+    """Return a sentence that names the claims that were not measured; empty if all were."""
+    names = [section.claim.name for section in sections if section.finding is None]
+    if not names:
+        return ""
+    return f"not measured, because they need datasets that were left out or are not available: {listed(names)}."
 
 
 def section_tables(section: Section) -> list[Table]:

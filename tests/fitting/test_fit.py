@@ -76,6 +76,7 @@ def test_the_metric_of_the_cnn_is_that_of_its_argmax(fitted):
 
 def test_the_reported_metrics(fitted):
     assert fitted.metrics.keys() == {
+        "class_names",
         "metrics",
         "class_scores",
         "gamma",

@@ -10,11 +10,13 @@ import pytest
 from support.small_papers import AVAILABLE
 
 from pcacam_jax.core.text import listed
-from pcacam_jax.reproduce.claim import Table, mean_and_spread, spread_text
+from pcacam_jax.reproduce.claim import Finding, Table, mean_and_spread, spread_text
+from pcacam_jax.reproduce.claims import find_claims
 from pcacam_jax.reproduce.claims.table3 import large_gaps
 from pcacam_jax.reproduce.outcome import Outcome
-from pcacam_jax.reproduce.page import escape, markdown
+from pcacam_jax.reproduce.page import Section, escape, markdown
 from pcacam_jax.reproduce.paper import CLASSIFIERS, TABLE3
+from pcacam_jax.reproduce.terminal import unmeasured
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "README.md"
 
@@ -145,6 +147,14 @@ def test_large_gaps_come_with_facts():
     assert ["memorised" in gap for gap in gaps] == [False, False, True]
     assert "Trained on" not in large_gaps("mnist", outcome(0.3, images=60_000))[0]
     assert len(large_gaps("mnist", outcome(1.0))) == 0
+
+
+def test_one_sentence_names_what_was_not_measured():
+    sections = [Section(claim, None, []) for claim in find_claims(["figure2", "figure9"])]
+    measured = Section(find_claims(["figure4"])[0], Finding(), [])
+    sentence = "not measured, because they need datasets that were left out or are not available: figure2 and figure9."
+    assert unmeasured([*sections, measured]) == sentence
+    assert unmeasured([measured]) == ""
 
 
 def test_means_spreads_and_lists():
