@@ -6,9 +6,8 @@ float32 is too coarse for them.
 """
 
 import dataclasses
-import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -18,37 +17,9 @@ from jaxtyping import Array
 
 from pcacam_jax.core.brief import brief_repr
 from pcacam_jax.core.checks import check_choice, check_finite, check_shape
-from pcacam_jax.core.numerics import DIFFERENCE_TOLERANCES, TOLERANCES, difference_noise, relative_error
 from pcacam_jax.core.types import Stage
-from pcacam_jax.head.hybrid import HybridHead
-from pcacam_jax.stages import MaxPool
-from pcacam_jax.stages.jacobian import jacobian
 from pcacam_jax.verification.cases import Case, default_cases
-
-FINITE_DIFFERENCE = "finite_difference"
-REFERENCE_METHODS = ("reverse", "forward", FINITE_DIFFERENCE)
-DTYPES = ("float32", "float64")
-
-
-@dataclasses.dataclass(frozen=True)
-class Comparison:
-    """One row of the certificate: one output, one dtype and one reference method."""
-
-    name: str
-    """Name of the stage; for a head, with the output, such as ``"head: pca"``."""
-    dtype: str
-    """dtype of the closed form, ``"float32"`` or ``"float64"``."""
-    witness: str
-    """The reference method: ``"reverse"``, ``"forward"`` or ``"finite_difference"``."""
-    error: float
-    """Relative error of the closed form in the Frobenius norm, ``||closed - reference|| / ||reference||``."""
-    tolerance: float
-    """The largest error that passes."""
-
-    @property
-    def passed(self) -> bool:
-        """Whether the error is within the tolerance; False if the error is NaN."""
-        return self.error <= self.tolerance
+from pcacam_jax.verification.comparisons import DTYPES, FINITE_DIFFERENCE, REFERENCE_METHODS, Comparison, compare
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,12 +52,17 @@ class Certificate:
         rows = [row.error for row in self.comparisons if row.dtype == dtype and row.witness != FINITE_DIFFERENCE]
         return float(np.max(rows)) if rows else math.nan
 
+    def failures(self) -> list[str]:
+        """Return one sentence for each comparison that fails: the output, dtype, reference, error and tolerance."""
+        return [row.sentence() for row in self.comparisons if not row.passed]
+
     def as_dict(self) -> dict[str, Any]:
         """Return the certificate as plain data for JSON, with None in place of NaN and infinity."""
         dtypes = sorted({row.dtype for row in self.comparisons})
         return {
             "passed": self.passed,
             **{dtype: {"max_relative_error": _finite_or_none(self.max_relative_error(dtype))} for dtype in dtypes},
+            "failures": self.failures(),
             "comparisons": [
                 dataclasses.asdict(row)
                 | {
@@ -150,20 +126,9 @@ def verify(
     check_shape("x", np.shape(x), stage.in_shape)
     check_finite("x", x)
     with jax.enable_x64(True):
-        stage, x = jax.tree.map(lambda leaf: jnp.asarray(leaf, "float32"), (stage, jnp.asarray(x)))
-        if isinstance(stage, HybridHead):
-            x = without_ties(stage, x)
-        return Certificate(tuple(_compare(stage, x, name, dtypes, witnesses)))
-
-
-def without_ties(head: HybridHead, maps: Array) -> Array:
-    """Return maps with a single maximum in each pooled window, which is raised by a thousandth of the largest value."""
-    first = head.spatial.stages[0]
-    if not isinstance(first, MaxPool):
-        return maps
-    _, winner = first.forward(maps)
-    routed = first.pull_back(winner, jnp.ones((1, *first.out_shape), maps.dtype))[0]
-    return maps + 1e-3 * jnp.maximum(1, jnp.max(jnp.abs(maps))) * routed
+        rounded = jax.tree.map(lambda leaf: jnp.asarray(leaf, "float32"), (stage, jnp.asarray(x)))
+        stage, x = jax.tree.map(lambda leaf: jnp.asarray(leaf, "float64"), rounded)
+        return Certificate(tuple(compare(stage, x, name, dtypes, witnesses)))
 
 
 def certify(
@@ -199,40 +164,3 @@ def certify(
         progress(name)
         rows.extend(verify(stage, x, name=name, dtypes=dtypes).comparisons)
     return Certificate(tuple(rows))
-
-
-def _compare(
-    stage: Any, x: Array, name: str, dtypes: tuple[str, ...], witnesses: tuple[str, ...]
-) -> Iterator[Comparison]:
-    jacobians = {}
-    values = by_output(_cast(stage, "float64")(jnp.asarray(x, "float64")))
-    noises = {output: difference_noise(value, jnp.asarray(x, "float64")) for output, value in values.items()}
-
-    def jacobian_of(backend: str, dtype: str) -> dict[str, Array]:
-        dtype = "float64" if backend == FINITE_DIFFERENCE else dtype
-        if (backend, dtype) not in jacobians:
-            jacobians[backend, dtype] = _jacobian(_cast(stage, dtype), jnp.asarray(x, dtype), backend)
-        return jacobians[backend, dtype]
-
-    for dtype, method in itertools.product(dtypes, witnesses):
-        for output, closed in jacobian_of("closed_form", dtype).items():
-            reference = jacobian_of(method, dtype)[output]
-            error, tolerance = relative_error(closed, reference), TOLERANCES[dtype]
-            if method == FINITE_DIFFERENCE:
-                # Rounding dominates the differences where the Jacobian is tiny compared with the value.
-                scale = max(float(jnp.linalg.norm(reference)), np.finfo(np.float64).tiny)
-                tolerance = DIFFERENCE_TOLERANCES[dtype] + noises[output] / scale
-            yield Comparison(f"{name}: {output}" if output else name, dtype, method, error, tolerance)
-
-
-def _jacobian(stage: Any, x: Array, backend: str) -> dict[str, Array]:
-    return by_output(jax.jit(lambda stage, x: jacobian(stage, x, backend=backend))(stage, x))
-
-
-def by_output(value: Any) -> dict[str, Array]:
-    """Return a dictionary of values by output; the single output of a stage has the empty name."""
-    return value if isinstance(value, dict) else {"": value}
-
-
-def _cast(stage: Any, dtype: str) -> Any:
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), stage)
