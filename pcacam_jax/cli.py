@@ -27,6 +27,7 @@ from pcacam_jax.verification.certificate import (
     Comparison,
     certify,
     default_cases,
+    first_of,
 )
 
 app = tyro.extras.SubcommandApp()
@@ -148,10 +149,9 @@ def verify(run: tyro.conf.Positional[Path | None] = None, *, out: Path | None = 
     write_json(out, certificate.as_dict())
     _print(json, certificate.as_dict(), _certificate_table(certificate))
     Progress(quiet=json).say(f"wrote {out}")
-    failed = [row for row in certificate.comparisons if not row.passed]
-    if failed:
-        print(f"pcacam: {len(failed)} of {len(certificate.comparisons)} comparisons fail; see {out}.", file=sys.stderr)
-        sys.exit(1)
+    if failures := certificate.failures():
+        counted = f"{len(failures)} of {len(certificate.comparisons)} comparisons fail"
+        _end(f"{counted} ({first_of(failures)}); see {out}.", 1)
 
 
 @app.command
@@ -227,7 +227,8 @@ def _print_report(report: dict[str, Any], out: Path, *, as_json: bool) -> None:
     _print(as_json, report, scores, checks)
     Progress(quiet=as_json).say(f"wrote {out} in {report['timings']['total']:.0f} s; see {out / report['figures'][0]}")
     if not report["verification"]["passed"]:
-        _end(f"the closed forms of this run fail their verification; see {out / 'verification.json'}.", 1)
+        failure = first_of(report["verification"]["failures"])
+        _end(f"the closed forms of this run fail their verification ({failure}); see {out / 'verification.json'}.", 1)
 
 
 def _values_table(values: dict[str, Any]) -> Table:

@@ -75,6 +75,12 @@ class Certificate:
         }
 
 
+def first_of(failures: list[str]) -> str:
+    """Return the first of several sentences about failures and the number of the others."""
+    others = len(failures) - 1
+    return failures[0] + (f", and {others} other{'s' if others > 1 else ''}" if others else "")
+
+
 def _finite_or_none(number: float) -> float | None:
     """Replace NaN and infinity, which JSON does not have, by None."""
     return number if math.isfinite(number) else None

@@ -68,7 +68,8 @@ def test_a_run_whose_certificate_fails_is_written_and_reported(
     monkeypatch.setattr("pcacam_jax.fitting.fit.verify", lambda *_, **__: failing)
     code, _, stderr = pcacam("fit", "--data", data, "--out", tmp_path / "out", *QUICK, *options)
     assert code == 1
-    assert "fail their verification" in stderr
+    assert "fail their verification (head in float32 against reverse mode: " in stderr
+    assert ", and 1 other); see" in stderr
     assert json.loads((tmp_path / "out" / "report.json").read_text())["verification"]["passed"] is False
 
 
@@ -144,7 +145,8 @@ def test_verify_exits_with_1_if_a_tolerance_is_exceeded(pcacam, tmp_path, monkey
     code, stdout, stderr = pcacam("verify", "--out", out)
     assert code == 1
     assert "> 1e-05" in stdout
-    assert "1 of 2 comparisons fail" in stderr
+    outcome = f"relative error {error:.1e} exceeds the tolerance 1.0e-05"
+    assert f"1 of 2 comparisons fail (bad in float32 against forward mode: {outcome}); see {out}" in stderr
     assert json.loads(out.read_text())["passed"] is False
 
 

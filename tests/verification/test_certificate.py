@@ -14,7 +14,7 @@ from pcacam_jax import Dense, InputError, KernelExpansion, certify, hybrid_head,
 from pcacam_jax.core.numerics import relative_error
 from pcacam_jax.stages import ACTIVATIONS, KERNELS
 from pcacam_jax.verification.cases import Draw, default_cases, table2_cases
-from pcacam_jax.verification.certificate import DTYPES, REFERENCE_METHODS, Certificate, Comparison
+from pcacam_jax.verification.certificate import DTYPES, REFERENCE_METHODS, Certificate, Comparison, first_of
 from pcacam_jax.verification.comparisons import without_ties
 
 
@@ -209,3 +209,21 @@ def test_dtypes_and_reference_methods_may_come_from_generators():
     assert [(row.dtype, row.witness) for row in both.comparisons] == [("float32", "reverse"), ("float64", "reverse")]
     several = certify([("first", stage, x), ("second", stage, x)], dtypes=(name for name in ("float32",)))
     assert {row.name for row in several.comparisons} == {"first", "second"}
+
+
+def test_a_failure_names_output_dtype_reference_error_and_tolerance():
+    whole = Comparison("head: pca", "float32", "reverse", 3e-4, 2e-5)
+    assert whole.sentence() == (
+        "head: pca in float32 against reverse mode: relative error 3.0e-04 exceeds the tolerance 2.0e-05"
+    )
+    along = Comparison("layer", "float64", "finite_difference", 1e-9, 1e-6, 192)
+    assert along.sentence().endswith(
+        "central differences along 192 directions: relative error 1.0e-09 is within the tolerance 1.0e-06"
+    )
+    kinks = Comparison("layer", "float64", "finite_difference", np.nan, 1e-6, 0, 5)
+    assert kinks.sentence().endswith("none of 5 directions is free of kinks; choose another point")
+    assert Comparison("layer", "float64", "forward", np.nan, 1e-6).sentence().endswith("a derivative is not finite")
+    certificate = Certificate((whole, along, kinks))
+    assert certificate.failures() == certificate.as_dict()["failures"] == [whole.sentence(), kinks.sentence()]
+    assert first_of(["a"]) == "a"
+    assert first_of(["a", "b", "c"]) == "a, and 2 others"
