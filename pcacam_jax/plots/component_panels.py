@@ -6,9 +6,8 @@ component, blue regions lower it, and black regions have no effect.
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure, SubFigure
@@ -16,16 +15,23 @@ from numpy.typing import ArrayLike
 
 from pcacam_jax.core.brief import brief_repr
 from pcacam_jax.core.checks import InputError
-from pcacam_jax.plots.heatmaps import SMALL, signed_overlay
+from pcacam_jax.core.explanation import component_names
 from pcacam_jax.plots.heatmaps import image as draw_image
+from pcacam_jax.plots.heatmaps import signed_overlay, unknown
 from pcacam_jax.plots.inputs import check_count, numbers
-from pcacam_jax.plots.panels import CELL, foot_height, signed_foot, wrapped_note
+from pcacam_jax.plots.names import SMALL, readable, wrapped, write
+from pcacam_jax.plots.pairs import flags_of, negligible
+from pcacam_jax.plots.signed_foot import CELL, foot_height, signed_foot, wrapped_note
+from pcacam_jax.plots.words import percentage
 
 NOTE = (
-    "$v_r$: value of component $r$ for the image. Map below the image: orange regions raise $v_r$, blue regions lower "
-    "it, black regions have no effect.\nEach map has its own colour scale, with the range written below it. The "
-    "effects are local: an image with a large $v_r$ can contain regions that lower it."
+    "Below each image: the value of the component for this image, and its map. Orange regions raise the value, blue "
+    "regions lower it, black regions have no effect.\nThe range of the colours is written below each map. The effects "
+    "are local: an image with a large value can contain regions that lower it."
 )
+FAINT_NOTE = "\nFaint maps: the component has a negligible share of the variance."
+BOLD, FAINT = 0.7, 0.25
+"""Opacity of the maps, and of those of components with a negligible share of the variance."""
 
 
 class Side(NamedTuple):
@@ -39,16 +45,29 @@ class Side(NamedTuple):
     """The values ``v_r``, (n,)."""
     maps: np.ndarray
     """The signed maps ``L_r`` (Eq. 10), (n, h, w)."""
+    vanished: ArrayLike | None = None
+    """``Explanation.vanished`` of these maps, (n,); None if the flags are not known."""
 
     __repr__ = brief_repr
 
 
-def component_cards(cards: Sequence[tuple[Side, Side]], ratios: ArrayLike) -> Figure:
+def component_cards(
+    cards: Sequence[tuple[Side, Side]],
+    ratios: ArrayLike,
+    *,
+    shared_scale: bool = False,
+    interpolation: str = "nearest",
+    cells: bool = False,
+) -> Figure:
     """Return a figure with one card per component: the largest values on the left, the smallest on the right.
 
     Args:
         cards: D pairs (largest values, smallest values), with n images in every :class:`Side`.
-        ratios: (D,), the share of variance that each component explains.
+        ratios: (D,), the share of variance that each component explains. Components with less than 1 % are drawn
+            faintly.
+        shared_scale: whether all maps of the figure share one colour scale.
+        interpolation: as in :func:`overlay`, as is ``cells``.
+        cells: see above.
 
     Returns:
         The figure.
@@ -73,30 +92,40 @@ def component_cards(cards: Sequence[tuple[Side, Side]], ratios: ArrayLike) -> Fi
         raise InputError("every side of a card must contain at least one image; got none.")
     checked = [tuple(_checked(f"cards[{r}]", side, count) for side in card) for r, card in enumerate(cards)]
     width = CELL * (2 * count + 0.3)
-    note = wrapped_note(NOTE, width)
+    small = [negligible(ratio, ratios.tolist()) for ratio in ratios]
+    height, across = checked[0][0].maps.shape[1:]
+    note = wrapped_note(f"{NOTE} Every map has {height} x {across} cells.{FAINT_NOTE * any(small)}", width)
     heights = [2 * CELL + 0.95] * len(cards) + [foot_height(note)]
     figure = Figure(figsize=(width, sum(heights)), layout="constrained")
     *blocks, foot = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
-    for r, (block, card, ratio) in enumerate(zip(blocks, checked, ratios, strict=True)):
-        block.suptitle(f"Component {r + 1} ({100 * ratio:.1f} % of variance)", fontsize=SMALL + 4, fontweight="bold")
+    largest = max(float(np.abs(side.maps).max()) for card in checked for side in card) if shared_scale else None
+    style = {"interpolation": interpolation, "cells": cells}
+    for name, block, card, ratio, faint in zip(
+        component_names(len(ratios)), blocks, checked, ratios, small, strict=True
+    ):
+        block.suptitle(f"{name} ({percentage(ratio)} of the variance)", fontsize=SMALL + 4, fontweight="bold")
         for half, side, end in zip(block.subfigures(1, 2, wspace=0.04), card, ("largest", "smallest"), strict=True):
-            half.suptitle(f"{end} values $v_{{{r + 1}}}$", fontsize=SMALL + 2)
-            _side(half, side, r + 1)
-    signed_foot(foot, note, ("lowers $v_r$", "raises $v_r$"))
+            half.suptitle(f"{end} values of {name}", fontsize=SMALL + 2)
+            _side(half, side, largest, {"alpha": FAINT if faint else BOLD, **style})
+    signed_foot(foot, note, ("lowers the value", "raises the value"))
     return figure
 
 
-def _side(half: SubFigure, side: Side, component: int) -> None:
+def _side(half: SubFigure, side: Side, largest: float | None, style: dict[str, Any]) -> None:
     panels = half.subplots(2, len(side.images), squeeze=False)
+    lost = flags_of("vanished", side.vanished, len(side.images), "image")
     for n, (above, below) in enumerate(panels.T):
         draw_image(above, side.images[n])
-        # A class name may contain dollar signs, which are not mathematics.
-        above.set_title(textwrap.fill(side.names[n], 18), fontsize=SMALL, parse_math=False)
-        above.set_xlabel(f"$v_{{{component}}}$ = {side.values[n]:.3g}", fontsize=SMALL, labelpad=2)
+        write(above.set_title, wrapped(readable(side.names[n], 40), 18), SMALL)
+        above.set_xlabel(f"value {side.values[n]:.3g}", fontsize=SMALL, labelpad=2)
+        if lost[n]:
+            unknown(below, side.images[n])
+            continue
         maximum = float(np.abs(side.maps[n]).max())
-        signed_overlay(below, side.images[n], side.maps[n], maximum=maximum)
-        scale = rf"range: $\pm${maximum:.2g}" if maximum else "zero everywhere"
-        below.set_xlabel(scale, fontsize=SMALL, labelpad=2)
+        signed_overlay(below, side.images[n], side.maps[n], maximum=maximum if largest is None else largest, **style)
+        zero = "zero or underflowed" if lost[n] is None else "zero everywhere"
+        range_text = f"range: ±{maximum if largest is None else largest:.2g}"
+        below.set_xlabel(range_text if maximum else zero, fontsize=SMALL, labelpad=2)
 
 
 def _checked(name: str, side: Side, count: int) -> Side:
@@ -104,4 +133,5 @@ def _checked(name: str, side: Side, count: int) -> Side:
     check_count(f"{name}.names", side.names, count, "image")
     values = numbers(f"{name}.values", side.values, (count,))
     maps = numbers(f"{name}.maps", side.maps, (count, "h", "w"))
-    return Side(side.images, [str(class_name) for class_name in side.names], values, maps)
+    flags = None if side.vanished is None else np.array(flags_of(f"{name}.vanished", side.vanished, count, "image"))
+    return Side(side.images, [str(class_name) for class_name in side.names], values, maps, flags)

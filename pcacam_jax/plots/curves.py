@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.plots.inputs import numbers, positive_number
+from pcacam_jax.plots.names import readable, write
 
 BLUE, ORANGE, GREY = "#3f90da", "#e76300", "#717581"
 MOST_LABELLED = 10  # the numbers above more bars than this would overlap
@@ -172,7 +173,7 @@ def component_weights(axes: Axes, mixture: ArrayLike, title: str = "") -> Axes:
     if not mixture.any():
         axes.set_ylim(-1, 1)
     axes.set_ylabel(r"weight $\partial g / \partial v_r$")
-    axes.set_title(title, parse_math=False)
+    write(axes.set_title, readable(title, 120) if title else "", 12)
     return axes
 
 
@@ -184,7 +185,7 @@ def _shares(name: str, values: ArrayLike, shape: tuple[int | str, ...]) -> np.nd
 
 
 def _component_axis(axes: Axes, count: int) -> None:
-    axes.set(xlabel="principal component $r$", xlim=(0.4, count + 0.6))
+    axes.set(xlabel="component", xlim=(0.4, count + 0.6))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 

@@ -8,7 +8,6 @@ regions lower it, and black regions have no effect.
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -19,10 +18,12 @@ from numpy.typing import ArrayLike
 
 from pcacam_jax.core.brief import brief_repr
 from pcacam_jax.core.checks import InputError
-from pcacam_jax.plots.heatmaps import SMALL, signed_overlay
 from pcacam_jax.plots.heatmaps import image as draw_image
+from pcacam_jax.plots.heatmaps import signed_overlay
 from pcacam_jax.plots.inputs import check_count, numbers, positive_number
-from pcacam_jax.plots.panels import CELL, foot_height, signed_foot, wrapped_note
+from pcacam_jax.plots.names import SMALL, readable, wrapped, write
+from pcacam_jax.plots.signed_foot import CELL, foot_height, signed_foot, wrapped_note
+from pcacam_jax.plots.words import percentage
 
 NOTE = (
     "The map of the decision (left) is the sum of the maps on the right. Each of them is the contribution of one "
@@ -41,8 +42,8 @@ DISTANCE_NOTE = (
 class SupportImages(NamedTuple):
     """The n support vectors with the largest contributions to a decision's map, as training images, largest first."""
 
-    images: Sequence[ArrayLike]
-    """n images, (H, W, 3) uint8."""
+    images: Sequence[ArrayLike | None] | None
+    """n images, (H, W, 3) uint8, of any sizes; None for images that are not available."""
     names: Sequence[str]
     """The n class names."""
     maps: np.ndarray
@@ -68,6 +69,9 @@ def decision_evidence(
     title: str,
     others: int,
     critical_distance: float | None = None,
+    comparison: str = "",
+    interpolation: str = "nearest",
+    cells: bool = False,
 ) -> Figure:
     """Return a figure of one decision: its map, the contributions of single training images, and their remaining sum.
 
@@ -83,6 +87,9 @@ def decision_evidence(
         others: the number of support vectors that ``rest`` sums over.
         critical_distance: d* of an RBF kernel (Eq. 31). Distances are then written in units of d*, and influences
             relative to the influence at d*.
+        comparison: how the value of the decision compares, such as its rank; written below the explained image.
+        interpolation: as in :func:`overlay`, as is ``cells``.
+        cells: see above.
 
     Returns:
         The figure.
@@ -104,55 +111,55 @@ def decision_evidence(
     support_images = _checked(support_images, signed.shape)
     if critical_distance is not None:
         critical_distance = positive_number("critical_distance", critical_distance)
-    count = len(support_images.images)
+    count = len(support_images.names)
     width, height = CELL * (count + 2.35), 2 * CELL + 1.4
-    note = wrapped_note(NOTE + (DISTANCE_NOTE if critical_distance is not None else ""), width)
+    cell_note = f" Every map has {signed.shape[0]} x {signed.shape[1]} cells."
+    note = wrapped_note(NOTE + cell_note + (DISTANCE_NOTE if critical_distance is not None else ""), width)
     heights = [height, foot_height(note)]
     figure = Figure(figsize=(width, sum(heights)), layout="constrained")
     body, foot = figure.subfigures(2, 1, squeeze=False, height_ratios=heights)[:, 0]
     left, right = body.subfigures(1, 2, squeeze=False, width_ratios=[1.35, count + 1], wspace=0.03)[0]
     whole = float(max(np.abs(signed).max(), np.abs(rest).max()))
-    _decision(left, image, signed, whole, title)
-    _contributions(right, image, support_images, rest, whole, others, critical_distance)
+    style = {"image": image, "interpolation": interpolation, "cells": cells}
+    write(left.suptitle, wrapped(readable(title, 120), 22), SMALL + 2, fontweight="bold")
+    above, below = left.subplots(2, 1)
+    draw_image(above, image)
+    explained = "explained image" + (f"\n{wrapped(readable(comparison, 120), 28)}" if comparison else "")
+    write(above.set_xlabel, explained, SMALL, labelpad=2)
+    _map(below, signed, whole, "map of the decision", style)
+    _contributions(right, support_images, critical_distance, style)
+    corner, last = right.axes[count], right.axes[-1]
+    corner.set_axis_off()
+    remaining = f"sum of all other\nsupport vectors\n({others:,})" if others else "no other\nsupport vectors"
+    corner.text(0.5, 0.5, remaining, transform=corner.transAxes, ha="center", va="center", fontsize=SMALL + 1)
+    _map(last, rest, whole, f"share {percentage(max(1 - support_images.shares.sum(), 0))}", style)
+    _sign(last, "+")
     signed_foot(foot, note, ("lowers the score", "raises the score"))
     return figure
 
 
-def _decision(block: SubFigure, image: ArrayLike, signed: np.ndarray, maximum: float, title: str) -> None:
-    block.suptitle(textwrap.fill(title, 22), fontsize=SMALL + 2, fontweight="bold", parse_math=False)
-    above, below = block.subplots(2, 1)
-    draw_image(above, image)
-    above.set_xlabel("explained image", fontsize=SMALL, labelpad=2)
-    _map(below, image, signed, maximum, "map of the decision")
-
-
-def _contributions(
-    block: SubFigure,
-    image: ArrayLike,
-    support_images: SupportImages,
-    rest: np.ndarray,
-    whole: float,
-    others: int,
-    critical: float | None,
-) -> None:
-    columns = len(support_images.images) + 1
-    heading = textwrap.fill("support vectors (training images), largest contribution first", int(12 * CELL * columns))
+def _contributions(block: SubFigure, support_images: SupportImages, critical: float | None, style: dict) -> None:
+    """Draw the contributions of single training images; the last column is left to the sum of all others."""
+    columns = len(support_images.names) + 1
+    heading = wrapped("support vectors (training images), largest contribution first", 12 * CELL * columns)
     block.suptitle(heading, fontsize=SMALL + 2, fontweight="bold")
     panels = block.subplots(2, columns, squeeze=False)
     maximum = float(np.abs(support_images.maps).max())
     for n, (above, below) in enumerate(panels.T[:-1]):
-        draw_image(above, support_images.images[n])
-        # A class name may contain dollar signs, which are not mathematics.
-        above.set_title(textwrap.fill(support_images.names[n], 18), fontsize=SMALL + 1, parse_math=False)
+        _training_image(above, support_images.images, n)
+        write(above.set_title, wrapped(readable(support_images.names[n], 40), 18), SMALL + 1)
         above.set_xlabel(_in_words(support_images, n, critical), fontsize=SMALL, labelpad=2)
-        _map(below, image, support_images.maps[n], maximum, f"share {_percent(support_images.shares[n])}")
+        _map(below, support_images.maps[n], maximum, f"share {percentage(support_images.shares[n])}", style)
         _sign(below, "=" if n == 0 else "+")
-    corner, last = panels.T[-1]
-    corner.set_axis_off()
-    remaining = f"sum of all other\nsupport vectors\n({others:,})" if others else "no other\nsupport vectors"
-    corner.text(0.5, 0.5, remaining, transform=corner.transAxes, ha="center", va="center", fontsize=SMALL + 1)
-    _map(last, image, rest, whole, f"share {_percent(max(1 - support_images.shares.sum(), 0))}")
-    _sign(last, "+")
+
+
+def _training_image(axes: Axes, images: Sequence[ArrayLike | None] | None, n: int) -> None:
+    stored = None if images is None else images[n]
+    if stored is not None:
+        draw_image(axes, stored)
+        return
+    axes.set(xticks=[], yticks=[], aspect="equal")
+    axes.text(0.5, 0.5, "image not\navailable", transform=axes.transAxes, ha="center", va="center", fontsize=SMALL)
 
 
 def _in_words(support_images: SupportImages, n: int, critical: float | None) -> str:
@@ -162,16 +169,12 @@ def _in_words(support_images: SupportImages, n: int, critical: float | None) -> 
         return f"{side}\ndistance {distance:.3g}\ninfluence {influence:.3g}"
     # The influence at d* is exp(-1/2) / d* (Theorem 2).
     largest = math.exp(-0.5) / critical
-    return f"{side}\ndistance {distance / critical:.2f} d*\ninfluence {_percent(influence / largest)} of max"
+    return f"{side}\ndistance {distance / critical:.2f} d*\ninfluence {percentage(influence / largest)} of max"
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %" if share >= 0.095 or share == 0 else f"{100 * share:.2g} %"
-
-
-def _map(axes: Axes, image: ArrayLike, heatmap: np.ndarray, maximum: float, text: str) -> None:
-    signed_overlay(axes, image, heatmap, maximum=maximum)
-    scale = rf"range: $\pm${maximum:.2g}" if heatmap.any() else "zero everywhere"
+def _map(axes: Axes, heatmap: np.ndarray, maximum: float, text: str, style: dict) -> None:
+    signed_overlay(axes, heatmap=heatmap, maximum=maximum, **style)
+    scale = f"range: ±{maximum:.2g}" if heatmap.any() else "zero or underflowed"
     axes.set_xlabel(f"{text}\n{scale}", fontsize=SMALL, labelpad=2)
 
 
@@ -180,13 +183,15 @@ def _sign(axes: Axes, sign: str) -> None:
 
 
 def _checked(support_images: SupportImages, shape: tuple[int, ...]) -> SupportImages:
-    count, names = len(support_images.images), [str(name) for name in support_images.names]
+    names = [str(name) for name in support_images.names]
+    images = [None] * len(names) if support_images.images is None else list(support_images.images)
+    count = len(images)
     if not count:
         raise InputError("support_images must contain at least one training image; got none.")
     check_count("support_images.names", names, count, "image")
     shares = numbers("support_images.shares", support_images.shares, (count,), lowest=0)
     return SupportImages(
-        list(support_images.images),
+        images,
         names,
         numbers("support_images.maps", support_images.maps, (count, *shape)),
         shares,

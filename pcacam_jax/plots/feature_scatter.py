@@ -7,15 +7,21 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.plots.inputs import numbers
+from pcacam_jax.plots.names import as_plain_text, name_legend, readable
 
 # Ten colours that colour-blind readers can distinguish (Petroff 2021, arXiv 2107.02270). With eleven markers, a pair of
 # colour and marker repeats only after 110 classes.
 COLOURS = ["#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd"]
 MARKERS = "o^sDvPX*<>p"
+NAMES_PER_COLUMN = 24
+"""Names in one column of the legend."""
+MOST_NAMED = 2 * NAMES_PER_COLUMN - 2
+"""The largest number of classes in the legend."""
 
 
 def feature_space(
@@ -63,27 +69,37 @@ def feature_space(
     size = float(np.clip(12000 / count, 5, 30))
     for kind in np.unique(kinds):
         style = {"color": COLOURS[kind % len(COLOURS)], "marker": MARKERS[kind % len(MARKERS)], **flat}
-        axes.scatter(*points[kinds == kind].T, s=size, alpha=0.7, linewidths=0, label=class_names[kind], **style)
+        axes.scatter(*points[kinds == kind].T, s=size, alpha=0.7, linewidths=0, label=f"class {kind}", **style)
     if circled is not None:
         circle = {"facecolors": "none", "edgecolors": "black", "linewidths": 0.6, **flat}
         axes.scatter(*points[circled].T, s=2.5 * size, label="support vector", **circle)
     _name_axes(axes, components, class_names)
-    _legend_outside(axes, components, (40 / size) ** 0.5)
+    _legend_outside(axes, components, (40 / size) ** 0.5, [class_names[kind] for kind in np.unique(kinds)])
     return axes
 
 
-def _legend_outside(axes: Axes, components: int, enlarged: float) -> None:
+def _legend_outside(axes: Axes, components: int, enlarged: float, names: Sequence[Any]) -> None:
+    handles, _ = axes.get_legend_handles_labels()
+    shown = list(names[:MOST_NAMED])
+    labels = shown + ["support vector"] * (len(handles) > len(names))
+    handles = handles[: len(shown)] + handles[len(names) :]
+    if len(names) > MOST_NAMED:
+        labels.append(f"... {len(names) - MOST_NAMED} more")
+        handles.append(Line2D([], [], linestyle=""))
+    columns = -(-len(labels) // NAMES_PER_COLUMN)
     place = (1.1 if components == 3 else 1.02, 1)  # in 3d, the label of the third axis needs space
-    legend = axes.legend(loc="upper left", bbox_to_anchor=place, markerscale=enlarged, fontsize=8)
-    for text in legend.get_texts():
-        text.set_parse_math(False)
+    options: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": place, "markerscale": enlarged}
+    legend = axes.legend(handles, ["-"] * len(handles), ncols=columns, fontsize=8 if columns == 1 else 6, **options)
+    name_legend(legend, labels, most=30 if columns == 1 else 18)
 
 
 def _name_axes(axes: Axes, components: int, class_names: Sequence[str]) -> None:
     for letter, r in zip("xyz", range(components), strict=False):
-        axes.set(**{f"{letter}label": f"$v_{r + 1}$"})
+        axes.set(**{f"{letter}label": f"component {r + 1}"})
     if components == 1:
-        axes.set_yticks(range(len(class_names)), class_names, parse_math=False)
+        axes.set_yticks(range(len(class_names)), [readable(name, 20) for name in class_names])
+        for label in axes.get_yticklabels():
+            as_plain_text(label)
     axes.grid(alpha=0.3)
 
 

@@ -4,22 +4,27 @@ The paper draws heatmaps with the colour map 'jet'. The brightness of 'jet' is n
 data do not have. Here the colour map is 'inferno': its brightness grows evenly with the value, also in print and for
 colour-blind readers. Zero is black, so a region without evidence looks like the dimmed image. The image itself is drawn
 in grey, so every colour belongs to the heatmap.
+
+A heatmap is stretched over the whole image. Each of its cells has one colour, because smooth colours between the
+centres of 3 x 3 or 6 x 6 cells would show places and shapes that the map does not contain.
 """
 
 from __future__ import annotations
 
-import math
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
 from matplotlib.colorbar import Colorbar
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.image import AxesImage
 from numpy.typing import ArrayLike
 
-from pcacam_jax.core.checks import InputError
+from pcacam_jax.core.checks import InputError, check_choice
+from pcacam_jax.plots.colour_bars import colour_bar
 from pcacam_jax.plots.inputs import numbers, picture
+from pcacam_jax.plots.marks import UNDERFLOWED, cell_borders, label_at, label_of
+from pcacam_jax.plots.names import SMALL, readable, wrapped, write
 
 COLOUR_MAP = "inferno"
 SIGNED_COLOURS = LinearSegmentedColormap.from_list(
@@ -27,8 +32,7 @@ SIGNED_COLOURS = LinearSegmentedColormap.from_list(
 )
 """Blue below zero, black at zero, orange above it: brightness shows the magnitude, also to colour-blind readers."""
 LUMINANCE = np.array([0.299, 0.587, 0.114])
-SMALL = 7
-"""Font size of labels and notes, in points."""
+INTERPOLATIONS = ("nearest", "bilinear")
 
 
 def image(axes: Axes, image: ArrayLike, title: str = "") -> Axes:
@@ -53,16 +57,25 @@ def image(axes: Axes, image: ArrayLike, title: str = "") -> Axes:
         >>> axes.get_title()
         'cat'
     """
-    axes.imshow(picture(image))
+    axes.imshow(picture(image), origin="upper", interpolation="antialiased", aspect="equal")
     return _without_ticks(axes, title)
 
 
 def overlay(
-    axes: Axes, image: ArrayLike, heatmap: ArrayLike, *, maximum: float, alpha: float = 0.65, title: str = ""
+    axes: Axes,
+    image: ArrayLike,
+    heatmap: ArrayLike,
+    *,
+    maximum: float,
+    alpha: float = 0.65,
+    title: str = "",
+    vanished: bool | None = None,
+    interpolation: str = "nearest",
+    cells: bool = False,
 ) -> AxesImage:
-    """Draw a heatmap over an image.
+    """Draw a heatmap over an image of any size and shape.
 
-    The heatmap is interpolated bilinearly to the size of the image. A heatmap of zeros is labelled "zero everywhere".
+    The heatmap is stretched over the whole image, which is right for images that were resized without cropping.
 
     Args:
         axes: where to draw.
@@ -72,13 +85,17 @@ def overlay(
             need the same maximum (Eq. 12).
         alpha: opacity of the heatmap, 0 to 1.
         title: text above the image.
+        vanished: the flag of ``Explanation.vanished``. A heatmap of zeros is labelled "zero everywhere" if it is False,
+            and "zero or underflowed" without it. With True, no map is visible.
+        interpolation: ``"nearest"`` gives every cell of the heatmap one colour, ``"bilinear"`` blends neighbours.
+        cells: whether to draw the borders of the cells.
 
     Returns:
         The drawn heatmap, which :func:`colour_bar` takes.
 
     Raises:
         InputError: a shape is wrong, a value is negative or not finite, ``maximum`` is below the largest value of the
-            heatmap, or ``alpha`` is outside 0..1.
+            heatmap, ``alpha`` is outside 0..1, or the interpolation is unknown.
 
     Example:
         >>> import numpy as np
@@ -88,19 +105,14 @@ def overlay(
         >>> [float(limit) for limit in mappable.get_clim()]
         [0.0, 1.0]
     """
-    pixels = picture(image)
     heat = numbers("heatmap", heatmap, ("h", "w"), lowest=0)
     top = _checked_maximum(heat, maximum)
     if not 0 <= alpha <= 1:
         raise InputError(f"alpha must lie between 0 and 1; got {alpha:g}.")
-    height, width = pixels.shape[:2]
-    axes.imshow(pixels @ LUMINANCE, cmap="gray", vmin=0, vmax=255)
-    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
-    drawn = axes.imshow(
-        heat, cmap=COLOUR_MAP, vmin=0, vmax=top or 1, alpha=alpha, extent=extent, interpolation="bilinear"
-    )
-    if not heat.any():
-        _label_centre(axes, "zero\neverywhere")
+    colours: dict[str, Any] = {"cmap": COLOUR_MAP, "vmin": 0, "vmax": top or 1, "alpha": 0 if vanished else alpha}
+    drawn = _draw_map(axes, image, heat, interpolation, cells, **colours)
+    if label := label_of(heat, vanished):
+        label_at(axes, 0.5, 0.5, label, axes.transAxes)
     _without_ticks(axes, title)
     return drawn
 
@@ -127,19 +139,23 @@ def unknown(axes: Axes, image: ArrayLike, title: str = "") -> Axes:
         >>> axes.texts[0].get_text().split()
         ['gradient', 'underflowed']
     """
-    axes.imshow(picture(image) @ LUMINANCE, cmap="gray", vmin=0, vmax=255)
-    _label_centre(axes, "gradient\nunderflowed")
+    _draw_grey(axes, image)
+    label_at(axes, 0.5, 0.5, UNDERFLOWED, axes.transAxes)
     return _without_ticks(axes, title)
 
 
-def _label_centre(axes: Axes, text: str) -> None:
-    box = {"facecolor": "black", "alpha": 0.6, "edgecolor": "none", "boxstyle": "round,pad=0.3"}
-    place = {"transform": axes.transAxes, "ha": "center", "va": "center"}
-    axes.text(0.5, 0.5, text, color="white", fontsize=SMALL, bbox=box, **place)
-
-
 def overlay_pair(
-    positive_axes: Axes, negative_axes: Axes, image: ArrayLike, positive: ArrayLike, negative: ArrayLike
+    positive_axes: Axes,
+    negative_axes: Axes,
+    image: ArrayLike,
+    positive: ArrayLike,
+    negative: ArrayLike,
+    *,
+    maximum: float | None = None,
+    alpha: float = 0.65,
+    vanished: bool | None = None,
+    interpolation: str = "nearest",
+    cells: bool = False,
 ) -> Colorbar | None:
     """Draw L+ and L- over one image on one colour scale with the maximum ``max(max L+, max L-)``, Eq. 12.
 
@@ -149,12 +165,17 @@ def overlay_pair(
         image: (H, W, 3) uint8.
         positive: L+, (h, w), values >= 0.
         negative: L-, of the same shape.
+        maximum: the value of the brightest colour, if other maps share the scale; that of this pair by default.
+        alpha: as in :func:`overlay`, as are ``vanished``, ``interpolation`` and ``cells``.
+        vanished: with True, no map is drawn.
+        interpolation: see above.
+        cells: see above.
 
     Returns:
-        The colour bar, or None if both maps are zero.
+        The colour bar, or None if both maps are zero or the gradient underflowed.
 
     Raises:
-        InputError: the shapes differ, or a value is negative or not finite.
+        InputError: the shapes differ, or a value is negative, not finite or above ``maximum``.
 
     Example:
         >>> import numpy as np
@@ -167,57 +188,38 @@ def overlay_pair(
     """
     positive = numbers("positive", positive, ("h", "w"), lowest=0)
     negative = numbers("negative", negative, positive.shape, lowest=0)
-    maximum = float(max(positive.max(), negative.max()))
-    overlay(positive_axes, image, positive, maximum=maximum)
-    drawn = overlay(negative_axes, image, negative, maximum=maximum)
-    return colour_bar(negative_axes, drawn) if maximum else None
-
-
-def colour_bar(axes: Axes, mappable: AxesImage) -> Colorbar:
-    """Attach a thin colour bar to the right of ``axes``, as high as the image, with ticks at 0, half and the maximum.
-
-    If the maximum lies outside 0.1..1000, the ticks are written with a common power of ten beside the bar. The bar
-    shows the colours without transparency.
-
-    Args:
-        axes: the axes that hold the heatmap.
-        mappable: the result of :func:`overlay`.
-
-    Returns:
-        The colour bar.
-
-    Example:
-        >>> import numpy as np
-        >>> from matplotlib.figure import Figure
-        >>> from pcacam_jax import plots
-        >>> axes = Figure().add_subplot()
-        >>> mappable = plots.overlay(axes, np.zeros((8, 8, 3), np.uint8), np.eye(2), maximum=1)
-        >>> [label.get_text() for label in plots.colour_bar(axes, mappable).ax.get_yticklabels()]
-        ['0', '0.5', '1']
-    """
-    maximum = float(mappable.get_clim()[1] or 1)
-    exponent = 0 if 0.1 <= maximum < 1000 else math.floor(math.log10(maximum))
-    opaque = ScalarMappable(mappable.norm, mappable.cmap)
-    bar = axes.figure.colorbar(opaque, cax=axes.inset_axes((1.04, 0, 0.06, 1)))
-    ticks = [0, maximum / 2, maximum]
-    bar.set_ticks(ticks, labels=[f"{tick / 10.0**exponent:.3g}" for tick in ticks], minor=False)
-    thin(bar)
-    if exponent:
-        bar.set_label(rf"$\times\,10^{{{exponent}}}$", fontsize=SMALL, labelpad=3)
-    return bar
+    if vanished:
+        for axes in (positive_axes, negative_axes):
+            unknown(axes, image)
+        return None
+    largest = float(max(positive.max(), negative.max()))
+    options: dict[str, Any] = {"alpha": alpha, "vanished": vanished, "interpolation": interpolation, "cells": cells}
+    top = largest if maximum is None else float(maximum)
+    overlay(positive_axes, image, positive, maximum=top, **options)
+    drawn = overlay(negative_axes, image, negative, maximum=top, **options)
+    return colour_bar(negative_axes, drawn) if largest else None
 
 
 def signed_overlay(
-    axes: Axes, image: ArrayLike, heatmap: ArrayLike, *, maximum: float, alpha: float = 0.7
+    axes: Axes,
+    image: ArrayLike,
+    heatmap: ArrayLike,
+    *,
+    maximum: float,
+    alpha: float = 0.7,
+    interpolation: str = "nearest",
+    cells: bool = False,
 ) -> AxesImage:
     """Draw a signed map over a grey image: orange above zero, blue below zero, black at zero.
 
     Args:
         axes: where to draw.
         image: (H, W, 3) uint8.
-        heatmap: (h, w), interpolated bilinearly to the size of the image.
+        heatmap: (h, w), stretched over the whole image.
         maximum: the magnitude of the brightest colours. Maps that are compared need the same maximum.
         alpha: opacity of the map, 0 to 1.
+        interpolation: as in :func:`overlay`, as is ``cells``.
+        cells: see above.
 
     Returns:
         The drawn map.
@@ -233,26 +235,31 @@ def signed_overlay(
         >>> [float(limit) for limit in mappable.get_clim()]
         [-2.0, 2.0]
     """
-    pixels, heat = picture(image), numbers("heatmap", heatmap, ("h", "w"))
+    heat = numbers("heatmap", heatmap, ("h", "w"))
     if np.abs(heat).max() > maximum * (1 + 1e-6):
         raise InputError(
             f"maximum must be at least the largest magnitude of the heatmap, {np.abs(heat).max():g}; got {maximum:g}."
         )
-    height, width = pixels.shape[:2]
-    grey = (pixels @ LUMINANCE).round().astype(np.uint8)
-    axes.imshow(grey, cmap="gray", vmin=0, vmax=255)
+    top = maximum or 1
     _without_ticks(axes, "")
-    top, extent = maximum or 1, (-0.5, width - 0.5, height - 0.5, -0.5)
-    return axes.imshow(
-        heat, cmap=SIGNED_COLOURS, vmin=-top, vmax=top, alpha=alpha, extent=extent, interpolation="bilinear"
-    )
+    return _draw_map(axes, image, heat, interpolation, cells, cmap=SIGNED_COLOURS, vmin=-top, vmax=top, alpha=alpha)
 
 
-def thin(bar: Colorbar) -> Colorbar:
-    """Give a colour bar small labels and a thin outline."""
-    bar.ax.tick_params(labelsize=SMALL, length=2, pad=1)
-    bar.outline.set_linewidth(0.4)
-    return bar
+def _draw_grey(axes: Axes, image: ArrayLike) -> tuple[float, float, float, float]:
+    """Draw an image in grey and return its extent; the settings of ``rcParams`` do not matter."""
+    grey = (picture(image) @ LUMINANCE).round().astype(np.uint8)
+    options: dict[str, Any] = {"origin": "upper", "interpolation": "antialiased", "aspect": "equal"}
+    return axes.imshow(grey, cmap="gray", vmin=0, vmax=255, **options).get_extent()
+
+
+def _draw_map(axes: Axes, image: ArrayLike, heat: np.ndarray, interpolation: str, cells: bool, **style) -> AxesImage:
+    check_choice("interpolation", interpolation, INTERPOLATIONS)
+    extent = _draw_grey(axes, image)
+    options: dict[str, Any] = {"extent": extent, "origin": "upper", "interpolation": interpolation, "aspect": "equal"}
+    drawn = axes.imshow(heat, **options, **style)
+    if cells:
+        cell_borders(axes, extent, heat.shape)
+    return drawn
 
 
 def _checked_maximum(heat: np.ndarray, maximum: float) -> float:
@@ -270,5 +277,5 @@ def _without_ticks(axes: Axes, title: str) -> Axes:
     axes.set_yticks([])
     axes.spines[:].set_linewidth(0.4)
     if title:
-        axes.set_title(title, fontsize=SMALL + 2)
+        write(axes.set_title, wrapped(readable(title), 40), SMALL + 2)
     return axes

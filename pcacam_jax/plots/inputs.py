@@ -10,7 +10,9 @@ from numpy.typing import ArrayLike
 from pcacam_jax.core.checks import InputError, check_finite
 
 
-def numbers(name: str, values: ArrayLike, shape: tuple[int | str, ...], *, lowest: float = -np.inf) -> np.ndarray:
+def numbers(
+    name: str, values: ArrayLike | None, shape: tuple[int | str, ...], *, lowest: float = -np.inf
+) -> np.ndarray:
     """Return ``values`` as a finite float64 array of the expected shape.
 
     Args:
@@ -51,6 +53,20 @@ def picture(values: ArrayLike) -> np.ndarray:
             "scale it to 0..255 and repeat a grey channel three times."
         )
     return array
+
+
+def shrunk(pixels: np.ndarray, most: int = 600) -> np.ndarray:
+    """Return an image with at most ``most`` pixels per side, means over square blocks; smaller images are unchanged.
+
+    Panels draw an image many times, and each drawing copies its pixels.
+    """
+    block = -(-max(pixels.shape[:2]) // most)
+    if block == 1:
+        return pixels
+    padding = [(0, -side % block) for side in pixels.shape[:2]]
+    padded = np.pad(pixels, [*padding, (0, 0)], mode="edge")
+    blocks = padded.reshape(padded.shape[0] // block, block, padded.shape[1] // block, block, 3)
+    return blocks.mean(axis=(1, 3)).round().astype(np.uint8)
 
 
 def positive_number(name: str, value: float) -> float:

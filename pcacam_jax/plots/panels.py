@@ -1,222 +1,232 @@
-"""Figures of several panels: the paper's grid of heatmaps (Figures 8 and 9) and the explanation of one image."""
+"""The explanation of one image as a figure: the image, and the two maps of every target."""
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colorbar import Colorbar
 from matplotlib.colors import Normalize
-from matplotlib.figure import Figure, SubFigure
-from matplotlib.text import Text
+from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from pcacam_jax.core.checks import InputError, check_choice
-from pcacam_jax.plots.heatmaps import SIGNED_COLOURS, SMALL, colour_bar, overlay, overlay_pair, thin, unknown
+from pcacam_jax.core.checks import InputError
+from pcacam_jax.core.explanation import Explanation
+from pcacam_jax.plots.canvas import Canvas
+from pcacam_jax.plots.colour_bars import thin
+from pcacam_jax.plots.heatmaps import COLOUR_MAP, overlay_pair
 from pcacam_jax.plots.heatmaps import image as draw_image
-from pcacam_jax.plots.inputs import check_count, numbers
+from pcacam_jax.plots.inputs import picture, shrunk
+from pcacam_jax.plots.names import SMALL, readable, write
+from pcacam_jax.plots.notes import note_on
+from pcacam_jax.plots.pairs import Pair, pairs_of, pairs_of_arrays
+from pcacam_jax.plots.sheet import Sheet, box_of, fitted, height_of
 
-CELL = 1.35  # inches per panel
-WRONG = "#bd1f01"
-EFFECT_NOTE = (
-    "Brighter: larger effect, computed from the gradient at this image. Zero everywhere: no region has this effect."
-)
-GRID_NOTE = (
-    "Classifier columns: regions that raise the score of the explained class. "
-    "$L_r^+$, $L_r^-$: regions that raise, lower the value of PCA component $r$.\n"
-    f"{EFFECT_NOTE}\nThe maps $L_r^+$ and $L_r^-$ of one image share a colour scale. Every other map has its own scale."
-)
-PANEL_NOTE = (
-    "raises, lowers: regions that raise, lower the value in the title above the pair of maps.\n"
-    f"{EFFECT_NOTE}\nThe two maps of a pair share a colour scale. Every pair has its own scale."
-)
-UNDERFLOW_NOTE = "\nGradient underflowed: the gradient is too small for the floating-point format, so no map is drawn."
-SCALE_FREE_NOTE = (
-    "\nScale-free: maps of RBF SVMs are known up to a positive factor only. The numbers on their colour bars have no "
-    "meaning."
-)
-
-
-def paper_grid(
-    images: Sequence[ArrayLike],
-    classifiers: Mapping[str, ArrayLike],
-    components: ArrayLike,
-    *,
-    truth: Sequence[str],
-    predictions: Mapping[str, Sequence[str]] | None = None,
-    vanished: Mapping[str, ArrayLike] | None = None,
-) -> Figure:
-    """Return the grid of the paper's Figures 8 and 9, with one row per image.
-
-    A row shows the image, one heatmap per classifier, and L+ and L- of every component. L+ and L- of one image and
-    component share a colour scale (Eq. 12). Every classifier's heatmap has its own scale.
-
-    Args:
-        images: N images, (H, W, 3) uint8.
-        classifiers: column title -> (N, h, w) heatmaps, values >= 0.
-        components: (N, D, h, w), the signed maps ``L_r`` of Eq. 10.
-        truth: the N true classes.
-        predictions: column title -> the N classes that this classifier predicts. They are written below the heatmaps,
-            wrong ones in red.
-        vanished: column title -> (N,) booleans, true where the gradient underflowed. No heatmap is drawn there.
-
-    Returns:
-        The figure.
-
-    Raises:
-        InputError: counts or shapes disagree, or a value is not finite.
-
-    Example:
-        >>> import numpy as np
-        >>> from pcacam_jax import plots
-        >>> image, maps = np.zeros((32, 32, 3), np.uint8), np.ones((1, 4, 4))
-        >>> figure = plots.paper_grid([image], {"Grad-CAM": maps}, maps[:, None], truth=["cat"])
-        >>> [axes.get_title() for axes in figure.axes]
-        ['image', 'Grad-CAM', '$L_{1}^+$', '$L_{1}^-$']
-    """
-    count, truth = len(images), [str(name) for name in truth]
-    predictions = {title: [str(name) for name in classes] for title, classes in (predictions or {}).items()}
-    if not count:
-        raise InputError("images must contain at least one image; got none.")
-    signed = numbers("components", components, (count, "D", "h", "w"))
-    heat = {title: numbers(title, maps, (count, "h", "w"), lowest=0) for title, maps in classifiers.items()}
-    check_count("truth", truth, count, "image")
-    for title, classes in predictions.items():
-        check_choice("predictions", title, heat)
-        check_count(f"predictions[{title!r}]", classes, count, "image")
-    for title in vanished or {}:
-        check_choice("vanished", title, heat)
-    lost = {title: _flags(f"vanished[{title!r}]", (vanished or {}).get(title), count, "image") for title in heat}
-    columns = 1 + len(heat) + 2 * signed.shape[1]
-    figure = Figure(figsize=(CELL * columns, CELL * count + 0.3), layout="compressed")
-    panels = figure.subplots(count, columns, squeeze=False)
-    for row, axes in enumerate(panels):
-        _text(draw_image(axes[0], images[row]).set_ylabel, truth[row], 16, SMALL + 2)
-        for place, (title, maps) in zip(axes[1:], heat.items(), strict=False):
-            _classifier_map(place, images[row], maps[row], lost=lost[title][row])
-            if title in predictions:
-                _prediction(place, predictions[title][row], truth[row])
-        for pair, component in zip(axes[1 + len(heat) :].reshape(-1, 2), signed[row], strict=True):
-            overlay_pair(pair[0], pair[1], images[row], np.maximum(component, 0), np.maximum(-component, 0))
-    signs = [f"$L_{{{r + 1}}}^{sign}$" for r in range(signed.shape[1]) for sign in "+-"]
-    for axes, title in zip(panels[0], ["image", *heat, *signs], strict=True):
-        axes.set_title(title, fontsize=SMALL + 2)
-    wrong = " Red: wrong prediction." if predictions else ""
-    return _with_note(figure, GRID_NOTE + wrong + (UNDERFLOW_NOTE if np.any(list(lost.values())) else ""))
+MOST_TARGETS = 200
+"""The largest number of targets in one figure."""
+MANY_TARGETS = 24
+"""With more targets, the maps are drawn smaller, and one colour bar stands for all."""
+HEADING = SMALL + 2
+"""Font size of the headings."""
+GAP, BAR, MARGIN = 0.08, 0.62, 0.1
+"""Inches between the maps of a pair, of a colour bar with its labels, and around the figure."""
+EFFECTS = ("raises", "lowers")
+NOTE = "raises, lowers: regions that raise, lower the value in the title above the pair of maps."
+OWN_SCALES = "The two maps of a pair share a colour scale. Every pair has its own scale."
+SHARED_SCALES = "All maps of one output of the model share a colour scale."
 
 
 def explanation_panel(
     image: ArrayLike,
-    names: Sequence[str],
-    positive: ArrayLike,
-    negative: ArrayLike,
-    values: ArrayLike,
+    explanation: Explanation | Sequence[str] | None = None,
+    positive: ArrayLike | None = None,
+    negative: ArrayLike | None = None,
+    values: ArrayLike | None = None,
     *,
+    names: Sequence[str] | None = None,
+    example: int | None = None,
     vanished: ArrayLike | None = None,
-    scale_free: bool = False,
+    scale_free: bool | None = None,
+    comparison: Sequence[str] | None = None,
+    typical: ArrayLike | Mapping[str, float] | None = None,
+    shared_scale: bool = False,
+    interpolation: str = "nearest",
+    cells: bool = False,
+    first: int = 0,
 ) -> Figure:
     """Return a figure that explains one image: the image, and L+ and L- of every target.
 
+    The call is ``explanation_panel(image, explanation, example=0)``. For maps from elsewhere it is
+    ``explanation_panel(image, names, positive, negative, values)``; a map of zeros is then called "zero everywhere"
+    only if ``vanished`` is given, too.
+
+    A component's share of the variance is written beside it. Components with less than 1 % of the variance, and maps
+    whose scale is tiny, are drawn faintly. A figure shows at most 200 targets.
+
     Args:
-        image: (H, W, 3) uint8.
-        names: the names of T targets.
-        positive: L+, (T, h, w), values >= 0.
-        negative: L-, of the same shape.
-        values: (T,), the value of each target at this image.
-        vanished: (T,) booleans, true where the gradient underflowed. No map is drawn for these targets.
-        scale_free: whether ``scale_free=True`` was passed to :func:`pcacam_jax.explain`. The figure then states that
-            maps of RBF SVMs are known up to a factor only.
+        image: (H, W, 3) uint8, the original or the resized image. It is drawn with the height and width of
+            ``explanation.image_sizes`` if they are known.
+        explanation: the result of :func:`pcacam_jax.explain`; or the names of T targets.
+        positive: without an explanation, L+, (T, h, w), values >= 0.
+        negative: without an explanation, L-, of the same shape.
+        values: without an explanation, the value of each target at this image, (T,).
+        names: the names of T targets, as another way to write the second argument.
+        example: which example of the explanation the image is; needed if there are several.
+        vanished: without an explanation, (T,) booleans, true where the gradient underflowed. No map is drawn for these
+            targets.
+        scale_free: without an explanation, whether ``scale_free=True`` was passed to :func:`pcacam_jax.explain`. The
+            figure then states that maps of RBF SVMs are known up to a factor only.
+        comparison: a text for each target that says how its value compares, such as "rank 1 of 10, runner-up Coat 1.9".
+        typical: the typical largest value of the maps of each target, (T,), or by target. Maps that are far smaller are
+            called tiny. Without it, maps are compared with the others of the explanation.
+        shared_scale: whether all maps of one output, such as all components, share one colour scale.
+        interpolation: as in :func:`overlay`, as is ``cells``.
+        cells: see above.
+        first: the number of targets to skip, for figures of the others if there are more than 200.
 
     Returns:
         The figure.
 
     Raises:
-        InputError: counts or shapes disagree, a map has negative values, or a value is not finite.
+        InputError: counts or shapes disagree, a map has negative values, a value is not finite, or ``example`` is
+            missing or out of range.
 
     Example:
         >>> import numpy as np
-        >>> from pcacam_jax import plots
-        >>> image, maps = np.zeros((32, 32, 3), np.uint8), np.ones((1, 4, 4))
-        >>> figure = plots.explanation_panel(image, ["PCA, component 1"], maps, 0 * maps, [1.5])
-        >>> [axes.get_title(loc="left") for axes in figure.axes]
-        ['image', 'PCA, component 1 = 1.5', '']
+        >>> from pcacam_jax import explain, hybrid_head, plots
+        >>> head = hybrid_head([(np.ones((4, 2)), np.zeros(2))], maps_shape=(2, 2, 1), at=1)
+        >>> explanation = explain(head, np.ones((1, 2, 2, 1)), "cnn")
+        >>> figure = plots.explanation_panel(np.zeros((32, 48, 3), np.uint8), explanation)
+        >>> [axes.get_title(loc="left") for axes in figure.axes if axes.get_title(loc="left")]
+        ['image', 'CNN, logit of 0 = 4', 'CNN, logit of 1 = 4']
     """
-    positive = numbers("positive", positive, ("T", "h", "w"), lowest=0)
-    negative = numbers("negative", negative, positive.shape, lowest=0)
-    values = numbers("values", values, (len(positive),))
-    check_count("names", names, len(positive), "target")
-    lost = _flags("vanished", vanished, len(positive), "target")
-    across = 1 if len(names) <= 3 else 2
-    down = -(-len(names) // across)
-    figure = Figure(figsize=(1.7 * (1 + 2 * across) + 0.4, 2.05 * down + 0.2), layout="compressed")
-    panels = figure.subplots(down, 1 + 2 * across, squeeze=False)
-    for axes in panels.flat:
-        axes.set_axis_off()
-    draw_image(panels[0, 0], image).set_axis_on()
-    panels[0, 0].set_title("image", loc="left", fontsize=SMALL + 2)
-    pairs = panels[:, 1:].reshape(-1, 2)
-    for t, (pair, name) in enumerate(zip(pairs, names, strict=False)):
-        if lost[t]:
-            for axes in pair:
-                unknown(axes, image)
-        else:
-            overlay_pair(pair[0], pair[1], image, positive[t], negative[t])
-        _text(pair[0].set_title, f"{name} = {values[t]:.3g}", 44, SMALL + 2, loc="left")
-        for axes, effect in zip(pair, ("raises", "lowers"), strict=True):
-            axes.set_axis_on()
-            axes.set_xlabel(effect, fontsize=SMALL)
-    note = PANEL_NOTE + (UNDERFLOW_NOTE if lost.any() else "") + (SCALE_FREE_NOTE if scale_free else "")
-    return _with_note(figure, note)
+    pixels = picture(image)
+    if isinstance(explanation, Explanation):
+        given = {"names": names, "positive": positive, "negative": negative, "values": values, "vanished": vanished}
+        _check_left_out({**given, "scale_free": scale_free})
+        place = example_of(explanation, example)
+        pairs, scale_free = pairs_of(explanation, place, comparison, typical), explanation.scale_free
+        name = [readable(explanation.image_names[place])] if explanation.image_names else []
+        size = explanation.image_sizes[place] if explanation.image_sizes else None
+    else:
+        given = (explanation if names is None else names) or []
+        options = {"vanished": vanished, "comparison": comparison, "typical": typical}
+        pairs, name, size = pairs_of_arrays(given, positive, negative, values, **options), [], None
+    if isinstance(first, bool) or not 0 <= first < len(pairs):
+        raise InputError(f"first must lie between 0 and {len(pairs) - 1}, the last of the targets; got {first}.")
+    shown = pairs[first : first + MOST_TARGETS]
+    zeros = any(not pair.positive.any() or not pair.negative.any() for pair in shown)
+    lines = [NOTE, SHARED_SCALES if shared_scale else OWN_SCALES, *note_on(shown, zeros, bool(scale_free))]
+    if len(shown) < len(pairs):
+        lines.append(f"Targets {first + 1} to {first + len(shown)} of {len(pairs)}; the argument first chooses others.")
+    height, width = size or pixels.shape[:2]
+    about = [*name, f"{height} x {width} pixels"] if size else name
+    layout = _Layout(shown, height / width, about)
+    style = {"interpolation": interpolation, "cells": cells}
+    return layout.draw(shrunk(pixels), "\n".join(lines), largest_by_output(shown) if shared_scale else {}, style)
 
 
-def _with_note(figure: Figure, note: str) -> Figure:
-    figure.supxlabel(note, x=0.01, ha="left", fontsize=SMALL)
-    return figure
+def _check_left_out(given: Mapping[str, object]) -> None:
+    for name, value in given.items():
+        if value is not None:
+            raise InputError(f"{name} is a part of the explanation; leave it out.")
 
 
-def wrapped_note(note: str, width: float) -> str:
-    """Return ``note`` broken into lines that fit a figure of ``width`` inches at the font size :data:`SMALL`."""
-    return "\n".join(textwrap.fill(line, int(21 * width)) for line in note.split("\n"))
+def example_of(explanation: Explanation, example: int | None) -> int:
+    """Return the example to draw; it may be left out if there is only one.
+
+    Raises:
+        InputError: there are several examples and none is chosen, or the chosen one does not exist.
+    """
+    count = len(explanation.labels)
+    if example is None and count == 1:
+        return 0
+    if isinstance(example, bool) or not isinstance(example, int | np.integer) or not 0 <= example < count:
+        got = "none" if example is None else repr(example)
+        raise InputError(
+            f"example must say which of the {count} examples of the explanation the image is, 0 to {count - 1}; "
+            f"got {got}."
+        )
+    return int(example)
 
 
-def foot_height(note: str) -> float:
-    """Return the height in inches that :func:`signed_foot` needs for its colour bar and the lines of ``note``."""
-    return 0.5 + 0.12 * len(note.split("\n"))
+def largest_by_output(pairs: Sequence[Pair]) -> dict[str, float]:
+    """Return the largest value of all maps of each output."""
+    drawn = [pair for pair in pairs if not pair.vanished]
+    return {each.output: max(pair.largest for pair in drawn if pair.output == each.output) for each in drawn}
 
 
-def signed_foot(foot: SubFigure, note: str, ends: tuple[str, str]) -> Colorbar:
-    """Draw the colour bar that several signed maps have in common, with names for its two ends, and a note below it."""
-    foot.supxlabel(note, x=0.01, ha="left", fontsize=SMALL)
-    height = foot_height(note)
-    place = foot.add_axes((0.3, 1 - 0.2 / height, 0.4, 0.1 / height))
-    bar = foot.colorbar(ScalarMappable(Normalize(-1, 1), SIGNED_COLOURS), cax=place, orientation="horizontal")
-    bar.set_ticks([-1, 0, 1], labels=[ends[0], "0", ends[1]])
-    return thin(bar)
+def columns_for(count: int, block: tuple[float, float]) -> int:
+    """Return the number of columns for ``count`` blocks, so that the figure is about as wide as high."""
+    return 1 if count <= 3 else max(2, round(math.sqrt(count * block[1] / block[0])))
 
 
-def _flags(name: str, flags: ArrayLike | None, count: int, each: str) -> np.ndarray:
-    flags = np.zeros(count, bool) if flags is None else np.asarray(flags, bool)
-    check_count(name, list(flags), count, each)
-    return flags
+class _Layout:
+    """The sizes and places, in inches, of the image and of the blocks of all pairs."""
 
+    def __init__(self, pairs: Sequence[Pair], aspect: float, about: Sequence[str]) -> None:
+        self.pairs = pairs
+        self.many = len(pairs) > MANY_TARGETS
+        self.cell = box_of((1.1 if self.many else 1.55) ** 2, aspect)
+        self.block = max(2 * self.cell[0] + GAP + (2 * MARGIN if self.many else BAR), 2.4 if self.many else 2.7)
+        self.across = columns_for(len(pairs), (self.block, self.cell[1] + 0.7))
+        self.headings = [fitted(pair.heading, self.block - 0.15, HEADING) for pair in pairs]
+        self.details = [fitted(pair.details, self.block - 0.15, SMALL) for pair in pairs]
+        rows = [range(start, min(start + self.across, len(pairs))) for start in range(0, len(pairs), self.across)]
+        above = [
+            max(height_of(self.headings[t], HEADING) + height_of(self.details[t], SMALL) for t in row) for row in rows
+        ]
+        starts = np.cumsum([0.0, *(text + self.cell[1] + 0.45 for text in above)])
+        self.tops = [start + text + 0.12 for start, text in zip(starts, above, strict=False)]
+        column = max(self.cell[0], 1.1)
+        self.left = column + 3 * MARGIN
+        self.about = "\n".join(fitted(line, column, SMALL) for line in about)
+        beside = self.tops[0] + self.cell[1] + 0.15 + height_of(self.about, SMALL) + 0.5 * self.many
+        self.height = max(starts[-1], beside)
 
-def _classifier_map(axes: Axes, image: ArrayLike, heatmap: np.ndarray, *, lost: bool) -> None:
-    if lost:
-        unknown(axes, image)
-        return
-    drawn = overlay(axes, image, heatmap, maximum=float(heatmap.max()))
-    if heatmap.any():
-        colour_bar(axes, drawn)
+    def draw(self, image: np.ndarray, note: str, largest: Mapping[str, float], style: Mapping) -> Figure:
+        """Return the figure."""
+        sheet = Sheet(self.left + self.across * self.block, self.height, note)
+        axes = draw_image(sheet.axes(MARGIN, self.tops[0], *self.cell), image)
+        axes.set_aspect("auto")
+        axes.set_title("image", loc="left", fontsize=HEADING, pad=4)
+        sheet.text(MARGIN, self.tops[0] + self.cell[1] + 0.06, self.about, SMALL)
+        canvas = Canvas(sheet, image, **style) if self.many else None
+        for t, pair in enumerate(self.pairs):
+            row, column = divmod(t, self.across)
+            x, y = self.left + column * self.block, self.tops[row]
+            places = [(x, y), (x + self.cell[0] + GAP, y)]
+            top = largest.get(pair.output, pair.largest)
+            sheet.text(x, y - height_of(self.details[t], SMALL) - 0.03, self.details[t], SMALL, color="#555555")
+            if canvas:
+                self._draw_small(sheet, canvas, t, places, top)
+            else:
+                self._draw_pair(sheet, image, t, places, {"maximum": top, **style})
+        if canvas:
+            top = self.tops[0] + self.cell[1] + 0.15 + height_of(self.about, SMALL)
+            place = sheet.axes(MARGIN, top, self.left - 3 * MARGIN, 0.1)
+            bar = sheet.figure.colorbar(ScalarMappable(Normalize(0, 1), COLOUR_MAP), cax=place, orientation="horizontal")
+            thin(bar).set_ticks([0, 1], labels=["0", "maximum"])
+            place.get_xticklabels()[-1].set_horizontalalignment("right")
+        return sheet.figure
 
+    def _draw_pair(
+        self, sheet: Sheet, image: np.ndarray, t: int, places: list[tuple[float, float]], style: dict
+    ) -> None:
+        pair, below = self.pairs[t], height_of(self.details[t], SMALL)
+        both = [sheet.axes(*place, *self.cell) for place in places]
+        style |= {"alpha": pair.alpha, "vanished": pair.vanished}
+        overlay_pair(both[0], both[1], image, pair.positive, pair.negative, **style)
+        write(both[0].set_title, self.headings[t], HEADING, loc="left", pad=72 * below + 4)
+        for axes, effect in zip(both, EFFECTS, strict=True):
+            axes.set_aspect("auto")
+            axes.set_xlabel(effect, fontsize=SMALL, labelpad=2)
 
-def _prediction(axes: Axes, predicted: str, true: str) -> None:
-    colour = "black" if predicted == true else WRONG
-    _text(axes.set_xlabel, f"predicts {predicted}", 20, SMALL, color=colour, labelpad=2)
-
-
-def _text(setter: Callable[..., Text], text: str, width: int, size: int, **style) -> None:
-    # A user's name may contain dollar signs, which are not mathematics, and may be too long for one line.
-    setter(textwrap.fill(text, width), fontsize=size, parse_math=False, **style)
+    def _draw_small(self, sheet: Sheet, canvas: Canvas, t: int, places: list[tuple[float, float]], top: float) -> None:
+        pair, above = self.pairs[t], height_of(self.details[t], SMALL) + height_of(self.headings[t], HEADING)
+        canvas.draw(pair, places, self.cell, top)
+        sheet.text(places[0][0], places[0][1] - above - 0.05, self.headings[t], HEADING)
+        texts = [EFFECTS[0], EFFECTS[1] if pair.vanished else f"{EFFECTS[1]} (maximum {top:.2g})"]
+        for (x, y), text in zip(places, texts, strict=True):
+            sheet.text(x, y + self.cell[1] + 0.02, text, SMALL)

@@ -1,6 +1,9 @@
 """The figures of a fitted run: the paper's Figures 4 to 9 and the component cards."""
 
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -11,7 +14,8 @@ from pcacam_jax.core.checks import InputError
 from pcacam_jax.core.explanation import Explanation
 from pcacam_jax.fitting.estimators import gamma_of
 from pcacam_jax.fitting.fit import Fitted
-from pcacam_jax.head.targets import PREDICTED
+from pcacam_jax.plots.words import TITLES as TITLES
+from pcacam_jax.plots.words import words as words
 from pcacam_jax.reports.confusion_figure import confusion_figure
 
 FIGURES = "figures"
@@ -22,16 +26,6 @@ MOST_POINTS = 2000
 """The largest number of points in the plot of the feature space."""
 MOST_CARDS = 5
 """The largest number of components that get a card."""
-QUANTITIES = {
-    "decision": "decision value",
-    "log_proba": "log-probability",
-    "pairs": "decision value",
-    "predict": "predicted value",
-    "proba": "probability",
-    "transform": "value",
-}
-"""Score spaces in words; spaces that are missing here are named as they are."""
-TITLES = {"cnn": "Grad-CAM", "svm_linear": "Lin-SVM", "svm_rbf": "RBF-SVM"}
 
 
 def draw_figures(fitted: Fitted, folder: Path) -> list[str]:
@@ -57,15 +51,17 @@ def grid(fitted: Fitted) -> Figure:
     classifiers = ["cnn", *fitted.svms]
     targets = [*(f"{name}:predicted" for name in classifiers), "pca"]
     explanation = explain(fitted.head, fitted.tap_maps["test"][rows], targets)
-    titles = [TITLES[name] for name in classifiers]
     return plots.paper_grid(
         list(fitted.dataset.test.images(rows, fitted.config.size)),
-        {title: explanation.positive[:, t] for t, title in enumerate(titles)},
-        explanation.signed[:, len(classifiers) :],
+        with_shares(explanation, fitted.pca.explained_variance_ratio_),
         truth=[fitted.dataset.class_names[label] for label in fitted.dataset.test.labels[rows]],
-        predictions={title: list(explanation.labels[:, t]) for t, title in enumerate(titles)},
-        vanished={title: explanation.vanished[:, t] for t, title in enumerate(titles)},
     )
+
+
+def with_shares(explanation: Explanation, ratios: np.ndarray) -> Explanation:
+    """Return the explanation with the components' shares of the variance, if it does not have them."""
+    shares = explanation.shares or tuple(float(ratio) for ratio in ratios)
+    return dataclasses.replace(explanation, shares=shares)
 
 
 def one_of_each(labels: np.ndarray, count: int) -> np.ndarray:
@@ -199,38 +195,16 @@ def furthest(v: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     return rows, np.moveaxis(places.reshape(ends.shape), 2, 0)
 
 
-def explanation(image: np.ndarray, explained: Explanation, index: int) -> Figure:
-    """Return the panel that explains ``image``, example ``index`` of ``explained``, with the targets named in words."""
-    targets = zip(explained.targets, explained.labels[index], explained.spaces, strict=True)
-    return plots.explanation_panel(
-        image,
-        [words(*target) for target in targets],
-        explained.positive[index],
-        explained.negative[index],
-        explained.values[index],
-        vanished=explained.vanished[index],
-        scale_free=explained.scale_free,
-    )
-
-
-def words(target: str, label: str, space: str) -> str:
-    """Return the name of a target's value in words.
+def explanation(
+    image: np.ndarray, explained: Explanation, index: int, *, comparison: Sequence[str] | None = None, **options: Any
+) -> Figure:
+    """Return the panel that explains ``image``, example ``index`` of ``explained``, with the targets named in words.
 
     Args:
-        target: the target, such as ``"svm_rbf:predicted"``.
-        label: the component or the class that the target selects for this image.
-        space: the space of its values, as in :attr:`~pcacam_jax.Explanation.spaces`.
-
-    Example:
-        >>> from pcacam_jax.reports.figures import words
-        >>> words("svm_rbf:predicted", "Shirt", "margin")
-        'RBF-SVM predicts Shirt, margin'
+        image: (H, W, 3) uint8, the original or the resized image.
+        explained: the explanation.
+        index: which of its examples the image is.
+        comparison: a text for each target that says how its value compares.
+        **options: further arguments of :func:`pcacam_jax.plots.explanation_panel`.
     """
-    output, _, entry = target.partition(":")
-    quantity = QUANTITIES.get(space, space)
-    if space == "component":
-        return label
-    name = "CNN" if output == "cnn" else TITLES.get(output, output)
-    if space in ("predict", "transform"):
-        return f"{name}, {quantity} (output {label})"
-    return f"{name} predicts {label}, {quantity}" if entry == PREDICTED else f"{name}, {quantity} of {label}"
+    return plots.explanation_panel(image, explained, example=index, comparison=comparison, **options)

@@ -76,12 +76,14 @@ def component_grid(outcome: Outcome, group: str) -> Figure:
         axes[0].set_ylabel(f"({chr(ord('a') + row)}) {outcome.class_names[arrays['labels'][row]]}", fontsize=9)
         for pair, component in zip(axes[1:].reshape(-1, 2), signed[row], strict=True):
             plots.overlay_pair(pair[0], pair[1], images[row], np.maximum(component, 0), np.maximum(-component, 0))
-    signs = [f"$L_{{{r + 1}}}^{sign}$" for r in range(signed.shape[1]) for sign in "+-"]
+    effects = (("+", "raises"), ("-", "lowers"))
+    numbers = range(1, signed.shape[1] + 1)
+    signs = [f"component {r}\n{effect} ($L_{{{r}}}^{sign}$)" for r in numbers for sign, effect in effects]
     for axes, title in zip(panels[0], ["image", *signs], strict=True):
         axes.set_title(title, fontsize=9)
     note = (
-        "$L_r^+$, $L_r^-$: regions that raise, lower component $r$ if they are strengthened a little. Both maps of a "
-        f"pair share one scale. Seed {outcome.seeds[0]}."
+        "raises, lowers: regions that raise, lower the component if they are strengthened a little. Both maps of a "
+        f"pair share one scale. Every map has {signed.shape[2]} x {signed.shape[3]} cells. Seed {outcome.seeds[0]}."
     )
     figure.supxlabel(note, x=0.01, ha="left", fontsize=7)
     return figure
@@ -91,7 +93,7 @@ def map_grid(outcome: Outcome, components: int) -> Figure:
     """Return a figure like the paper's Figures 8 and 9: test images, every classifier's map, and L+ and L-."""
     arrays = outcome.group("grid")
     titles = list(TITLES.values())
-    figure = plots.paper_grid(
+    return plots.paper_grid(
         list(arrays["images"]),
         {title: arrays["classifiers"][:, t] for t, title in enumerate(titles)},
         arrays["components"][:, :components],
@@ -100,9 +102,8 @@ def map_grid(outcome: Outcome, components: int) -> Figure:
             title: [outcome.class_names[label] for label in arrays["predicted"][:, t]] for t, title in enumerate(titles)
         },
         vanished={title: arrays["vanished"][:, t] for t, title in enumerate(titles)},
+        title=f"{outcome.title}, test images, seed {outcome.seeds[0]}",
     )
-    figure.suptitle(f"{outcome.title}, test images, seed {outcome.seeds[0]}", fontsize=12)
-    return figure
 
 
 def cards(outcome: Outcome) -> Figure:

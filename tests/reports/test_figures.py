@@ -8,6 +8,7 @@ import pytest
 from pcacam_jax import explain
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.data import ArraySplit, Dataset
+from pcacam_jax.plots.words import percentage
 from pcacam_jax.reports import figures
 from pcacam_jax.reports.figures import furthest, one_of_each, spread, words
 
@@ -53,7 +54,7 @@ def test_the_grid_has_a_row_for_each_image_and_all_columns(fitted):
     panels = [axes for axes in figure.axes if axes.images]
     assert len(panels) == 6 * (1 + 3 + 6)
     written = texts(figure)
-    for title in ("image", "Grad-CAM", "Lin-SVM", "RBF-SVM", "$L_{1}^+$", "$L_{3}^-$"):
+    for title in ("image", "Grad-CAM", "Lin-SVM", "RBF-SVM", "component 3\nlowers ($L_{3}^-$)"):
         assert title in written
     for name in fitted.dataset.class_names:
         assert written.count(name) == 2  # six rows, three classes
@@ -61,7 +62,7 @@ def test_the_grid_has_a_row_for_each_image_and_all_columns(fitted):
 
 def test_the_other_figures_name_what_they_show(fitted):
     assert any("best epoch: " in text for text in texts(figures.learning_curve(fitted)))
-    assert "principal component $r$" in texts(figures.contribution_ratios(fitted))
+    assert "component" in texts(figures.contribution_ratios(fitted))
     assert any("24 test images" in text for text in texts(figures.influence(fitted)))
     assert any("60 training images" in text for text in texts(figures.feature_space(fitted)))
 
@@ -100,9 +101,8 @@ def test_the_panel_of_an_image_names_its_targets_in_words(fitted):
 
 def card_values(figure, r, sign):
     """Return the values written below the images of one side of component ``r``, in their order."""
-    label = f"$v_{{{r}}}$ = "
-    values = [float(text.removeprefix(label)) for text in texts(figure) if text.startswith(label)]
-    return [value for value in values if value * sign > 0]
+    block = figure.subfigs[r - 1].subfigs[0 if sign > 0 else 1]
+    return [float(text.removeprefix("value ")) for text in texts(block) if text.startswith("value ")]
 
 
 def test_cards_show_the_furthest_training_images(fitted):
@@ -111,7 +111,7 @@ def test_cards_show_the_furthest_training_images(fitted):
         assert card_values(figure, r, 1) == pytest.approx(sorted(v)[:-4:-1], rel=5e-3)
         assert card_values(figure, r, -1) == pytest.approx(sorted(v)[:3], rel=5e-3)
     ratio = fitted.pca.explained_variance_ratio_[0]
-    assert f"Component 1 ({100 * ratio:.1f} % of variance)" in texts(figure)
+    assert f"component 1 ({percentage(ratio)} of the variance)" in texts(figure)
 
 
 def test_cards_show_each_image_with_its_class_and_map(fitted, monkeypatch):

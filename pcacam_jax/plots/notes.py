@@ -1,0 +1,36 @@
+"""The sentences below figures of heatmaps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pcacam_jax.plots.pairs import Pair
+
+EFFECT = "Brighter: larger effect, computed from the gradient at this image."
+ZERO = "Zero everywhere: no region has this effect."
+ZERO_OR_UNDERFLOWED = "Zero or underflowed: no region has this effect, or the gradient underflowed."
+UNDERFLOWED = "Gradient underflowed: the gradient is too small for the floating-point format, so no map is drawn."
+SCALE_FREE = (
+    "Scale-free: maps of RBF SVMs are known up to a positive factor only. The numbers on their colour bars have no "
+    "meaning."
+)
+FAINT = "Faint maps: the component has a negligible share of the variance, or the scale of the map is tiny."
+
+
+def note_on(pairs: Sequence[Pair], zeros: bool, scale_free: bool) -> list[str]:
+    """Return the lines that explain the drawn maps.
+
+    Args:
+        pairs: what is drawn.
+        zeros: whether one of the drawn maps is zero.
+        scale_free: whether maps are known up to a factor only.
+    """
+    height, width = pairs[0].positive.shape if pairs else (0, 0)
+    known = all(pair.vanished is not None for pair in pairs)
+    effect = [f"Every map has {height} x {width} cells.", EFFECT] + [ZERO if known else ZERO_OR_UNDERFLOWED] * zeros
+    return [
+        " ".join(effect),
+        *[UNDERFLOWED] * any(pair.vanished for pair in pairs),
+        *[FAINT] * any(pair.faint for pair in pairs),
+        *[SCALE_FREE] * scale_free,
+    ]
