@@ -24,8 +24,8 @@ NAME_LENGTH = 18
 def confusion_matrix(axes: Axes, matrix: ArrayLike, class_names: Sequence[str]) -> Axes:
     """Draw a confusion matrix: rows are true classes, columns predicted ones, colours shares of the true class.
 
-    The counts are written into the cells for up to 20 classes. With more classes, a colour bar is drawn in their place,
-    and with more than 30 classes only evenly spaced ones are named.
+    Counts above 0 are written into the cells for up to 20 classes. With more classes, a colour bar is drawn in their
+    place, and with more than 30 classes only evenly spaced ones are named.
 
     Args:
         axes: where to draw.
@@ -43,7 +43,7 @@ def confusion_matrix(axes: Axes, matrix: ArrayLike, class_names: Sequence[str]) 
         >>> from pcacam_jax import plots
         >>> axes = plots.confusion_matrix(Figure().add_subplot(), [[9, 1], [0, 5]], ["cat", "dog"])
         >>> [text.get_text() for text in axes.texts]
-        ['9', '1', '0', '5']
+        ['9', '1', '5']
     """
     counts = numbers("matrix", matrix, ("C", "C"), lowest=0)
     classes = len(counts)
@@ -57,6 +57,8 @@ def confusion_matrix(axes: Axes, matrix: ArrayLike, class_names: Sequence[str]) 
     size = float(np.clip(90 / classes, 4, SMALL + 2))
     if classes <= MOST_COUNTED:
         for (row, column), count in np.ndenumerate(counts):
+            if not count:
+                continue
             colour = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, f"{count:.0f}", ha="center", va="center", fontsize=size, color=colour)
     else:

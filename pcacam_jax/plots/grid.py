@@ -185,9 +185,9 @@ def _note(columns: list[Column], components: int, *, scale_free: bool, shared: b
         else "The two maps of one component share a colour scale."
     )
     scales = [scales] if components else []
-    own = ["Every other map has its own scale."] if len(columns) > components or (components and not shared) else []
+    single = ["Every other map has its own scale."] if len(columns) > components or (components and not shared) else []
     wrong = ["Red: wrong prediction."] if marked and any(column.predicted for column in columns) else []
-    lines.append(" ".join([*scales, *own, *wrong]))
+    lines.append(" ".join([*scales, *single, *wrong]))
     if components > MOST_COMPONENTS:
         lines.append(f"{MOST_COMPONENTS} of {components} components are drawn.")
     zeros = any(not each.any() for maps in drawn for each in maps)

@@ -134,7 +134,7 @@ def pairs_of(
                 vanished=bool(explanation.vanished[example, t]),
                 target=readable(target, 40),
                 variance="" if share is None else f"{percentage(share)} of the variance",
-                comparison=texts[t],
+                comparison=texts[t] or rank_of(explanation, example, t),
                 remark=remarks[t],
                 faint=bool(remarks[t]) or (share is not None and negligible(share, explanation.shares)),
             )
@@ -152,6 +152,19 @@ def share_of(explanation: Explanation, example: int, t: int) -> float | None:
     column = int(explanation.columns[example, t])
     known = explanation.spaces[t] == "component" and column < len(explanation.shares)
     return float(explanation.shares[column]) if known else None
+
+
+def rank_of(explanation: Explanation, example: int, t: int) -> str:
+    """Return the rank of a class among all classes of its output, if their values are known."""
+    output = explanation.targets[t].partition(":")[0]
+    known = (explanation.outputs or {}).get(output)
+    if known is None or explanation.spaces[t] in ("component", "predict", "transform"):
+        return ""
+    values, column = np.asarray(known)[example], int(explanation.columns[example, t])
+    if len(values) < 2:
+        return ""
+    rank, others = 1 + int((values > values[column]).sum()), np.delete(values, column)
+    return f"rank {rank} of {len(values)}, {'runner-up' if rank == 1 else 'highest'} {others.max():.3g}"
 
 
 def negligible(share: float, shares: Sequence[float]) -> bool:

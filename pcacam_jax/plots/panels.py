@@ -206,7 +206,9 @@ class _Layout:
         if canvas:
             top = self.tops[0] + self.cell[1] + 0.15 + height_of(self.about, SMALL)
             place = sheet.axes(MARGIN, top, self.left - 3 * MARGIN, 0.1)
-            bar = sheet.figure.colorbar(ScalarMappable(Normalize(0, 1), COLOUR_MAP), cax=place, orientation="horizontal")
+            bar = sheet.figure.colorbar(
+                ScalarMappable(Normalize(0, 1), COLOUR_MAP), cax=place, orientation="horizontal"
+            )
             thin(bar).set_ticks([0, 1], labels=["0", "maximum"])
             place.get_xticklabels()[-1].set_horizontalalignment("right")
         return sheet.figure
