@@ -106,7 +106,7 @@ def test_signatures_of_the_public_functions():
     assert signature["maps_shape"] == (KEYWORD, REQUIRED)
     assert [signature[name] for name in ("pca", "at", "activation")] == [
         (KEYWORD, None),
-        (KEYWORD, 2),
+        (KEYWORD, None),
         (KEYWORD, "relu"),
     ]
     assert signature["svms"][0] == KEYWORD

@@ -77,11 +77,18 @@ def real_array(name: str, values: Any) -> Any:
     """Return a JAX array as it is, and other values as a NumPy array, checked for finite real numbers of any dtype.
 
     Raises:
-        InputError: the values are not finite real numbers; traced values pass, because they are not known yet.
+        InputError: the values are not finite real numbers, or masked; traced values pass, because they are not known
+            yet.
     """
+    if isinstance(values, np.ma.MaskedArray):
+        raise InputError(f"{name} must not be a masked array, because the mask would be ignored; fill it first.")
     try:
         values = unwrapped(values)
+        values = values.toarray() if callable(getattr(type(values), "toarray", None)) else values  # sparse
         array = values if isinstance(values, jax.Array) else native(np.asarray(values))
+        if array.dtype == object and not array.ndim:
+            raise TypeError("it is a single object")
+        array = array.astype(np.float64) if array.dtype == object else array
         real = jnp.issubdtype(array.dtype, jnp.number) and not jnp.issubdtype(array.dtype, jnp.complexfloating)
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(

@@ -62,6 +62,8 @@ class HybridHead:
     """Pairs (output, names of its entries), in order; the entries are classes or components."""
     spaces: tuple[tuple[str, str], ...] = static(default=())
     """Pairs (SVM, what its scores are), such as ("svm", "log_proba"), for SVMs whose scores are not margins."""
+    shares: Float[Array, " D"] | None = None
+    """The share of the variance of ``x_m`` that each component explains, ``(D,)``; None if it is not known."""
 
     @property
     def in_shape(self) -> tuple[int, ...]:

@@ -3,15 +3,17 @@
 import copy
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from sklearn.svm import SVC, NuSVC
 
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.core.types import Stage
-from pcacam_jax.scikit.conversion import outputs_of
-from pcacam_jax.scikit.registry import Estimator, as_dense, steps_of
+from pcacam_jax.scikit.registry import as_dense, check_fitted, check_output, outputs
+from pcacam_jax.scikit.steps import Estimator, steps_of
 from pcacam_jax.stages.svm import SVMClassifier
 
 METHODS = {
@@ -43,7 +45,9 @@ def parity(estimator: Estimator, stage: Stage, examples: np.ndarray, *, output: 
         the predictions differ.
 
     Raises:
-        InputError: if the estimator has no method for ``output``.
+        InputError: if the estimator is not fitted, has no method for ``output``, or ``examples`` are not numbers
+            ``(N, d)``.
+        TypeError: if ``stage`` is not a stage.
 
     Example:
         >>> import numpy as np
@@ -54,6 +58,11 @@ def parity(estimator: Estimator, stage: Stage, examples: np.ndarray, *, output: 
         >>> parity(scaler, from_sklearn(scaler), x) < 1e-5
         True
     """
+    check_fitted(estimator)
+    check_output(output)
+    if isinstance(stage, type) or not isinstance(stage, Stage):
+        raise TypeError(f"stage must be a stage, from from_sklearn or svm_classifier; got {type(stage).__name__}.")
+    examples = _checked_examples(examples, stage.in_shape[0])
     if isinstance(stage, SVMClassifier):
         *steps, svc = steps_of(estimator)
         features = functools.reduce(lambda x, step: step.transform(x), steps, examples)
@@ -66,10 +75,20 @@ def parity(estimator: Estimator, stage: Stage, examples: np.ndarray, *, output: 
             return float("inf")
     else:
         values = _map_examples(stage, examples)
-        expected = _sklearn_values(estimator, output or outputs_of(estimator)[0], examples)
+        expected = _sklearn_values(estimator, output or next(iter(outputs(estimator))), examples)
         if values.shape != expected.shape:
             return float("inf")
     return float(np.abs(values - expected).max() / (np.abs(expected).max() or 1))
+
+
+def _checked_examples(examples: Any, size: int) -> np.ndarray:
+    try:
+        array = as_dense(examples)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"examples must be an array of numbers (N, {size}); got {type(examples).__name__}.") from error
+    if array.ndim != 2 or array.shape[1] != size or not len(array):
+        raise InputError(f"examples must have shape (N, {size}), one row per example; got {array.shape}.")
+    return array
 
 
 def _sklearn_values(estimator: Estimator, output: str, examples: np.ndarray) -> np.ndarray:
@@ -94,6 +113,13 @@ def pair_values(svc: Estimator, examples: np.ndarray) -> np.ndarray:
     Returns:
         ``(N, C (C - 1) / 2)`` values, positive for class i of the pair i < j. For two classes it is one value per
         example, positive for ``classes_[1]``.
+
+    Raises:
+        InputError: if ``svc`` is not a fitted SVC or NuSVC, or ``examples`` are not numbers ``(N, d)``.
     """
+    check_fitted(svc)
+    if not isinstance(svc, SVC | NuSVC):
+        raise InputError(f"the decision values of pairs need an SVC or NuSVC; got {type(svc).__name__}.")
+    examples = _checked_examples(examples, svc.support_vectors_.shape[1])
     ovo = copy.copy(svc).set_params(decision_function_shape="ovo")
     return ovo.decision_function(examples).reshape(len(examples), -1)

@@ -9,9 +9,10 @@ from sklearn.svm import SVC, NuSVC
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.core.types import Stage
 from pcacam_jax.scikit.composition import chain_of_steps
-from pcacam_jax.scikit.conversion import from_sklearn, outputs_of
+from pcacam_jax.scikit.conversion import converted, outputs_of, warn_of_rounding
 from pcacam_jax.scikit.multiclass import rest_log_probabilities
-from pcacam_jax.scikit.registry import Estimator, as_dtype, build, last_step, out_size, steps_of
+from pcacam_jax.scikit.registry import as_dtype, build, check_fitted, check_output, out_size
+from pcacam_jax.scikit.steps import Estimator, last_step, steps_of
 from pcacam_jax.stages.classifier import Classifier
 from pcacam_jax.stages.svm import SVMClassifier
 
@@ -47,13 +48,25 @@ def scores_from_sklearn(
         >>> str(svm.classes_[scores_from_sklearn(svm).predict(jnp.array([0.5]))])
         'ill'
     """
-    available, last = outputs_of(estimator), last_step(estimator)
-    is_svc = isinstance(last, SVC | NuSVC)
-    if output is None:
-        output = "margin" if is_svc else available[0]
-    if is_svc and output == "margin":
-        return svm_classifier(estimator, dtype=dtype)
-    stage = from_sklearn(estimator, output=output, dtype=dtype)
+    stage = class_scores(estimator, output, dtype)
+    warn_of_rounding(estimator, stage, output or default_scores(estimator))
+    return stage
+
+
+def default_scores(estimator: Estimator) -> str:
+    """Return the output that :func:`scores_from_sklearn` computes by default."""
+    return "margin" if isinstance(last_step(estimator), SVC | NuSVC) else outputs_of(estimator)[0]
+
+
+def class_scores(estimator: Estimator, output: str | None = None, dtype: Any = None) -> Any:
+    """Return the stage of :func:`scores_from_sklearn`, which is not compared with the estimator."""
+    check_fitted(estimator)
+    check_output(output)
+    last = last_step(estimator)
+    output = default_scores(estimator) if output is None else output
+    if isinstance(last, SVC | NuSVC) and output == "margin":
+        return _svm_classifier(estimator, dtype)
+    stage = converted(estimator, output, dtype)
     if not is_classifier(last) or output not in CLASS_SCORES or (output == "decision" and _decides_by_pairs(last)):
         return stage
     return Classifier(stage, "sign" if out_size(stage) == 1 else "argmax", _voter(estimator, output, dtype))
@@ -63,7 +76,7 @@ def _voter(estimator: Estimator, output: str, dtype: Any) -> Stage | None:
     """Return a stage whose ``predict`` follows the estimator, or None if the largest score of ``output`` does."""
     available, last = outputs_of(estimator), last_step(estimator)
     if isinstance(last, SVC | NuSVC):
-        return svm_classifier(estimator, dtype=dtype)
+        return _svm_classifier(estimator, dtype)
     decisive = next(name for name in CLASS_SCORES if name in available)
     if isinstance(last, OneVsRestClassifier) and decisive != "decision" and len(last.classes_) > 2:
         # It compares the p_c of the binary classifiers before they are divided by their sum.
@@ -72,7 +85,7 @@ def _voter(estimator: Estimator, output: str, dtype: Any) -> Stage | None:
         log_probabilities = as_dtype("the fitted parameters of OneVsRestClassifier", log_probabilities, dtype)
         return Classifier(log_probabilities, "rounded")
     # OneVsRestClassifier predicts by decisions, even where the probabilities of its classifiers have another order.
-    return None if output == decisive else scores_from_sklearn(estimator, output=decisive, dtype=dtype)
+    return None if output == decisive else class_scores(estimator, decisive, dtype)
 
 
 def _decides_by_pairs(classifier: Estimator) -> bool:
@@ -108,5 +121,12 @@ def svm_classifier(estimator: Estimator, *, dtype: Any = None) -> SVMClassifier:
     svc = last_step(estimator)
     if not isinstance(svc, SVC | NuSVC):
         raise InputError(f"an SVM must be an SVC, a NuSVC or a Pipeline that ends in one; got {type(svc).__name__}.")
+    stage = _svm_classifier(estimator, dtype)
+    warn_of_rounding(estimator, stage, "margin")
+    return stage
+
+
+def _svm_classifier(estimator: Estimator, dtype: Any) -> SVMClassifier:
+    svc, pairs = last_step(estimator), converted(estimator, "pairs", dtype)
     break_ties = bool(svc.break_ties) and svc.decision_function_shape == "ovr"
-    return SVMClassifier(from_sklearn(estimator, output="pairs", dtype=dtype), len(svc.classes_), break_ties)
+    return SVMClassifier(pairs, len(svc.classes_), break_ties)

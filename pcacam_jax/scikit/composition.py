@@ -16,12 +16,12 @@ from pcacam_jax.scikit.registry import (
     Estimator,
     Outputs,
     build,
-    is_identity,
     not_fitted,
     out_size,
     outputs,
     register,
 )
+from pcacam_jax.scikit.steps import is_identity
 from pcacam_jax.stages.activation import Elementwise
 from pcacam_jax.stages.chain import Chain
 from pcacam_jax.stages.parallel import Parallel

@@ -1,27 +1,35 @@
 """Construction of a head from dense layers and fitted scikit-learn estimators."""
 
 import itertools
-import operator
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from pcacam_jax.core.arrays import real_array
 from pcacam_jax.core.checks import InputError, check_choice
+from pcacam_jax.core.text import one_line
 from pcacam_jax.core.types import Stage
 from pcacam_jax.head.axis_order import warn_about_axis_order
-from pcacam_jax.head.hybrid import POOLS, HybridHead, dense_stages, spatial_chain, split_dense
-from pcacam_jax.scikit.class_scores import scores_from_sklearn
-from pcacam_jax.scikit.conversion import from_sklearn, outputs_of
-from pcacam_jax.scikit.registry import Estimator, as_dtype, out_size
+from pcacam_jax.head.hybrid import HybridHead, dense_stages, spatial_chain, split_dense
+from pcacam_jax.scikit.class_scores import class_scores, default_scores
+from pcacam_jax.scikit.conversion import converted
+from pcacam_jax.scikit.dense_layers import (
+    Layers,
+    checked_at,
+    checked_layers,
+    checked_maps_shape,
+    checked_pool,
+    vector_size,
+)
+from pcacam_jax.scikit.head_precision import precision_warnings
+from pcacam_jax.scikit.precision import PrecisionWarning
+from pcacam_jax.scikit.reducing_pipelines import shares_of, split_reducer
+from pcacam_jax.scikit.registry import check_output, out_size
+from pcacam_jax.scikit.steps import Estimator
 from pcacam_jax.stages.activation import check_activation
 from pcacam_jax.stages.chain import Chain
 from pcacam_jax.stages.svm import SVMClassifier
-
-Layers = list[tuple[jax.Array, jax.Array]]
 
 
 def hybrid_head(
@@ -30,7 +38,7 @@ def hybrid_head(
     maps_shape: tuple[int, int, int],
     pca: Estimator | None = None,
     svms: Mapping[str, Estimator] | None = None,
-    at: int = 2,
+    at: int | None = None,
     activation: str = "relu",
     pool: bool | str = False,
     flattened: str = "channels_last",
@@ -51,8 +59,12 @@ def hybrid_head(
         maps_shape: ``(h, w, K)``, the shape of the feature maps of one image.
         pca: a PCA, another transformer or a Pipeline of transformers, fitted on ``x_m``, the output of layer ``at``.
         svms: name -> classifier, regressor or outlier detector, or a Pipeline that ends in one, fitted on the output
-            of ``pca``, or on ``x_m`` without ``pca``.
-        at: the paper's m, the number of the dense layer whose output is ``x_m``, from 1.
+            of ``pca``, or on ``x_m`` without ``pca``. Without ``pca``, the steps of a Pipeline up to its last reducer,
+            such as a PCA, become the output ``"pca"``, if it is the only one of ``svms`` or all of them are Pipelines
+            with the same fitted objects up to there.
+        at: the paper's m, the number of the dense layer whose output is ``x_m``, from 1, or 0 if ``x_m`` is the vector
+            that the first dense layer reads: the flattened or averaged maps. The default is 2, and 0 if there is a
+            single dense layer.
         activation: the activation of all dense layers but the last, a name as in :class:`Elementwise`, such as
             ``"relu"``, ``"gelu"`` (exact), ``"gelu_tanh"``, ``"silu"`` or ``"leaky_relu:0.2"``.
         pool: the pooling between the maps and the first dense layer: False for none, True for a 2 x 2 max-pool,
@@ -72,7 +84,10 @@ def hybrid_head(
     Returns:
         The head, with the outputs ``"cnn"``, ``"pca"`` and one per name in ``svms``.
 
-    Warns if maps of this shape look as if their channels came first.
+    Warns:
+        UserWarning: maps of this shape look as if their channels came first.
+        PrecisionWarning: the head computes in float32, and at examples that an estimator stores, or at points drawn
+            from its fitted statistics, its values differ from scikit-learn's by more than 0.035 % of their size.
 
     Raises:
         InputError: if shapes do not fit together, if an estimator is not fitted or not supported, or if numbers are
@@ -89,22 +104,21 @@ def hybrid_head(
         >>> head.outputs
         {'cnn': ('cat', 'dog'), 'pca': ('0', '1')}
     """
-    maps_shape = _checked_maps_shape(maps_shape, pool)
-    layers = _checked_layers(dense, maps_shape, pool)
+    pool = checked_pool(pool)
+    maps_shape = checked_maps_shape(maps_shape, pool)
+    layers = checked_layers(dense, maps_shape, pool)
     check_activation(activation)
-    if not isinstance(svms := svms or {}, Mapping):
+    svms = {} if svms is None else svms
+    if not isinstance(svms, Mapping):
         raise TypeError(f"svms must be a dictionary name -> estimator; got {type(svms).__name__}.")
-    trunk = _trunk(layers, at, activation, _vector_size(maps_shape, pool), before_activation)
+    trunk = _trunk(layers, at, activation, vector_size(maps_shape, pool), before_activation)
     names = _class_names(class_names, layers[-1][0].shape[1] if layers else None)
-    width, source, pca_stage = trunk.width, trunk.source, None
-    if pca is not None:
-        pca_stage = from_sklearn(pca, output="transform", dtype=trunk.dtype)
-        _check_features("pca", pca_stage, width, source)
-        width, source = out_size(pca_stage), "the output of pca"
-        if not width:
-            raise InputError("pca must have at least one component; got none, so fit it with more or leave it out.")
+    if pca is None:
+        pca, svms = split_reducer(svms)
+    pca_stage = None if pca is None else _reducer(pca, trunk)
     if not layers and pca is None and not svms:
         raise InputError("dense, pca and svms are all empty, so there is nothing to explain; give at least one.")
+    width, source = (trunk.width, trunk.source) if pca_stage is None else (out_size(pca_stage), "the output of pca")
     scores = {
         name: _scores(name, svm, width, source, trunk.dtype, _output_of(name, output, svms))
         for name, svm in svms.items()
@@ -126,8 +140,11 @@ def hybrid_head(
             *((name, _entries(svms[name], stage, space, names)) for name, (stage, space) in scores.items()),
         ),
         spaces=tuple((name, space) for name, (_, space) in scores.items() if space != "margin"),
+        shares=shares_of(pca, trunk.dtype),
     )
     warn_about_axis_order(head)
+    for message in precision_warnings(head, pca, svms):
+        warnings.warn(message, PrecisionWarning, stacklevel=2)
     return head
 
 
@@ -141,32 +158,35 @@ class _Trunk(NamedTuple):
     dtype: Any
 
 
-def _trunk(layers: Layers, at: int, activation: str, size: int, before_activation: bool) -> _Trunk:
+def _trunk(layers: Layers, at: int | None, activation: str, size: int, before_activation: bool) -> _Trunk:
     """Split the dense layers after layer ``at``."""
     if not isinstance(before_activation, bool):
         raise TypeError(f"before_activation must be True or False; got {before_activation!r}.")
     if before_activation and not layers:
         raise InputError("before_activation needs dense layers, whose activation it means; got none, so leave it out.")
+    vector = "the maps as one vector"
     if not layers:
-        return _Trunk(Chain(()), None, size, "the maps as one vector", None)
-    at = _checked_layer(at, len(layers))
+        return _Trunk(Chain(()), None, size, vector, None)
+    at, dtype = checked_at(at, len(layers)), layers[0][0].dtype
+    if before_activation and not at:
+        raise InputError("before_activation needs the number of a dense layer in at; got 0, so leave it out.")
     dense, cnn = split_dense(dense_stages(layers, activation), at, before_activation=before_activation)
-    kernel = layers[at - 1][0]
-    return _Trunk(dense, cnn, kernel.shape[1], f"the output of dense layer {at}", kernel.dtype)
+    if not at:
+        return _Trunk(dense, cnn, size, vector, dtype)
+    return _Trunk(dense, cnn, layers[at - 1][0].shape[1], f"the output of dense layer {at}", dtype)
 
 
-def _checked_layer(at: Any, layers: int) -> int:
-    try:
-        number = 0 if isinstance(at, bool) else operator.index(at)
-    except TypeError:
-        number = 0
-    if not 1 <= number <= layers:
-        raise InputError(f"at must be the number of a dense layer, 1 to {layers}; got {at}.")
-    return number
+def _reducer(pca: Estimator, trunk: _Trunk) -> Stage:
+    stage = converted(pca, "transform", trunk.dtype)
+    _check_features("pca", stage, trunk.width, trunk.source)
+    if not out_size(stage):
+        raise InputError("pca must have at least one component; got none, so fit it with more or leave it out.")
+    return stage
 
 
 def _output_of(name: str, output: Any, svms: Mapping[str, Estimator]) -> str | None:
     if not isinstance(output, Mapping):
+        check_output(output)
         return output
     for key in output:
         check_choice("a name in output", key, svms)
@@ -179,9 +199,9 @@ def _scores(name: str, svm: Estimator, width: int, source: str, dtype: Any, outp
         raise InputError(
             f"the name of an SVM must be a string without a colon, not empty, 'cnn' or 'pca'; got {name!r}."
         )
-    stage = scores_from_sklearn(svm, output=output, dtype=dtype)
+    stage = class_scores(svm, output, dtype)
     _check_features(name, stage, width, source)
-    return stage, "margin" if isinstance(stage, SVMClassifier) else output or outputs_of(svm)[0]
+    return stage, "margin" if isinstance(stage, SVMClassifier) else output or default_scores(svm)
 
 
 def _entries(estimator: Estimator, stage: Stage, space: str, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -202,65 +222,12 @@ def _check_features(name: str, stage: Stage, expected: int, source: str) -> None
         )
 
 
-def _checked_maps_shape(maps_shape: Sequence[int], pool: bool | str) -> tuple[int, int, int]:
-    if not isinstance(pool, bool | str) or pool not in POOLS:
-        raise InputError(f"pool must be False, True (2 x 2 max-pool) or 'average'; got {pool!r}.")
-    smallest = 2 if pool is True else 1
-    try:
-        shape = tuple(map(operator.index, maps_shape))
-    except TypeError as error:
-        raise InputError(f"maps_shape must be three integers (h, w, K); got {maps_shape!r}.") from error
-    if len(shape) != 3 or min(shape[:2]) < smallest or shape[2] < 1:
-        raise InputError(f"maps_shape must be (h, w, K) with h and w at least {smallest}; got {shape}.")
-    return shape
-
-
-def _vector_size(maps_shape: tuple[int, int, int], pool: bool | str) -> int:
-    """Return the size of x_0."""
-    height, width, channels = maps_shape
-    if pool == "average":
-        return channels
-    return (height // 2) * (width // 2) * channels if pool else height * width * channels
-
-
-def _checked_layers(dense: Sequence, maps_shape: tuple[int, int, int], pool: bool | str) -> Layers:
-    pooling = {False: "", True: " after a 2 x 2 max-pool", "average": " averaged over their positions"}[pool]
-    layers, source, size = [], f"maps of shape {maps_shape}{pooling}", _vector_size(maps_shape, pool)
-    if not isinstance(dense, Iterable):
-        raise InputError(
-            f"dense must be a list of pairs (kernel, bias); got {type(dense).__name__}, so pass [] for no layers."
-        )
-    for n, layer in enumerate(dense, start=1):
-        if not isinstance(layer, tuple | list) or len(layer) != 2 or layer[1] is None:
-            raise InputError(f"dense layer {n} must be a pair (kernel, bias); pass zeros for a layer without bias.")
-        kernel = real_array(f"the kernel of dense layer {n}", layer[0])
-        bias = real_array(f"the bias of dense layer {n}", layer[1])
-        dtype = layers[0][0].dtype if layers else _floating_dtype(kernel)
-        kernel, bias = as_dtype(f"the numbers of dense layer {n}", (kernel, bias), dtype)
-        if kernel.ndim != 2 or kernel.shape[0] != size or bias.shape != kernel.shape[1:]:
-            raise InputError(
-                f"dense layer {n} reads {source}, so its kernel must have shape ({size}, out) and its bias (out,); "
-                f"got {kernel.shape} and {bias.shape}."
-            )
-        layers.append((kernel, bias))
-        size, source = kernel.shape[1], f"the {kernel.shape[1]} outputs of layer {n}"
-    return layers
-
-
-def _floating_dtype(values: Any) -> jnp.dtype:
-    dtype = jnp.asarray(values).dtype
-    if not jnp.issubdtype(dtype, jnp.floating):
-        return jax.dtypes.canonicalize_dtype(float)
-    # Half precision may suffice for a network, but a PCA or an SVM loses too many digits in it.
-    return jnp.promote_types(dtype, jnp.float32)
-
-
 def _class_names(names: Sequence[str] | None, classes: int | None) -> tuple[str, ...]:
     """Return the class names, checked against the number of classes; None allows any number of names."""
     if names is None:
         return tuple(map(str, range(classes or 0)))
-    if isinstance(names, str) or not isinstance(names, Iterable):
-        raise InputError(f"class_names must be a list of names; got {type(names).__name__} {names!r}.")
+    if isinstance(names, str | bytes) or not isinstance(names, Iterable) or getattr(names, "ndim", 1) == 0:
+        raise InputError(f"class_names must be a list of names; got {type(names).__name__} {one_line(repr(names))}.")
     names = tuple(map(str, names))
     classes = len(names) if classes is None else classes
     if len(names) != classes or len(set(names)) != classes:

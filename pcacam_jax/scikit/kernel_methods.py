@@ -1,4 +1,4 @@
-"""Kernel PCA, Nystroem and Gaussian process regression, whose outputs are linear in k(x, training examples)."""
+"""Kernel PCA, Nystroem, kernel ridge and Gaussian process regression: linear in the kernels of training examples."""
 
 import copy
 from typing import Any
@@ -8,6 +8,7 @@ from sklearn.decomposition import KernelPCA
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Kernel, Product, Sum, WhiteKernel
 from sklearn.kernel_approximation import Nystroem
+from sklearn.kernel_ridge import KernelRidge
 from sklearn.metrics.pairwise import pairwise_kernels
 
 from pcacam_jax.core.checks import InputError
@@ -50,12 +51,18 @@ def _kernel_pca(estimator: Estimator) -> Stage:
     projection = np.zeros_like(estimator.eigenvectors_.T)
     nonzero = estimator.eigenvalues_ != 0
     projection[nonzero] = (estimator.eigenvectors_[:, nonzero] / np.sqrt(estimator.eigenvalues_[nonzero])).T
-    values = {"gamma": estimator.gamma_, "coef0": estimator.coef0, "degree": estimator.degree}
+    values = {"gamma": _kernel_pca_gamma(estimator), "coef0": estimator.coef0, "degree": estimator.degree}
     training = as_dense(estimator.X_fit_)
     means = _mean_kernels(training, estimator.kernel, values)
     intercept = projection.sum(axis=1) * means.mean() - projection @ means
     centred = projection - projection.mean(axis=1, keepdims=True)
     return _pairwise_stage(training, centred, intercept, estimator.kernel, values)
+
+
+def _kernel_pca_gamma(estimator: Estimator) -> float:
+    """Return ``gamma_``, or what it would be for an estimator of scikit-learn before 1.3, which did not store it."""
+    default = 1 / estimator.n_features_in_ if estimator.gamma is None else estimator.gamma
+    return getattr(estimator, "gamma_", default)
 
 
 def _mean_kernels(training: np.ndarray, kernel: str, values: dict[str, Any]) -> np.ndarray:
@@ -79,6 +86,20 @@ def _nystroem(estimator: Estimator) -> Stage:
         values |= {name: value for name, value in parameters.items() if value is not None}
     matrix = as_dense(estimator.normalization_)
     return _pairwise_stage(as_dense(estimator.components_), matrix, np.zeros(len(matrix)), estimator.kernel, values)
+
+
+def _kernel_ridge_outputs(estimator: Estimator) -> Outputs:
+    check_kernel(estimator, PAIRWISE)
+    return {"predict": lambda: _kernel_ridge(estimator)}
+
+
+def _kernel_ridge(estimator: Estimator) -> Stage:
+    """Return the stage x -> sum_i alpha_i k(x_i, x)."""
+    training = as_dense(estimator.X_fit_)
+    coefficients = as_dense(estimator.dual_coef_).reshape(len(training), -1).T
+    gamma = 1 / training.shape[1] if estimator.gamma is None else estimator.gamma
+    values = {"gamma": gamma, "coef0": estimator.coef0, "degree": estimator.degree}
+    return _pairwise_stage(training, coefficients, np.zeros(len(coefficients)), estimator.kernel, values)
 
 
 def _process_outputs(estimator: Estimator) -> Outputs:
@@ -170,6 +191,16 @@ register(
         "kernels linear, rbf, poly, sigmoid and cosine, not callable or precomputed",
         _nystroem_outputs,
         ("transform",),
+    )
+)
+register(
+    Entry(
+        KernelRidge,
+        "kernel expansion",
+        "sum_i alpha_i k(x_i, x); cosine: the linear kernel of x / ||x||",
+        "kernels linear, rbf, poly, sigmoid and cosine, not callable or precomputed",
+        _kernel_ridge_outputs,
+        ("predict",),
     )
 )
 register(

@@ -3,17 +3,25 @@
 import numpy as np
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import (
+    BayesianRidge,
     ElasticNet,
+    ElasticNetCV,
+    HuberRegressor,
     Lasso,
+    LassoCV,
+    LassoLars,
+    LassoLarsCV,
     LinearRegression,
     LogisticRegression,
     LogisticRegressionCV,
+    OrthogonalMatchingPursuit,
     Perceptron,
     Ridge,
     RidgeClassifier,
     RidgeClassifierCV,
     RidgeCV,
     SGDClassifier,
+    SGDOneClassSVM,
     SGDRegressor,
 )
 from sklearn.svm import LinearSVC, LinearSVR
@@ -69,6 +77,10 @@ def _prediction(estimator: Estimator) -> Outputs:
     return {"predict": lambda: linear(estimator)}
 
 
+def _detection(estimator: Estimator) -> Outputs:
+    return {"decision": lambda: affine(estimator.coef_, offset=-estimator.offset_)}
+
+
 def _logistic_regression(estimator: Estimator) -> Outputs:
     # Versions before 1.8 have the option multi_class, with which the probabilities may differ from the softmax.
     multi_class = getattr(estimator, "multi_class", "auto")
@@ -98,14 +110,31 @@ def _discriminant_axes(estimator: Estimator) -> Affine:
     return affine(estimator.scalings_[:, :axes].T, center=estimator.xbar_ if estimator.solver == "svd" else None)
 
 
+REGRESSORS = (
+    LinearSVR,
+    LinearRegression,
+    Ridge,
+    RidgeCV,
+    Lasso,
+    LassoCV,
+    ElasticNet,
+    ElasticNetCV,
+    LassoLars,
+    LassoLarsCV,
+    OrthogonalMatchingPursuit,
+    BayesianRidge,
+    HuberRegressor,
+    SGDRegressor,
+)
 PROBABILITIES = ("decision", "log_proba", "proba")
 
 for _kind in (LinearSVC, Perceptron):
     register(Entry(_kind, "affine", "W x + b", "", _decision, ("decision",)))
 for _kind in (RidgeClassifier, RidgeClassifierCV):
     register(Entry(_kind, "affine", "W x + b", "single-label classification only", _ridge_classifier, ("decision",)))
-for _kind in (LinearSVR, LinearRegression, Ridge, RidgeCV, Lasso, ElasticNet, SGDRegressor):
+for _kind in REGRESSORS:
     register(Entry(_kind, "affine", "W x + b", "", _prediction, ("predict",)))
+register(Entry(SGDOneClassSVM, "affine", "w x - rho, positive for inliers", "", _detection, ("decision",)))
 for _kind in (LogisticRegression, LogisticRegressionCV):
     register(
         Entry(

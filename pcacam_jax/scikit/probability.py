@@ -10,7 +10,8 @@ from sklearn.svm import SVC, NuSVC
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.core.types import Stage
 from pcacam_jax.scikit.reducers import affine
-from pcacam_jax.scikit.registry import Entry, Estimator, Outputs, build, check_fitted, last_step, out_size, register
+from pcacam_jax.scikit.registry import Entry, Outputs, build, check_fitted, out_size, register
+from pcacam_jax.scikit.steps import Estimator, last_step
 from pcacam_jax.stages import Elementwise, Softmax, Take
 from pcacam_jax.stages.chain import Chain
 from pcacam_jax.stages.parallel import Parallel

@@ -1,26 +1,25 @@
 """Registry of the supported estimators, filled by the other modules of this package."""
 
+import contextlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import sklearn
 from jax.core import Tracer
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
-from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.validation import check_is_fitted
 
 from pcacam_jax.core.checks import InputError, check_choice, check_finite
+from pcacam_jax.core.text import one_line
 from pcacam_jax.core.types import Stage
+from pcacam_jax.scikit.steps import Estimator, is_pipeline, last_step
 from pcacam_jax.scikit.unsupported import unsupported_message
-
-Estimator = Any
-"""A scikit-learn object; its fitted attributes are not part of its static type."""
 
 Outputs = dict[str, Callable[[], Stage]]
 """Output name -> function that builds the stage of this output; the default comes first."""
@@ -58,9 +57,11 @@ def outputs(estimator: Estimator) -> Outputs:
         InputError: if the estimator is not fitted or not supported.
     """
     check_fitted(estimator)
-    if type(estimator) not in ENTRIES:
-        raise InputError(unsupported_message(type(estimator)))
-    return ENTRIES[type(estimator)].outputs(estimator)
+    kind = Pipeline if is_pipeline(estimator) else type(estimator)
+    if kind not in ENTRIES:
+        raise InputError(unsupported_message(kind))
+    with readable(estimator):
+        return ENTRIES[kind].outputs(estimator)
 
 
 def build(estimator: Estimator, output: str | None = None) -> Stage:
@@ -73,10 +74,45 @@ def build(estimator: Estimator, output: str | None = None) -> Stage:
     available, name = outputs(estimator), type(estimator).__name__
     if output is None:
         output = next(iter(available))
-    stage = available[check_choice(f"output of {name}", output, available)]()
+    check_choice(f"output of {name}", output, available)
+    with readable(estimator):
+        stage = jax.tree.map(as_dense, available[output]())
     for leaf in jax.tree.leaves(stage):
         check_finite(f"the fitted parameters of {name}", leaf)
     return stage
+
+
+@contextlib.contextmanager
+def readable(estimator: Estimator) -> Iterator[None]:
+    """Raise an InputError instead of the errors that missing or malformed fitted attributes cause inside."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise _unreadable(estimator, error) from error
+
+
+def _unreadable(estimator: Estimator, error: Exception) -> InputError:
+    current, part = sklearn.__version__, getattr(error, "obj", None)
+    if isinstance(error, AttributeError) and isinstance(part, BaseEstimator):
+        estimator = part
+        problem = f"{type(part).__name__} has no attribute {error.name!r}, which scikit-learn {current} sets in fit"
+    else:
+        problem = f"the fitted attributes of {type(estimator).__name__} cannot be read ({one_line(error)})"
+    # scikit-learn drops this entry when it loads a pickle of an estimator, so it is seldom known.
+    version = getattr(estimator, "_sklearn_version", None)
+    origin = f"with scikit-learn {version}" if version else "with another version of scikit-learn or changed afterwards"
+    return InputError(
+        f"{problem}, so it was fitted {origin}; fit it again with scikit-learn {current}, or convert it where the "
+        f"version it was fitted with is installed."
+    )
+
+
+def check_output(output: Any) -> None:
+    """Raise an InputError unless ``output`` is a string or None."""
+    if output is not None and not isinstance(output, str):
+        raise InputError(f"output must be the name of an output, such as 'decision'; got {type(output).__name__}.")
 
 
 def as_dtype(name: str, numbers: Any, dtype: Any) -> Any:
@@ -109,6 +145,8 @@ def out_size(stage: Stage) -> int:
 
 def check_fitted(estimator: Estimator) -> None:
     """Raise an InputError unless the object is a fitted scikit-learn estimator."""
+    if is_pipeline(estimator) and (not isinstance(estimator, Pipeline) or is_pipeline(estimator.steps[-1][1])):
+        return  # its steps are checked one by one, since check_is_fitted does not know pipelines of other libraries
     if not isinstance(estimator, BaseEstimator):
         raise InputError(
             f"expected a fitted scikit-learn estimator; got {type(estimator).__name__}, which is not derived from "
@@ -118,6 +156,8 @@ def check_fitted(estimator: Estimator) -> None:
         check_is_fitted(estimator)
     except NotFittedError as error:
         raise not_fitted(estimator) from error
+    except TypeError as error:  # the last step of a Pipeline has no fit
+        raise InputError(unsupported_message(type(last_step(estimator)))) from error
     # check_is_fitted accepts a Normalizer or a Gaussian process that was never fitted.
     has_check = hasattr(estimator, "__sklearn_is_fitted__")
     if not has_check and not any(name.endswith("_") for name in vars(estimator)):
@@ -140,36 +180,10 @@ def check_one_label(estimator: Estimator) -> None:
         raise InputError(f"{name} was fitted on several labels per example; fit one classifier per label.")
 
 
-def is_identity(step: Any) -> bool:
-    """Whether a step of a Pipeline, or a part of a union or column transformer, does not change its features."""
-    if isinstance(step, Pipeline):
-        return all(is_identity(inner) for _, inner in step.steps)
-    if isinstance(step, FrozenEstimator):
-        return is_identity(step.estimator)
-    if isinstance(step, FunctionTransformer):
-        return step.func is None
-    return step is None or (isinstance(step, str) and step == "passthrough")
-
-
-def steps_of(estimator: Estimator) -> list[Estimator]:
-    """Return the steps of a Pipeline without identities, with nested pipelines and frozen estimators unpacked.
-
-    For any other estimator it is a list of the estimator alone.
-    """
-    if isinstance(estimator, FrozenEstimator):
-        return steps_of(estimator.estimator)
-    if not isinstance(estimator, Pipeline) or is_identity(estimator):
-        return [estimator]
-    return [inner for _, step in estimator.steps if not is_identity(step) for inner in steps_of(step)]
-
-
-def last_step(estimator: Estimator) -> Estimator:
-    """Return the last estimator of a Pipeline, with nested pipelines and frozen estimators unpacked, else itself."""
-    return steps_of(estimator)[-1]
-
-
 def as_dense(matrix: Any) -> Any:
-    """Return a dense or sparse matrix as a dense NumPy array of float64."""
+    """Return a dense or sparse matrix as a dense NumPy array of float64, in the byte order of this machine."""
+    if isinstance(matrix, np.ma.MaskedArray):
+        raise InputError("fitted parameters must not be masked arrays, because the mask would be ignored; fill them.")
     return np.asarray(matrix.toarray() if hasattr(matrix, "toarray") else matrix, np.float64)
 
 

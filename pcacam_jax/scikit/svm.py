@@ -8,7 +8,8 @@ from sklearn.svm import SVC, SVR, NuSVC, NuSVR, OneClassSVM
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.scikit.kernel_expansion import check_kernel, expansion
 from pcacam_jax.scikit.probability import platt_outputs
-from pcacam_jax.scikit.registry import Entry, Estimator, Outputs, as_dense, check_fitted, last_step, register
+from pcacam_jax.scikit.registry import Entry, Outputs, as_dense, check_fitted, register
+from pcacam_jax.scikit.steps import Estimator, last_step
 from pcacam_jax.stages import KernelExpansion, OvrDecision, PairwiseMargins
 from pcacam_jax.stages.chain import Chain
 

@@ -75,6 +75,10 @@ BY_NAME = {
         FORESTS,
     ),
     "FeatureAgglomeration": Unsupported("it pools groups of features with an arbitrary Python function", "use PCA"),
+    "NearestCentroid": Unsupported(
+        "it predicts the class with the nearest mean, and no stage is implemented for that",
+        "fit a LinearDiscriminantAnalysis or GaussianNB, which also compare an example with the class means",
+    ),
     "KernelDensity": Unsupported("it estimates a density, and no stage is implemented for that", "fit a OneClassSVM"),
     "SelfTrainingClassifier": Unsupported(
         "it uses another classifier to label examples", "convert that classifier, its estimator_"

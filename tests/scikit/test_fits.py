@@ -12,7 +12,7 @@ from support.blobs import assert_any_fit
 
 from pcacam_jax import InputError, from_sklearn
 from pcacam_jax.scikit import ENTRIES, outputs_of
-from pcacam_jax.scikit.registry import last_step
+from pcacam_jax.scikit.steps import last_step
 
 importlib.import_module("support.fits_kernels")
 EXAMPLES = 3

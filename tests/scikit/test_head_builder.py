@@ -1,6 +1,7 @@
 """Heads from dense layers, reducers and SVMs, and the errors about parts that do not fit together."""
 
 import dataclasses
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,17 @@ from sklearn.svm import SVC
 from support import cases
 from support.blobs import NAMES, blobs
 
-from pcacam_jax import Chain, InputError, Scaling, hybrid_head
+from pcacam_jax import (
+    Chain,
+    InputError,
+    Scaling,
+    check_outputs,
+    decompose,
+    evidence,
+    explain,
+    hybrid_head,
+    verify,
+)
 from pcacam_jax.scikit import pair_values
 from pcacam_jax.stages import PairwiseMargins
 
@@ -85,9 +96,9 @@ HEADS = {
         lambda: hybrid_head([layer(12, 3), (np.ones((3, 1)), [np.inf])], maps_shape=(1, 3, 4)),
         "the bias of dense layer 2 must be finite, but 1 of 1",
     ),
-    "at 0": (lambda: head(at=0), "at must be the number of a dense layer, 1 to 3; got 0"),
-    "at 4": (lambda: head(at=4), "at must be the number of a dense layer, 1 to 3; got 4"),
-    "activation": (lambda: head(activation="swich"), "activation must be one of identity, sigmoid.*got 'swich'"),
+    "at -1": (lambda: head(at=-1), "at must be the number of a dense layer, 1 to 3, or 0 for the vector.*; got -1"),
+    "at 4": (lambda: head(at=4), "at must be the number of a dense layer, 1 to 3, .*; got 4"),
+    "activation": (lambda: head(activation="swoosh"), "activation must be one of identity, sigmoid.*got 'swoosh'"),
     "PCA features": (
         lambda: head(pca=FITTED["pca"], at=1),
         "pca was fitted on 4 features, but the output of dense layer 1 has 5; fit it on these 5 features",
@@ -117,7 +128,7 @@ HEADS = {
     ),
     "no bias": (lambda: hybrid_head([(np.ones((12, 3)), None)], maps_shape=(1, 3, 4)), "must be a pair .*pass zeros"),
     "no maps shape": (lambda: head(maps_shape=96), r"maps_shape must be three integers \(h, w, K\); got 96"),
-    "True for a layer": (lambda: head(at=True), "at must be the number of a dense layer, 1 to 3; got True"),
+    "True for a layer": (lambda: head(at=True), "at must be the number of a dense layer, 1 to 3, .*; got True"),
     "no component": (
         lambda: head_without_layers(pca=PCA(0).fit(X)),
         "pca must have at least one component; got none, so fit it",
@@ -130,7 +141,7 @@ HEADS = {
         lambda: head32([(np.ones((12, 5)), np.ones(5)), (np.full((5, 3), 1e39), np.ones(3))]),
         r"the numbers of dense layer 2 overflow in float32, whose largest number is 3.4e\+38",
     ),
-    "half a layer": (lambda: head(at=1.5), "at must be the number of a dense layer, 1 to 3; got 1.5"),
+    "half a layer": (lambda: head(at=1.5), "at must be the number of a dense layer, 1 to 3, .*; got 1.5"),
     "one name": (lambda: head(class_names="abc"), "class_names must be a list of names; got str 'abc'"),
     "SVM named 3": (lambda: head(svms={3: FITTED["svc"]}), "the name of an SVM must be a string .*; got 3"),
     "unfitted step": (
@@ -196,6 +207,69 @@ def test_names_and_shapes_of_a_head():
         "bear",
         "wolf",
     )
+
+
+def numpy_logits(dense, x):
+    """Return the logits of dense layers with ReLU between them, in NumPy."""
+    for n, (kernel, bias) in enumerate(dense):
+        x = x @ kernel + bias
+        x = np.maximum(x, 0) if n < len(dense) - 1 else x
+    return x
+
+
+POOLED = {
+    False: lambda maps: maps.reshape(len(maps), -1),
+    True: lambda maps: maps.reshape(len(maps), 2, 2, 2, 2, 3).max(axis=(2, 4)).reshape(len(maps), -1),
+    "average": lambda maps: maps.mean(axis=(1, 2)),
+}
+
+
+FAST = (("average", ()), (False, (5,)))
+BEHIND_POOLED_MAPS = [
+    pytest.param(pool, hidden, marks=[] if (pool, hidden) in FAST else [pytest.mark.exhaustive])
+    for pool in POOLED
+    for hidden in ((), (5,))
+]
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize(("pool", "hidden"), BEHIND_POOLED_MAPS)
+def test_the_pca_reads_the_maps_behind_which_dense_layers_give_the_logits(pool, hidden):
+    random = np.random.default_rng(0)
+    maps = np.abs(random.normal(size=(40, 4, 4, 3)))
+    x = POOLED[pool](maps)
+    sizes = [x.shape[1], *hidden, 2]
+    dense = [(random.normal(size=pair), random.normal(size=pair[1])) for pair in itertools.pairwise(sizes)]
+    pca = PCA(2).fit(x)
+    svm = SVC().fit(pca.transform(x), x[:, 0] > np.median(x[:, 0]))
+    options = {"at": 0} if hidden else {}
+    built = hybrid_head(dense, maps_shape=(4, 4, 3), pca=pca, svms={"svm": svm}, pool=pool, **options)
+    assert len(built.dense.stages) == 0
+    errors = check_outputs(built, maps, {"cnn": numpy_logits(dense, x), "pca": pca.transform(x)})
+    assert max(errors.values()) < 1e-12
+    targets = ["cnn", "pca", "svm:predicted"]
+    explanation, reverse = (explain(built, maps[:2], targets, backend=name) for name in ("closed_form", "reverse"))
+    np.testing.assert_allclose(explanation.signed, reverse.signed, atol=1e-12)
+    assert not explanation.vanished.any()
+    for parts in (decompose(built, maps[:2], "svm:predicted"), evidence(built, maps[:2], "svm:predicted", count=3)):
+        np.testing.assert_allclose(parts.signed, explanation.signed[:, -1], atol=1e-12)
+
+
+def test_at_is_two_by_default_or_zero_behind_a_single_layer():
+    assert [len(head(layers).dense.stages) for layers in ([(12, 3)], [(12, 5), (5, 3)])] == [0, 2]
+    assert len(head().dense.stages) == 2
+    assert len(head([(12, 3)], at=1).dense.stages) == 1
+    with pytest.raises(InputError, match="before_activation needs the number of a dense layer in at; got 0"):
+        head(at=0, before_activation=True)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("pool", POOLED)
+def test_a_head_that_explains_pooled_maps_is_verified(pool):
+    maps = np.random.default_rng(0).normal(size=(4, 4, 3))
+    x = POOLED[pool](maps[None])
+    built = hybrid_head([(np.ones((x.shape[1], 2)), np.zeros(2))], maps_shape=(4, 4, 3), pool=pool)
+    assert verify(built, jnp.asarray(maps)).passed
 
 
 def test_pull_back_pooled_needs_a_dense_layer_first():

@@ -15,17 +15,16 @@ from sklearn.ensemble import (
     VotingClassifier,
 )
 from sklearn.feature_extraction.text import CountVectorizer
-from sklearn.feature_selection import RFE
 from sklearn.gaussian_process import GaussianProcessClassifier, GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import HuberRegressor, LogisticRegression, Ridge
+from sklearn.linear_model import LogisticRegression, Ridge, TheilSenRegressor
 from sklearn.manifold import Isomap
 from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV
 from sklearn.multiclass import OutputCodeClassifier
 from sklearn.multioutput import MultiOutputRegressor
 from sklearn.naive_bayes import BernoulliNB
-from sklearn.neighbors import KernelDensity, KNeighborsClassifier
+from sklearn.neighbors import KernelDensity, KNeighborsClassifier, NearestCentroid
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import (
     Binarizer,
@@ -85,8 +84,8 @@ UNSUPPORTED = {
     "quantiles": (QuantileTransformer(n_quantiles=5), "its derivative jumps at every quantile; use PowerTransformer"),
     "splines": (SplineTransformer(), "no closed form is implemented for it; write its stage yourself"),
     "function": (FunctionTransformer(np.log1p), "whose derivative is not known; write its stage yourself"),
-    "robust regression": (HuberRegressor(), "no stage is implemented for it; fit a Ridge"),
-    "elimination": (RFE(Ridge()), "no closed form is implemented for it"),
+    "robust regression": (TheilSenRegressor(), "no stage is implemented for it; fit a Ridge"),
+    "nearest mean": (NearestCentroid(), "the nearest mean.*fit a LinearDiscriminantAnalysis or GaussianNB"),
     "vote": (VotingClassifier([("a", LogisticRegression())]), "convert the estimators in its estimators_"),
     "stack": (StackingClassifier([("a", LogisticRegression())]), "convert the estimators in its estimators_"),
     "boosting of anything": (AdaBoostClassifier(LogisticRegression(), n_estimators=2), "several estimators"),

@@ -11,20 +11,40 @@ from sklearn.compose import ColumnTransformer
 from sklearn.cross_decomposition import PLSSVD, PLSRegression
 from sklearn.decomposition import PCA, FactorAnalysis, FastICA, IncrementalPCA, TruncatedSVD
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.feature_selection import SelectFromModel, SelectKBest, SelectPercentile, VarianceThreshold
+from sklearn.feature_selection import (
+    RFE,
+    RFECV,
+    GenericUnivariateSelect,
+    SelectFdr,
+    SelectFpr,
+    SelectFromModel,
+    SelectFwe,
+    SelectKBest,
+    SelectPercentile,
+    SequentialFeatureSelector,
+    VarianceThreshold,
+)
 from sklearn.kernel_approximation import RBFSampler
 from sklearn.linear_model import (
+    BayesianRidge,
     ElasticNet,
+    ElasticNetCV,
+    HuberRegressor,
     Lasso,
+    LassoCV,
+    LassoLars,
+    LassoLarsCV,
     LinearRegression,
     LogisticRegression,
     LogisticRegressionCV,
+    OrthogonalMatchingPursuit,
     Perceptron,
     Ridge,
     RidgeClassifier,
     RidgeClassifierCV,
     RidgeCV,
     SGDClassifier,
+    SGDOneClassSVM,
     SGDRegressor,
 )
 from sklearn.neighbors import NeighborhoodComponentsAnalysis
@@ -206,6 +226,35 @@ def _register_regressors() -> None:
 _register_regressors()
 
 
+SINGLE_REGRESSORS: dict[str, Callable[[Draw], Any]] = {
+    "LassoCV": lambda draw: LassoCV(alphas=3, cv=2, fit_intercept=draw.flag()),
+    "ElasticNetCV": lambda draw: ElasticNetCV(alphas=3, cv=2, fit_intercept=draw.flag()),
+    "LassoLars": lambda draw: LassoLars(draw.number(0.01, 0.1), fit_intercept=draw.flag()),
+    "LassoLarsCV": lambda draw: LassoLarsCV(cv=2, fit_intercept=draw.flag()),
+    "OrthogonalMatchingPursuit": lambda draw: OrthogonalMatchingPursuit(n_nonzero_coefs=draw.integer(1, 2)),
+    "BayesianRidge": lambda draw: BayesianRidge(fit_intercept=draw.flag()),
+    "HuberRegressor": lambda draw: HuberRegressor(epsilon=draw.number(1.1, 2), fit_intercept=draw.flag()),
+}
+"""Functions draw -> unfitted regressor, for regressors of one target."""
+
+
+def _register_single_regressors() -> None:
+    for name, make in SINGLE_REGRESSORS.items():
+
+        @fit_of(name)
+        def fit(draw: Draw, make: Callable = make) -> tuple:
+            x = draw.points()
+            return make(draw), x, draw.targets(x)
+
+
+_register_single_regressors()
+
+
+@fit_of("SGDOneClassSVM")
+def _sgd_one_class(draw: Draw) -> tuple:
+    return SGDOneClassSVM(nu=draw.number(0.1, 0.9), max_iter=20, random_state=0), draw.points(), None
+
+
 @fit_of("SGDRegressor")
 def _sgd_regressor(draw: Draw) -> tuple:
     x = draw.points()
@@ -244,6 +293,29 @@ def _select_k_best(draw: Draw) -> tuple:
 @fit_of("SelectPercentile")
 def _select_percentile(draw: Draw) -> tuple:
     return SelectPercentile(percentile=draw.integer(50, 100)), *draw.labelled()
+
+
+SELECTORS: dict[str, Callable[[Draw], Any]] = {
+    "SelectFpr": lambda draw: SelectFpr(alpha=0.9),
+    "SelectFdr": lambda draw: SelectFdr(alpha=0.9),
+    "SelectFwe": lambda draw: SelectFwe(alpha=0.9),
+    "GenericUnivariateSelect": lambda draw: GenericUnivariateSelect(mode="k_best", param=draw.integer(1, 2)),
+    "RFE": lambda draw: RFE(LinearSVC(random_state=0), n_features_to_select=draw.integer(1, 2)),
+    "RFECV": lambda draw: RFECV(RidgeClassifier(), cv=2),
+    "SequentialFeatureSelector": lambda draw: SequentialFeatureSelector(RidgeClassifier(), cv=2),
+}
+"""Functions draw -> unfitted selector of features."""
+
+
+def _register_selectors() -> None:
+    for name, make in SELECTORS.items():
+
+        @fit_of(name)
+        def fit(draw: Draw, make: Callable = make) -> tuple:
+            return make(draw), *draw.labelled()
+
+
+_register_selectors()
 
 
 @fit_of("SelectFromModel")

@@ -14,6 +14,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 from sklearn.kernel_approximation import Nystroem
+from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
 from sklearn.naive_bayes import GaussianNB
@@ -115,6 +116,16 @@ def _kernel_pca(draw: Draw):
     components = draw.integer(1, 2)
     estimator = KernelPCA(components, coef0=draw.choice(1, draw.number(0.1, 2)), **options)
     return estimator, _for_powers(options, x), None
+
+
+@fit_of("KernelRidge")
+def _kernel_ridge(draw: Draw):
+    options, x = _pairwise_options(draw), draw.points()
+    return (
+        KernelRidge(alpha=draw.number(1, 20), **options),
+        _for_powers(options, x),
+        draw.targets(x, draw.choice(None, 3)),
+    )
 
 
 @fit_of("Nystroem")
