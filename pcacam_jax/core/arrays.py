@@ -34,7 +34,7 @@ def unwrapped(values: Any) -> Any:
 
 
 def native(array: np.ndarray) -> np.ndarray:
-    """Return floats in a dtype that JAX has: in the byte order of this machine, and at most 64 bits wide."""
+    """Return floats in a dtype that JAX has: in the byte order of this computer, and at most 64 bits wide."""
     if array.dtype.kind == "f" and array.dtype.itemsize > 8:
         return array.astype(np.float64)
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))

@@ -181,7 +181,7 @@ def check_one_label(estimator: Estimator) -> None:
 
 
 def as_dense(matrix: Any) -> Any:
-    """Return a dense or sparse matrix as a dense NumPy array of float64, in the byte order of this machine."""
+    """Return a dense or sparse matrix as a dense NumPy array of float64, in the byte order of this computer."""
     if isinstance(matrix, np.ma.MaskedArray):
         raise InputError("fitted parameters must not be masked arrays, because the mask would be ignored; fill them.")
     return np.asarray(matrix.toarray() if hasattr(matrix, "toarray") else matrix, np.float64)
