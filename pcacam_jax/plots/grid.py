@@ -142,7 +142,9 @@ def _columns_of_arrays(
     for title, maps in heat.items():
         lost = flags_of(f"vanished[{title!r}]", (vanished or {}).get(title), count, "image")
         pairs = [Pair(title, each, 0 * each, flag) for each, flag in zip(maps, lost, strict=True)]
-        columns.append(Column(str(title), pairs, [str(name) for name in predictions.get(title, ())], [], False))
+        columns.append(
+            Column(readable(title, 40), pairs, [str(name) for name in predictions.get(title, ())], [], False)
+        )
     for name, maps in zip(component_names(signed.shape[1]), np.moveaxis(signed, 1, 0), strict=True):
         pairs = [Pair(name, np.maximum(each, 0), np.maximum(-each, 0), None) for each in maps]
         columns.append(Column(name, pairs, [], [], True))

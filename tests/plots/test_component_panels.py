@@ -28,7 +28,7 @@ def cards(components=2, count=2, ratios=(0.62, 0.2), **changes):
 
 
 def texts(figure):
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     return [text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text"))]
 
 
@@ -48,7 +48,7 @@ def test_every_image_has_its_name_value_and_map(components, count):
 def test_images_stand_above_their_maps_with_the_high_side_left():
     maps = {sign: sign * np.arange(1, 41.0).reshape(2, 4, 5) for sign in (1, -1)}
     figure = plots.component_cards([(side(maps=maps[1]), side(sign=-1, maps=maps[-1]))], [0.5])
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     drawn = [axes for axes in figure.axes if len(axes.images) == 2]
     drawn.sort(key=lambda axes: axes.get_window_extent().x0)
     expected = [maps[1][0], maps[1][1], maps[-1][0], maps[-1][1]]

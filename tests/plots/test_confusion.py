@@ -12,7 +12,7 @@ def drawn(matrix, names=None):
     figure = Figure(figsize=(6, 6), layout="constrained")
     names = [f"class {i}" for i in range(len(matrix))] if names is None else names
     axes = plots.confusion_matrix(figure.add_subplot(), matrix, names)
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     return axes
 
 

@@ -33,7 +33,7 @@ def drawn(images=None, **changes):
 
 
 def texts(figure):
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     return [text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text"))]
 
 
@@ -63,7 +63,7 @@ def test_without_a_critical_distance_numbers_are_plain():
 
 def test_maps_of_a_side_share_a_scale():
     figure = drawn(support_images(maps=np.stack([np.eye(4, 5), 7 * np.eye(4, 5)])))
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     maps = [axes.images[1] for axes in figure.axes if len(axes.images) == 2]
     assert sorted(image.get_clim() for image in maps) == [(-7, 7), (-7, 7), (-3, 3), (-3, 3)]
 

@@ -192,7 +192,7 @@ def test_pictures_keep_the_shape_of_the_original(shape):
         plots.paper_grid([square], sizes),
         plots.paper_grid([original], explained(1)),
     ):
-        figure.canvas.draw()
+        figure.draw_without_rendering()
         for axes in [axes for axes in figure.axes if axes.images]:
             box = axes.get_window_extent()
             assert box.height / box.width == pytest.approx(shape[0] / shape[1], rel=0.01)

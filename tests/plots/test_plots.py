@@ -23,7 +23,7 @@ def axes_of(projection=None):
 
 
 def drawn(figure):
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     return figure
 
 
