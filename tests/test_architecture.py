@@ -128,7 +128,7 @@ def test_there_are_no_circles():
 
 def test_the_table_names_every_package_and_nothing_else_lies_at_the_top():
     assert set().union(*LEVELS) == {folder(module) for module in modules()} - {"__init__"}
-    assert {path.name for path in PACKAGE.glob("*.py")} == {"__init__.py", "cli.py"}
+    assert {path.name for path in PACKAGE.glob("*.py")} == {"__init__.py"}
 
 
 @every_module

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from pcacam_jax.core.checks import InputError, check_choice
 from pcacam_jax.core.files import atomic_folder
+from pcacam_jax.core.paths import user_path
 from pcacam_jax.core.progress import Progress
 from pcacam_jax.data import EMBEDDED_SAMPLE, Dataset, read_dataset, read_paper_set, sets_in
 from pcacam_jax.fitting.config import FitConfig
@@ -18,6 +19,7 @@ from pcacam_jax.reproduce.outcome import (
     OUTCOMES,
     RECORD,
     Outcome,
+    check_outcome_folder,
     outcome_key,
     read_outcome,
     read_record,
@@ -25,6 +27,7 @@ from pcacam_jax.reproduce.outcome import (
 )
 from pcacam_jax.reproduce.paper import SETS, TABLE3
 from pcacam_jax.reproduce.settings import check_scale, settings_of
+from pcacam_jax.runs.replaceable import check_run_folder
 from pcacam_jax.runs.run import CONFIG, save
 from pcacam_jax.runs.source import recorded
 
@@ -47,9 +50,12 @@ class ReproductionRequest:
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     sets: tuple[str, ...] = ()
     """The datasets to use; all if empty."""
+    force: bool = False
+    """Whether pages and figures of the same names are replaced that this library did not write or that were changed."""
 
     def __post_init__(self):
         """Validate the fields."""
+        object.__setattr__(self, "out", user_path(self.out))
         check_scale(self.scale)
         for name in self.sets:
             check_choice("sets", name, SETS)
@@ -153,15 +159,18 @@ class LoadedDataset(NamedTuple):
 
 
 def load_dataset(request: ReproductionRequest, name: str, weights_digest: str) -> LoadedDataset:
-    """Load a requested dataset; unless its outcome is cached, check that all images can be decoded.
+    """Load a requested dataset; unless its outcome is cached, check that it can be fitted and its results written.
 
     Raises:
-        InputError: the dataset cannot be loaded, or an image cannot be decoded.
+        InputError: the dataset cannot be loaded, an image cannot be decoded, or the folder of an earlier outcome or run
+            contains other files, which would be lost.
     """
     dataset, config = _read(request, name), settings_of(request.scale, name)
     key = outcome_key(dataset, config, request.seeds, weights_digest)
     cached = read_outcome(request.out / OUTCOMES / name, key)
     if cached is None:
+        check_outcome_folder(request.out / OUTCOMES / name)
+        check_run_folder(request.out / RUNS / name)
         dataset.train.check()
         dataset.test.check()
     return LoadedDataset(dataset, config, key, cached)
@@ -192,7 +201,7 @@ def cached_or_new_outcome(
     with progress.bar("maps, figures", 2) as advance:
         outcome = measure(fits, key=key, scale=request.scale, name=name)
         advance(1)
-        with atomic_folder(request.out / RUNS / name, marker=CONFIG) as run:
+        with atomic_folder(request.out / RUNS / name, marker=CONFIG, check=check_run_folder) as run:
             save(fits[0], run, source=_source(request, name))
             draw_figures(fits[0], run)
         advance(1)

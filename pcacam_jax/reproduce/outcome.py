@@ -13,6 +13,7 @@ from pcacam_jax.core.array_file import read_arrays, write_arrays
 from pcacam_jax.core.brief import brief_repr
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.core.files import atomic_folder, digest, read_json, write_json
+from pcacam_jax.core.paths import printable, user_path
 from pcacam_jax.data import Dataset
 from pcacam_jax.fitting.config import FitConfig
 from pcacam_jax.reproduce.paper import SETS
@@ -93,10 +94,30 @@ def shared_settings(config: FitConfig) -> dict[str, Any]:
 
 
 def write_outcome(folder: Path, outcome: Outcome) -> None:
-    """Write an outcome folder atomically and replace an existing one."""
-    with atomic_folder(folder, marker=RECORD) as temporary:
+    """Write an outcome folder atomically and replace an existing one.
+
+    Raises:
+        InputError: the existing folder contains other files.
+    """
+    with atomic_folder(folder, marker=RECORD, check=check_outcome_folder) as temporary:
         write_json(temporary / RECORD, outcome.record)
         write_arrays(temporary / ARRAYS, outcome.arrays)
+
+
+def check_outcome_folder(folder: Path) -> None:
+    """Check that a folder that is to be replaced contains nothing but an outcome.
+
+    Raises:
+        InputError: it contains other files.
+    """
+    others = (
+        sorted(path.name for path in folder.iterdir() if path.name not in (RECORD, ARRAYS)) if folder.is_dir() else []
+    )
+    if others:
+        raise InputError(
+            f"the folder {printable(folder)} would be replaced, but contains other files "
+            f"({', '.join(map(printable, others[:3]))}); move them, or choose another --out."
+        )
 
 
 def read_outcome(folder: Path, key: str) -> Outcome | None:
@@ -131,7 +152,7 @@ def read_outcomes(out: Path) -> dict[str, Outcome]:
     Raises:
         InputError: the folder contains no outcome, or an outcome is damaged.
     """
-    folders = {name: Path(out) / OUTCOMES / name for name in SETS}
+    folders = {name: user_path(out) / OUTCOMES / name for name in SETS}
     outcomes = {
         name: Outcome(read_json(folder / RECORD), read_arrays(folder / ARRAYS)[0])
         for name, folder in folders.items()

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import jax
 import numpy as np
@@ -13,7 +13,9 @@ from pcacam_jax.cam.explain import explain
 from pcacam_jax.core.brief import brief_repr
 from pcacam_jax.core.checks import InputError, check_finite
 from pcacam_jax.core.explanation import Explanation
+from pcacam_jax.core.paths import printable, user_path
 from pcacam_jax.data import Dataset, load_image
+from pcacam_jax.data.pictures import load_picture
 from pcacam_jax.fitting.config import FitConfig
 from pcacam_jax.fitting.features import extract_all
 from pcacam_jax.fitting.reference import Reference
@@ -94,7 +96,7 @@ class Run:
         """
         path = self.config.weights
         # The weights of a deleted file can still be in the cache. The digest decides whether they are the right ones.
-        params = weights.load(path if path and Path(path).is_file() else None)
+        params = weights.load(path if path and user_path(path).is_file() else None)
         if (digest := weights.weights_digest(params)) != self.weights_digest:
             raise InputError(
                 f"this run was fitted with VGG16 weights of digest {self.weights_digest[:12]}..., but the available "
@@ -140,21 +142,32 @@ class Run:
         options = {"tap": self.config.tap, "scaling": self.config.scaling, "dtype": self.config.compute}
         return extract_all(self.params, images, **options)
 
-    def explain(self, images: np.ndarray, targets: str | Sequence[str], **options: Any) -> Explanation:
+    def explain(
+        self, images: np.ndarray | str | Path | Sequence[str | Path], targets: str | Sequence[str], **options: Any
+    ) -> Explanation:
         """Explain images.
 
         Args:
-            images: (B, size, size, 3), values in 0..255.
+            images: (B, size, size, 3), values in 0..255; or the path of an image file, or several paths.
             targets: as in :func:`pcacam_jax.explain`.
             **options: further arguments of :func:`pcacam_jax.explain`.
 
         Returns:
-            The explanation, with T heatmaps for each of the B images.
+            The explanation, with T heatmaps for each of the B images. For image files, it holds their names and
+            original sizes.
 
         Raises:
-            InputError: the images do not suit :meth:`features`, or :func:`pcacam_jax.explain` raises.
+            InputError: the images do not suit :meth:`features`, a file cannot be read, or :func:`pcacam_jax.explain`
+                raises.
         """
-        maps = self.features(images)
+        if _are_paths(images):
+            paths = [images] if isinstance(images, str | Path) else images
+            pictures = [load_picture(path, self.config.size, smallest=self.shortest_side) for path in paths]
+            explanation = self.explain(np.stack([picture.pixels for picture in pictures]), targets, **options)
+            names = tuple(printable(Path(path).name) for path in paths)
+            sizes = tuple(picture.size for picture in pictures)
+            return dataclasses.replace(explanation, image_names=names, image_sizes=sizes)
+        maps = self.features(np.asarray(images))
         explanation = explain(self.head, maps, targets, **options)
         return dataclasses.replace(explanation, outputs=dict(_outputs(self.head, maps)))
 
@@ -171,6 +184,11 @@ class Run:
             InputError: the explanation comes from elsewhere, or an earlier version fitted the run.
         """
         return comparisons(explanation, self.head, self.reference)
+
+
+def _are_paths(images: Any) -> TypeGuard[str | Path | Sequence[str | Path]]:
+    paths = [images] if isinstance(images, str | Path) else images
+    return isinstance(paths, list | tuple) and bool(paths) and all(isinstance(path, str | Path) for path in paths)
 
 
 @jax.jit

@@ -5,33 +5,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pcacam_jax.core.checks import InputError
 from pcacam_jax.core.files import atomic_folder, write_json
+from pcacam_jax.core.paths import user_path
 from pcacam_jax.core.progress import Progress
 from pcacam_jax.data import EMBEDDED_SAMPLE, Dataset, read_dataset
 from pcacam_jax.fitting.config import FitConfig
 from pcacam_jax.fitting.fit import fit
-from pcacam_jax.reports.figures import FIGURES, draw_figures
-from pcacam_jax.runs.reference_file import LINEAR_SUPPORT, REFERENCE
-from pcacam_jax.runs.run import CERTIFICATE, CONFIG, DIVISION, EXPLANATIONS, METRICS, MODEL, POINT, save
+from pcacam_jax.reports.figures import draw_figures
+from pcacam_jax.runs.replaceable import REPORT, RUN_FILES, check_run_folder
+from pcacam_jax.runs.run import CONFIG, save
 from pcacam_jax.runs.source import recorded
 
 DEMO_CONFIG = FitConfig(size=96)
-REPORT = "report.json"
-RUN_FILES = {
-    CONFIG,
-    METRICS,
-    MODEL,
-    CERTIFICATE,
-    POINT,
-    REFERENCE,
-    LINEAR_SUPPORT,
-    DIVISION,
-    FIGURES,
-    EXPLANATIONS,
-    REPORT,
-}
-"""The names of all files and folders that a run folder can contain."""
+__all__ = ["DEMO_CONFIG", "RUN_FILES", "make_demo", "make_run"]
 
 
 def make_demo(out: Path, progress: Progress) -> dict[str, Any]:
@@ -55,7 +41,7 @@ def make_run(
     Args:
         read: a function that returns the dataset. It is called after ``out`` has been checked.
         config: the settings of the fit.
-        out: the run folder to write. An existing run folder is replaced.
+        out: the run folder to write. An earlier run in it is replaced, unless the folder contains other files, too.
         progress: where progress is shown.
         source: the arguments of :func:`pcacam_jax.data.read_dataset` that give the dataset, if there are; see
             :func:`pcacam_jax.runs.source.recorded`. A loaded run reads its images again from there.
@@ -70,8 +56,7 @@ def make_run(
             are invalid.
     """
     start = time.perf_counter()
-    _check_replaceable(out)
-    with atomic_folder(out, marker=CONFIG) as folder:
+    with atomic_folder(user_path(out), marker=CONFIG, check=check_run_folder) as folder:
         fitted = fit(read(), config, progress=progress)
         save(fitted, folder, source=source, thumbnails=thumbnails)
         drawing = time.perf_counter()
@@ -88,14 +73,3 @@ def make_run(
         }
         write_json(folder / REPORT, report)
     return report
-
-
-def _check_replaceable(out: Path) -> None:
-    """Raise an InputError if ``out`` contains files that are not part of a run, because replacing it deletes them."""
-    foreign = sorted({path.name for path in out.iterdir()} - RUN_FILES) if out.is_dir() else []
-    if foreign:
-        raise InputError(
-            f"the folder {out} would be replaced, but contains files that no run has written "
-            f"({', '.join(foreign[:3])}); "
-            "choose a new or empty folder."
-        )

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from pcacam_jax.core.array_file import read_arrays, write_arrays
 from pcacam_jax.core.checks import SMALLEST_SIZE, InputError
 from pcacam_jax.core.files import read_json, write_json
+from pcacam_jax.core.paths import printable, user_path
 from pcacam_jax.core.progress import Progress
 from pcacam_jax.core.version import __version__
 from pcacam_jax.fitting.config import FitConfig
@@ -23,7 +24,7 @@ from pcacam_jax.fitting.fit import Fitted
 from pcacam_jax.head.hybrid import HybridHead
 from pcacam_jax.nets import vgg16
 from pcacam_jax.runs.loaded_run import Run
-from pcacam_jax.runs.reference_file import write_reference
+from pcacam_jax.runs.reference_file import LINEAR_SUPPORT, REFERENCE, write_reference
 from pcacam_jax.runs.source import fingerprints
 from pcacam_jax.serialization import store
 from pcacam_jax.verification.certificate import Certificate, verify
@@ -37,17 +38,25 @@ SIGN_RULE = "the loading of largest magnitude of every component is positive"
 
 
 def save(fitted: Fitted, folder: Path, *, source: dict[str, Any] | None = None, thumbnails: bool = False) -> None:
-    """Write all files of a fitted run except the figures and the report into ``folder``.
+    """Write all files of a fitted run except the figures and the report into ``folder``; replace only those of a run.
 
     Args:
         fitted: the run.
         folder: the folder to write to.
         source: the arguments of :func:`pcacam_jax.data.read_dataset` that give the dataset of the run, if there are.
         thumbnails: whether small copies of all training images are saved.
+
+    Raises:
+        InputError: ``folder`` is not a run, but contains a file of one of these names.
     """
+    folder = user_path(folder)
+    if not is_run_configuration(folder / CONFIG):
+        for path in (folder / name for name in (CONFIG, METRICS, MODEL, CERTIFICATE, POINT, REFERENCE, LINEAR_SUPPORT)):
+            if path.is_symlink() or path.exists():
+                raise InputError(f"{printable(path)} exists, but is not part of a run; choose a new or empty folder.")
     fit_config = dataclasses.asdict(fitted.config)
     if fitted.config.weights:
-        fit_config["weights"] = str(Path(fitted.config.weights).expanduser().absolute())
+        fit_config["weights"] = str(user_path(fitted.config.weights).absolute())
     config = {
         "schema": SCHEMA,
         "version": __version__,
@@ -72,6 +81,15 @@ def save(fitted: Fitted, folder: Path, *, source: dict[str, Any] | None = None, 
         write_json(folder / DIVISION, fitted.dataset.division)
 
 
+def is_run_configuration(path: Path) -> bool:
+    """Return whether a file is the config.json of a run, of any schema."""
+    try:
+        config = read_json(path)
+    except InputError:
+        return False
+    return isinstance(config, dict) and {"schema", "class_names", "weights_digest", "fit"} <= config.keys()
+
+
 def load(folder: str | Path) -> Run:
     """Load a run folder.
 
@@ -84,8 +102,9 @@ def load(folder: str | Path) -> Run:
     Raises:
         InputError: the folder is not a run folder, a file is missing or was altered, or the schema version is unknown.
     """
-    _check_files(Path(folder), CONFIG, METRICS, MODEL, CERTIFICATE, POINT)
-    return _read(Path(folder))
+    folder = user_path(folder)
+    _check_files(folder, CONFIG, METRICS, MODEL, CERTIFICATE, POINT)
+    return _read(folder)
 
 
 def verify_run(folder: str | Path, *, progress: Progress | None = None) -> Certificate:
@@ -103,7 +122,7 @@ def verify_run(folder: str | Path, *, progress: Progress | None = None) -> Certi
     Raises:
         InputError: the folder is not a run folder, a file is missing or was altered, or the schema version is unknown.
     """
-    folder = Path(folder)
+    folder = user_path(folder)
     _check_files(folder, CONFIG, METRICS, MODEL, POINT)
     head = _read(folder).head
     arrays, _ = read_arrays(folder / POINT)

@@ -65,13 +65,20 @@ class Unreadable(ArraySplit):
 @pytest.mark.exhaustive
 def test_everything_is_written(reproduction):
     request, content, sections = reproduction
-    assert entries(request.out) == {"reproduction.md", "reproduction.json", "figures", "outcomes", "runs", ".lock"}
+    assert entries(request.out) == {
+        "reproduction.md",
+        "reproduction.json",
+        "figures",
+        "outcomes",
+        "runs",
+        reproduce.LOCK,
+    }
     assert entries(request.out / "outcomes") == entries(request.out / "runs") == set(AVAILABLE)
     figures = {figure.removeprefix("figures/") for section in sections for figure in section.figures}
     assert entries(request.out / "figures") == figures
     assert {"figure2.png", "figure5.png", "figure8_mnist.png", "figure9_dog_cat.png", "cards_cifar10.png"} <= figures
     assert json.loads((request.out / "reproduction.json").read_text()) == content
-    assert list(request.out.rglob(".*")) == [request.out / ".lock"]
+    assert list(request.out.rglob(".*")) == [request.out / reproduce.LOCK]
     assert load(request.out / "runs" / "mnist").class_names == small_dataset().class_names
 
 
@@ -118,7 +125,7 @@ def test_a_page_of_some_claims_does_not_replace_the_page_of_all(copied, small_pa
 
 @pytest.mark.exhaustive
 def test_a_second_reproduction_in_the_same_folder_is_rejected(copied, small_paper, no_fits):
-    with FileLock(copied.out / ".lock"), pytest.raises(InputError, match="another reproduction is running in"):
+    with FileLock(copied.out / reproduce.LOCK), pytest.raises(InputError, match="another reproduction is running in"):
         reproduce.reproduce(["table3"], copied, QUIET)
     shutil.rmtree(copied.out / "outcomes" / "mnist")
     for _ in range(2):  # a failed reproduction releases the lock
@@ -377,7 +384,7 @@ def test_only_an_undamaged_outcome_with_its_key_is_read(tmp_path, damage):
 
 def test_a_locked_folder_is_rejected_and_released(tmp_path):
     request = gather.ReproductionRequest(out=tmp_path, scale="embedded")
-    with FileLock(tmp_path / ".lock"), pytest.raises(InputError, match="another reproduction is running in"):
+    with FileLock(tmp_path / reproduce.LOCK), pytest.raises(InputError, match="another reproduction is running in"):
         reproduce.reproduce(["figure4"], request, QUIET)
     content, _ = reproduce.reproduce(["figure4"], request, QUIET)
     assert content["claims"]["figure4"]["made"] is True

@@ -1,0 +1,67 @@
+"""The tables that the commands print."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from pcacam_jax.verification.certificate import DTYPES, REFERENCE_METHODS, Certificate, Comparison
+
+
+def report_tables(report: dict[str, Any]) -> list[Table]:
+    """Return the scores of a run and the errors of its closed forms."""
+    scores = Table("classifier", "train", "test", title="macro F1", title_justify="left")
+    for name, score in report["metrics"].items():
+        scores.add_row(name, f"{score['train_f1']:.3f}", f"{score['test_f1']:.3f}")
+    checks = Table("dtype", "max relative error", title="closed form against autodiff", title_justify="left")
+    for dtype in DTYPES:
+        error = report["verification"][dtype]["max_relative_error"]
+        checks.add_row(dtype, "not finite" if error is None else f"{error:.1e}")
+    return [scores, checks]
+
+
+def values_table(values: dict[str, Any]) -> Table:
+    """Return a table with a row for each target of one image: its value, how it compares, and what its map mixes."""
+    count = max(map(len, values["mixture"].values()), default=0)
+    compared = any("percentile" in row for row in values["targets"])
+    columns = ["rank", "percentile"] * compared
+    columns += [f"weights of components 1 to {count}"] * (count > 0)
+    table = Table("target", "entry", "value", *columns, title=escape(values["image"]), title_justify="left")
+    if compared:
+        table.caption = "percentile: share of the training images whose value is smaller"
+    for row in values["targets"]:
+        value = f"{row['space']} {row['value']:.4g}" + (" (gradient underflowed)" if row["vanished"] else "")
+        mixture = ", ".join(f"{weight:+.3g}" for weight in values["mixture"].get(row["target"], []))
+        cells = [*_compared(row), mixture] if compared else [mixture]
+        table.add_row(escape(row["target"]), escape(row["label"]), value, *(cells if count else cells[:-1]))
+    return table
+
+
+def _compared(row: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the rank of a class beside the best other one, and the percentile of a value among the training images."""
+    if row["rank"] is None:
+        return "", f"{row['percentile']:.0f} %"
+    place = "before" if row["rank"] == 1 else "behind"
+    rank = f"{row['rank']} of {row['classes']}, {place} {escape(row['runner_up'])} ({row['runner_up_value']:.4g})"
+    return rank, f"{row['percentile']:.0f} %"
+
+
+def certificate_table(certificate: Certificate) -> Table:
+    """Return a table with a row for each map and a column for each dtype and reference method."""
+    errors: dict[str, dict[tuple[str, str], Comparison]] = {}
+    for row in certificate.comparisons:
+        errors.setdefault(row.name, {})[row.dtype, row.witness] = row
+    columns = [(dtype, method) for dtype in DTYPES for method in REFERENCE_METHODS]
+    titles = [f"{dtype}\n{method.replace('_', ' ')}" for dtype, method in columns]
+    largest = ", ".join(f"{certificate.max_relative_error(dtype):.1e} in {dtype}" for dtype in DTYPES)
+    table = Table(
+        "map", *titles, title="relative error of the closed form against", caption=f"against autodiff: {largest}"
+    )
+    for name, row in errors.items():
+        table.add_row(escape(name), *(_error(row[column]) if column in row else "" for column in columns))
+    return table
+
+
+def _error(row: Comparison) -> str:
+    return f"{row.error:.1e}" if row.passed else f"[red]{row.error:.1e} > {row.tolerance:.0e}[/]"
