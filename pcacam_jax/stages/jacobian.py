@@ -9,9 +9,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
-from pcacam_jax.core.checks import check_choice, check_shape
+from pcacam_jax.core.arrays import native, real_array
+from pcacam_jax.core.checks import InputError, check_choice, check_finite, check_shape
 from pcacam_jax.core.numerics import difference_step
 from pcacam_jax.core.types import Stage
 
@@ -34,8 +36,9 @@ def jacobian(stage: Stage | Callable[[Array], Any], x: Array, *, backend: str = 
         one Jacobian per output name.
 
     Raises:
-        InputError: the backend is unknown, or ``x`` does not have the input shape of the stage.
-        TypeError: the backend is "closed_form" and ``stage`` is not a stage.
+        InputError: the backend is unknown, ``x`` is not an array of finite real numbers or does not have the input
+            shape of the stage, or a function returns something else than floating-point arrays.
+        TypeError: ``stage`` is not callable, or the backend is "closed_form" and ``stage`` is not a stage.
 
     Example:
         >>> import jax.numpy as jnp
@@ -47,12 +50,33 @@ def jacobian(stage: Stage | Callable[[Array], Any], x: Array, *, backend: str = 
         [[1.0, 2.0]]
     """
     check_choice("backend", backend, BACKENDS)
-    x = jnp.asarray(x)
-    if not jnp.issubdtype(x.dtype, jnp.floating):
-        x = x.astype(float)
+    x = _floating(x)
     if isinstance(stage, Stage):
         check_shape("x", x.shape, stage.in_shape)
+        stage = jax.tree.map(lambda leaf: native(leaf) if isinstance(leaf, np.ndarray) else leaf, stage)
+    elif backend != "closed_form":
+        _check_function(stage, x)
     return BACKENDS[backend](stage, x)
+
+
+def _floating(x: Any) -> Array:
+    if isinstance(x, np.ndarray | jax.Array) and x.dtype == np.bool_:
+        x = x.astype(int)
+    x = real_array("x", x)
+    with np.errstate(over="ignore"):
+        x = jnp.asarray(x)
+    check_finite("x", x)  # a large float64 may be infinite in float32
+    return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(float)
+
+
+def _check_function(function: Any, x: Array) -> None:
+    if not callable(function):
+        raise TypeError(f"expected a stage, a head or a function of one array; got {type(function).__name__}.")
+    for leaf in jax.tree.leaves(jax.eval_shape(function, x)):
+        if not jnp.issubdtype(leaf.dtype, jnp.floating):
+            raise InputError(
+                f"the function must return floating-point arrays; got {leaf.dtype}, so convert its result."
+            )
 
 
 def closed_form(stage: Stage, x: Array) -> Any:
@@ -95,6 +119,9 @@ def finite_difference(function: Callable, x: Array) -> Any:
 def _columns(derivative: Callable[[Array], Any], x: Array) -> Any:
     """Return the Jacobian whose columns are the derivatives along each input entry."""
     size = math.prod(x.shape)
+    if not size:
+        out = jax.eval_shape(derivative, x)
+        return jax.tree.map(lambda value: jnp.zeros((*value.shape, *x.shape), value.dtype), out)
 
     def column(index: Array) -> Any:
         return derivative(jnp.zeros(size, x.dtype).at[index].set(1).reshape(x.shape))

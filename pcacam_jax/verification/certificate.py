@@ -15,8 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from pcacam_jax.core.arrays import as_numpy
 from pcacam_jax.core.brief import brief_repr
-from pcacam_jax.core.checks import check_choice, check_finite, check_shape
+from pcacam_jax.core.checks import InputError, check_choice, check_finite, check_shape
 from pcacam_jax.core.types import Stage
 from pcacam_jax.verification.cases import Case, default_cases
 from pcacam_jax.verification.comparisons import DTYPES, FINITE_DIFFERENCE, REFERENCE_METHODS, Comparison, compare
@@ -88,7 +89,7 @@ def _finite_or_none(number: float) -> float | None:
 
 def verify(
     stage: Any,
-    x: Array,
+    x: Any,
     *,
     name: str = "stage",
     dtypes: Iterable[str] = DTYPES,
@@ -111,9 +112,9 @@ def verify(
         A certificate with one row per output, dtype and reference method.
 
     Raises:
-        InputError: a dtype or reference method is unknown, or ``x`` has another shape than the stage takes or is not
-            finite.
-        TypeError: ``stage`` is not a stage or head.
+        InputError: a dtype or reference method is unknown, or ``x`` has another shape than the stage takes or does not
+            hold finite real numbers.
+        TypeError: ``stage`` is not a stage or head, or a parameter is not an array of real numbers.
 
     Example:
         >>> import jax.numpy as jnp
@@ -124,17 +125,39 @@ def verify(
         (True, True)
     """
     if isinstance(stage, type) or not isinstance(stage, Stage):
-        raise TypeError(f"expected a stage or a head to verify; got {stage!r}.")
-    dtypes, witnesses = tuple(dtypes), tuple(witnesses)
-    for argument, values, choices in (("dtypes", dtypes, DTYPES), ("witnesses", witnesses, REFERENCE_METHODS)):
-        for value in values:
-            check_choice(f"each of {argument}", value, choices)
-    check_shape("x", np.shape(x), stage.in_shape)
-    check_finite("x", x)
+        raise TypeError(f"expected a stage or a head to verify; got {type(stage).__name__}.")
+    chosen = _chosen("dtypes", dtypes, DTYPES), _chosen("witnesses", witnesses, REFERENCE_METHODS)
+    x = as_numpy("x", x)
+    check_shape("x", x.shape, stage.in_shape)
+    if not x.size:
+        raise InputError("x must have at least one entry; a Jacobian without columns needs no verification.")
     with jax.enable_x64(True):
-        rounded = jax.tree.map(lambda leaf: jnp.asarray(leaf, "float32"), (stage, jnp.asarray(x)))
+        rounded = jax.tree.map(_rounded, stage), _rounded(x)
+        check_finite("x in float32", rounded[1])
         stage, x = jax.tree.map(lambda leaf: jnp.asarray(leaf, "float64"), rounded)
-        return Certificate(tuple(compare(stage, x, name, dtypes, witnesses)))
+        return Certificate(tuple(compare(stage, x, name, *chosen)))
+
+
+def _chosen(argument: str, values: Any, choices: tuple[str, ...]) -> tuple[str, ...]:
+    """Return some of ``choices`` as a tuple; a single string is one of them."""
+    if not isinstance(values, Iterable):
+        raise InputError(f"{argument} must be some of {', '.join(choices)}; got {values!r}.")
+    values = (values,) if isinstance(values, str) else tuple(values)
+    for value in values:
+        check_choice(f"each of {argument}", value, choices)
+    return values
+
+
+def _rounded(leaf: Any) -> Array:
+    """Return a parameter or an example rounded to float32."""
+    array = leaf if isinstance(leaf, jax.Array) else np.asarray(leaf)
+    if not (jnp.issubdtype(array.dtype, jnp.number) or array.dtype == bool) or jnp.iscomplexobj(array):
+        raise TypeError(
+            f"the parameters of a stage must be arrays of real numbers; got {type(leaf).__name__} of {array.dtype}, so "
+            f"register the class with jax.tree_util.register_dataclass or convert the parameter."
+        )
+    with np.errstate(over="ignore"):
+        return jnp.asarray(array, "float32")
 
 
 def certify(
@@ -154,7 +177,7 @@ def certify(
         A certificate with the rows of all cases.
 
     Raises:
-        InputError: as in :func:`verify`.
+        InputError: as in :func:`verify`, or a case is not a tuple of three.
         TypeError: as in :func:`verify`.
 
     Example:
@@ -165,8 +188,13 @@ def certify(
         True
     """
     rows: list[Comparison] = []
-    dtypes = tuple(dtypes)
-    for name, stage, x in cases if cases is not None else default_cases():
+    dtypes = _chosen("dtypes", dtypes, DTYPES)
+    if not (cases is None or isinstance(cases, Iterable)):
+        raise InputError(f"cases must be tuples (name, stage, x); got {type(cases).__name__}.")
+    for case in default_cases() if cases is None else cases:
+        if not (isinstance(case, tuple) and len(case) == 3):
+            raise InputError(f"each case must be a tuple (name, stage, x); got {type(case).__name__}.")
+        name, stage, x = case
         progress(name)
         rows.extend(verify(stage, x, name=name, dtypes=dtypes).comparisons)
     return Certificate(tuple(rows))

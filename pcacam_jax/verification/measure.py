@@ -6,8 +6,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
+from pcacam_jax.core.checks import InputError
 from pcacam_jax.stages.jacobian import jacobian
 from pcacam_jax.verification.directions import BLOCK
 from pcacam_jax.verification.rounding import sensitivities
@@ -91,9 +93,12 @@ def _measure(
     cast: dict[str, tuple[Any, Array]] = {
         dtype: jax.tree.map(lambda leaf, d=dtype: jnp.asarray(leaf, d), (stage, x)) for dtype in dtypes
     }
+    center = _values(stage, x)
+    if not all(value.size for value in center.values()):
+        raise InputError("each output of the stage must have at least one entry; an empty one needs no verification.")
     return Measured(
         derivatives={dtype: _derivatives(*arguments, vectors, methods) for dtype, arguments in cast.items()},
-        center=_values(stage, x),
+        center=center,
         beside=_beside(stage, x, vectors, steps) if "finite_difference" in methods else None,
         sensitivity=sensitivities(stage, x, probes),
     )
@@ -101,6 +106,9 @@ def _measure(
 
 def _derivatives(stage: Any, x: Array, vectors: Array, methods: tuple[str, ...]) -> Derivatives:
     closed = by_output(jacobian(stage, x))
+    for rows in closed.values():
+        if not isinstance(rows, jax.Array | np.ndarray):
+            raise TypeError(f"the method jacobian of a stage must return an array; got {type(rows).__name__}.")
     reverse = by_output(jacobian(stage, x, backend="reverse")) if "reverse" in methods else None
     tangent_map = jax.linearize(lambda x: _values(stage, x), x)[1] if "forward" in methods else None
 
@@ -114,9 +122,9 @@ def _derivatives(stage: Any, x: Array, vectors: Array, methods: tuple[str, ...])
 
 
 def _product(rows: Array, direction: Array) -> Array:
-    """Return a Jacobian times a direction, ``(out,)``; an empty array if their shapes do not fit."""
-    if rows.shape[rows.ndim - direction.ndim :] != direction.shape:
-        return jnp.zeros(0, direction.dtype)
+    """Return a Jacobian times a direction, ``(out,)``; a single NaN if their shapes do not fit."""
+    if not rows.size or rows.shape[rows.ndim - direction.ndim :] != direction.shape:
+        return jnp.full(1, jnp.nan, direction.dtype)
     return jnp.tensordot(rows, direction, direction.ndim, precision="highest").reshape(-1)
 
 

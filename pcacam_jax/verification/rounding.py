@@ -75,7 +75,7 @@ def sensitivities(stage: Stage, x: Array, vectors: Array) -> dict[str, Array]:
         square = jnp.sum((values[1:] - values[:1]) ** 2) / (len(values) - 1) / len(vectors)
         return jnp.sqrt(square) / AMOUNT
 
-    result = jax.lax.map(derivatives, jnp.arange(SAMPLES + 1))
+    result = jax.lax.map(derivatives, jnp.arange(SAMPLES + 1, dtype=x.dtype))
     return jax.tree.map(change, result if isinstance(result, dict) else {"": result})
 
 

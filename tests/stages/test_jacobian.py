@@ -122,3 +122,60 @@ def test_an_unknown_kernel_is_rejected():
     stage = pcacam_jax.KernelExpansion(np.ones((3, 2)), np.ones((1, 3)), np.zeros(1), {}, "lap")
     with pytest.raises(InputError, match="kernel must be one of linear, rbf, poly, sigmoid; got 'lap'"):
         jacobian(stage, np.ones(2))
+
+
+ODD = {
+    "big-endian": np.array([0.5, -1.0], ">f4"),
+    "big-endian integers": np.array([1, -1], ">i4"),
+    "float16": np.array([0.5, -1.0], np.float16),
+    "longdouble": np.array([0.5, -1.0], np.longdouble),
+    "bool": np.array([True, False]),
+    "list": [0.5, -1],
+    "read-only": np.broadcast_to(np.float32(0.5), 2),
+    "strided": np.arange(4.0)[::2],
+}
+WRONG = {
+    "NaN": (np.array([np.nan, 1.0]), "must be finite"),
+    "out of range": (np.array([1e300, 1.0]), "must be finite"),
+    "complex": (np.ones(2, complex), "real numbers"),
+    "text": (np.array(["a", "b"]), "real numbers"),
+    "dates": (np.array(["2020", "2021"], "M8[Y]"), "real numbers"),
+    "object": (np.array([None, 1.0], object), "real numbers|finite"),
+    "None": (None, "real numbers"),
+    "dictionary": ({"x": 1.0}, "real numbers"),
+    "ragged": ([[1.0], [1.0, 2.0]], "x (cannot be read|must be) .*array"),
+    "masked": (np.ma.array([1.0, 2.0], mask=[0, 1]), "masked"),
+    "key": (jax.random.key(0), "real numbers"),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_arrays_of_any_byte_order_and_dtype_are_read(name):
+    layer = pcacam_jax.Dense(np.eye(2).astype(">f4"), np.zeros(2, ">f8"), "sigmoid")
+    x = np.asarray(ODD[name], np.float64)
+    expected = np.diag(1 / (2 + np.exp(x) + np.exp(-x)))
+    for x64 in (False, True):
+        with jax.enable_x64(x64):
+            np.testing.assert_allclose(jacobian(layer, ODD[name]), expected, rtol=5e-3)
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_no_array_of_finite_real_numbers_is_rejected_in_one_sentence(name):
+    x, message = WRONG[name]
+    layer = pcacam_jax.Dense(np.eye(2), np.zeros(2))
+    for call in (jacobian, pcacam_jax.verify):
+        with pytest.raises(InputError, match=message) as error:
+            call(layer, x)
+        assert str(error.value).count("\n") == 0
+
+
+def test_functions_without_slopes_are_rejected():
+    with pytest.raises(InputError, match="must return floating-point arrays; got bool"):
+        jacobian(lambda x: x > 0, np.ones(2), backend="reverse")
+    with pytest.raises(TypeError, match="a function of one array; got NoneType"):
+        jacobian(None, np.ones(2), backend="forward")
+
+
+def test_an_input_without_entries_has_a_jacobian_without_columns():
+    for backend in REFERENCES:
+        assert jacobian(lambda x: jnp.ones(3) * x.sum(), np.ones(0), backend=backend).shape == (3, 0)

@@ -10,7 +10,7 @@ import pytest
 from support.cases import case
 
 import pcacam_jax
-from pcacam_jax import Dense, InputError, KernelExpansion, certify, hybrid_head, jacobian, stages, verify
+from pcacam_jax import Dense, Flatten, InputError, KernelExpansion, certify, hybrid_head, jacobian, stages, verify
 from pcacam_jax.core.numerics import relative_error
 from pcacam_jax.stages import ACTIVATIONS, KERNELS
 from pcacam_jax.verification.cases import Draw, default_cases, table2_cases
@@ -189,6 +189,17 @@ def test_a_tiny_jacobian_with_a_large_value_passes(x64):
         (lambda stage, x: verify(stage, x, witnesses=["jvp"]), "must be one of reverse, forward, finite_difference"),
         (lambda stage, x: verify(stage, x[:1]), r"x must have shape \(2,\); got \(1,\)"),
         (lambda stage, x: verify(stage, x * np.nan), "x must be finite"),
+        (lambda stage, x: verify(stage, x * 1e300), "x in float32 must be finite"),
+        (lambda stage, x: verify(stage, x, dtypes=None), "dtypes must be some of float32, float64; got None"),
+        (
+            lambda stage, x: verify(Dense(1j * np.eye(2), np.zeros(2)), x),
+            "arrays of real numbers; got ndarray of complex",
+        ),
+        (lambda stage, x: verify(Dense(np.full((2, 2), "a"), np.zeros(2)), x), "arrays of real numbers"),
+        (lambda stage, x: jax.jit(lambda x: verify(stage, x).passed)(x), "call this function outside jit"),
+        (lambda stage, x: verify(Flatten((0, 2, 2)), np.ones((0, 2, 2))), "at least one entry"),
+        (lambda stage, x: certify([("a", stage)]), r"each case must be a tuple \(name, stage, x\)"),
+        (lambda stage, x: certify(3), "cases must be tuples"),
     ],
 )
 def test_invalid_calls_raise(call, message):
@@ -227,3 +238,48 @@ def test_a_failure_names_output_dtype_reference_error_and_tolerance():
     assert certificate.failures() == certificate.as_dict()["failures"] == [whole.sentence(), kinks.sentence()]
     assert first_of(["a"]) == "a"
     assert first_of(["a", "b", "c"]) == "a, and 2 others"
+
+
+@jax.tree_util.register_static
+class Doubling:
+    """A user's stage whose closed form is given."""
+
+    in_shape = (2,)
+
+    def __init__(self, result):
+        self.result = result
+
+    def __call__(self, x):
+        return 2 * x
+
+    def forward(self, x):
+        return 2 * x, None
+
+    def pull_back(self, saved, rows):
+        return 2 * rows
+
+    def jacobian(self, saved):
+        return self.result
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (3, 2), (2,), (), (0, 2), (2, 2, 2)])
+def test_a_closed_form_of_any_wrong_shape_fails(shape):
+    certificate = verify(Doubling(jnp.full(shape, 2.0)), np.ones(2), dtypes=["float64"])
+    assert not any(row.passed for row in certificate.comparisons)
+
+
+def test_closed_forms_that_are_no_arrays_are_rejected():
+    assert verify(Doubling(2 * np.eye(2)), np.ones(2)).passed
+    with pytest.raises(TypeError, match="must return an array; got NoneType"):
+        verify(Doubling(None), np.ones(2))
+
+
+def test_other_settings_of_jax_change_nothing(draw):
+    layer, x = Dense(*draw.layers(3, 2)[0], "relu"), draw.normal(3)
+    expected = verify(layer, x).as_dict()
+    with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"), jax.enable_x64(True):
+        assert verify(layer, x).as_dict() == expected
+    with jax.debug_nans(True), jax.checking_leaks():
+        assert verify(layer, x).as_dict() == expected
+    big_endian = Dense(np.asarray(layer.kernel, ">f4"), np.asarray(layer.bias, ">f8"), "relu")
+    assert verify(big_endian, x.astype(">f8")).as_dict() == expected
