@@ -209,7 +209,7 @@ def reproduce(
     from pcacam_jax.reproduce.gather import ReproductionRequest
     from pcacam_jax.reproduce.reproduce import page_name
     from pcacam_jax.reproduce.reproduce import reproduce as make
-    from pcacam_jax.reproduce.terminal import section_tables
+    from pcacam_jax.reproduce.terminal import section_tables, unmeasured
 
     scale = scale or ("sample" if data_root else "embedded")
     request = ReproductionRequest(out=out, scale=scale, data_root=data_root, seeds=seeds, sets=sets, force=force)
@@ -220,9 +220,8 @@ def reproduce(
             f"interrupted; finished results are saved in {printable(out)}, and the same command continues from there."
         ) from interrupt
     _print(json, report, *(table for section in sections for table in section_tables(section)))
-    for section in sections:
-        if section.finding is None:
-            Progress(quiet=json).say(f"{section.claim.name} was not measured, because its data are not available.")
+    if sentence := unmeasured(sections):
+        Progress(quiet=json).say(sentence)
     runs = f"; explain images with the runs in {printable(out / 'runs')}" if report["sets"] else ""
     page = page_name([section.claim for section in sections])
     Progress(quiet=json).say(f"wrote {printable(out / page)}.md{runs}")

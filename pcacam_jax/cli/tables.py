@@ -6,6 +6,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from pcacam_jax.reports.class_table import class_table
 from pcacam_jax.verification.certificate import DTYPES, REFERENCE_METHODS, Certificate, Comparison
 
 
@@ -14,11 +15,16 @@ def report_tables(report: dict[str, Any]) -> list[Table]:
     scores = Table("classifier", "train", "test", title="macro F1", title_justify="left")
     for name, score in report["metrics"].items():
         scores.add_row(name, f"{score['train_f1']:.3f}", f"{score['test_f1']:.3f}")
+    classes = class_table(report["class_scores"], report["class_names"])
+    each = Table(*classes.columns, title="precision / recall / F1 of every class on test images", title_justify="left")
+    for row in classes.rows:
+        each.add_row(*map(escape, row))
+    each.caption = classes.note
     checks = Table("dtype", "max relative error", title="closed form against autodiff", title_justify="left")
     for dtype in DTYPES:
         error = report["verification"][dtype]["max_relative_error"]
         checks.add_row(dtype, "not finite" if error is None else f"{error:.1e}")
-    return [scores, checks]
+    return [scores, each, checks]
 
 
 def values_table(values: dict[str, Any]) -> Table:
