@@ -11,6 +11,7 @@ and the terms of all others are summed, so that no term is lost.
 
 import dataclasses
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,13 +23,15 @@ from pcacam_jax.cam.decompose import examples_per_batch, maps_of_entries, svm_ta
 from pcacam_jax.cam.kernel_machine import (
     KernelMachine,
     check_support,
+    coefficients_of,
     decision_values,
     kernel_machine_of,
     kernels,
+    of_row,
     summed_gradient,
     with_support,
 )
-from pcacam_jax.cam.largest_terms import largest_terms, norm, selected, terms_underflowed
+from pcacam_jax.cam.largest_terms import largest_terms, norm, terms_underflowed
 from pcacam_jax.cam.vanished import pull_back_checked, vanished_below_svms
 from pcacam_jax.core.brief import brief_repr
 from pcacam_jax.core.checks import InputError
@@ -44,7 +47,7 @@ from pcacam_jax.head.batches import (
     checked_maps,
 )
 from pcacam_jax.head.hybrid import HybridHead
-from pcacam_jax.stages import KernelExpansion, critical_distance, relative_kernels
+from pcacam_jax.stages import KernelExpansion, OneVsOneExpansion, critical_distance, relative_kernels
 from pcacam_jax.stages.kernel_expansion import is_relative
 
 BLOCK_FLOATS = 2**22
@@ -109,7 +112,7 @@ def evidence(
     target: str,
     *,
     count: int = 8,
-    support: KernelExpansion | None = None,
+    support: KernelExpansion | OneVsOneExpansion | None = None,
     scale_free: bool = False,
     batch_size: int | None = None,
 ) -> Evidence:
@@ -134,7 +137,7 @@ def evidence(
     Raises:
         InputError: the target is not one class of an SVM, the SVM has no support vectors, ``support`` is needed or does
             not match, or the maps or the results are rejected as in :func:`pcacam_jax.explain`.
-        TypeError: ``head`` is not a head, ``target`` not a string, or ``support`` not a KernelExpansion.
+        TypeError: ``head`` is not a head, ``target`` not a string, or ``support`` not an expansion.
 
     Example:
         >>> import numpy as np
@@ -152,8 +155,11 @@ def evidence(
     if scale_free:
         head_svm, head = relative_kernels(head_svm), dataclasses.replace(head, pca=relative_kernels(head.pca))
     check_support(parsed.output, head_svm, support)
-    number, width = (support or head_svm.expansion).support.shape
-    size = checked_batch_size(batch_size, examples_per_batch(head, width))
+    expansion: Any = support or head_svm.expansion
+    number, width = expansion.support.shape
+    # A one-vs-one expansion needs an entry for each support vector and several for each pair of classes.
+    whole = number + 4 * len(expansion.intercept) if isinstance(expansion, OneVsOneExpansion) else 0
+    size = checked_batch_size(batch_size, examples_per_batch(head, width, whole))
     options = {"column": parsed.column, "count": min(count, number), "block": block_size(number, width, size)}
     compiled = functools.partial(_evidence_batch, without_svms(head), head_svm, support, **options)
     flags, fields = batched(compiled, maps, size, head.dtype, name="evidence")
@@ -188,7 +194,7 @@ def _check_values(name: str, flags: dict[str, np.ndarray]) -> None:
 def _evidence_batch(
     head: HybridHead,
     svm: KernelMachine,
-    support: KernelExpansion | None,
+    support: KernelExpansion | OneVsOneExpansion | None,
     maps: Array,
     *,
     column: int | None,
@@ -230,16 +236,16 @@ def evidence_example(
     scores, scores_saved = svm.scores.forward(pairs)
     unit_row = jax.nn.one_hot(chosen, len(scores), dtype=z.dtype)[None]
     rows, lost = pull_back_checked(svm.scores, scores_saved, pairs, unit_row)
-    row = rows[0]
+    expansion, row = of_row(svm.expansion, rows[0])
     if is_relative(head.pca) or is_relative(svm.scaler):
-        whole = summed_gradient(svm.expansion, z, row, block)[None]
+        whole = summed_gradient(expansion, z, row, block)[None]
         head, saved, svm, scaler_saved = rescaled_below_kernel(head, saved, svm, scaler_saved, whole)
     entry_maps = maps_of_entries(head, saved, len(z), functools.partial(svm.scaler.pull_back, scaler_saved), maps)
     flat = entry_maps.reshape(len(z), -1)
     # ||L_i|| = ||flat^T w|| = ||R w||, where R is only as large as z.
-    largest = largest_terms(svm.expansion, z, row, jnp.linalg.qr(flat.T, mode="r").T, count, block)
-    values, gradients = kernels(selected(svm.expansion, largest.indices), z)
-    coefficients = matmul(row, svm.expansion.coefficients[:, largest.indices])
+    largest = largest_terms(expansion, z, row, jnp.linalg.qr(flat.T, mode="r").T, count, block)
+    values, gradients = kernels(dataclasses.replace(expansion, support=expansion.support[largest.indices]), z)
+    coefficients = matmul(row, coefficients_of(expansion)[:, largest.indices])
     whole = (jnp.sum(largest.gradients, axis=0) + largest.rest)[None]
     on_components, lost_in_scaler = pull_back_checked(svm.scaler, scaler_saved, v, whole)
     lost = lost | lost_in_scaler | vanished_below_svms(head, saved, maps, on_components)
@@ -251,9 +257,9 @@ def evidence_example(
         "coefficients": coefficients,
         "kernel_values": values,
         "influences": norm(gradients),
-        "distances": norm(svm.expansion.support[largest.indices] - z[None]),
+        "distances": norm(expansion.support[largest.indices] - z[None]),
         "values": scores[chosen],
         "columns": chosen,
-        "vanished": lost[0] | terms_underflowed(svm.expansion, z, row, largest, block),
+        "vanished": lost[0] | terms_underflowed(expansion, z, row, largest, block),
     }
     return fields, pairs, magnitudes, z

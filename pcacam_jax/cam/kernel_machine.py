@@ -16,9 +16,10 @@ from pcacam_jax.core.checks import InputError
 from pcacam_jax.core.numerics import matmul
 from pcacam_jax.core.pytree import pytree
 from pcacam_jax.core.types import Vector
-from pcacam_jax.stages import Classifier, Elementwise, KernelExpansion, SVMClassifier
+from pcacam_jax.stages import Classifier, Elementwise, KernelExpansion, OneVsOneExpansion, SVMClassifier
 from pcacam_jax.stages.chain import Chain
 from pcacam_jax.stages.kernel import exponent_named, kernel_named
+from pcacam_jax.stages.kernel_expansion import Expansion
 
 SCORE_FIELDS: dict[type, str] = {SVMClassifier: "pairs", Classifier: "scores"}
 """For each type of classifier, the field that holds the stage of its scores."""
@@ -30,21 +31,21 @@ class KernelMachine:
 
     scaler: Chain
     """The stages before the kernel, ``(D,) -> (d,)``, such as a standard scaler; empty if there are none."""
-    expansion: KernelExpansion
+    expansion: KernelExpansion | OneVsOneExpansion
     """The decision values ``g``, ``(d,) -> (P,)``, Eq. 6."""
     scores: Any
     """From the decision values to the class scores, ``(P,) -> (C,)``; a classifier also predicts a class from them."""
 
 
 def kernel_machine_of(name: str, stage: Any) -> KernelMachine:
-    """Split a stage: a KernelExpansion, a Chain with a KernelExpansion, or a classifier of one of these.
+    """Split a stage: an expansion, a Chain with an expansion, or a classifier of one of these.
 
     Raises:
         InputError: the stage has no kernel expansion in sequence, or predicts with another one than its scores.
     """
     field = SCORE_FIELDS.get(type(stage))
     stages = _flat(getattr(stage, field) if field else stage)
-    places = [place for place, link in enumerate(stages) if isinstance(link, KernelExpansion)]
+    places = [place for place, link in enumerate(stages) if isinstance(link, Expansion)]
     if not places:
         kinds = ", ".join(type(link).__name__ for link in stages)
         raise InputError(
@@ -61,7 +62,7 @@ def kernel_machine_of(name: str, stage: Any) -> KernelMachine:
     return KernelMachine(scaler, expansion, scores)
 
 
-def _voter(name: str, voter: Any, scaler: Chain, expansion: KernelExpansion) -> Any:
+def _voter(name: str, voter: Any, scaler: Chain, expansion: Expansion) -> Any:
     """Return the voter as a function of the decision values, if it has the same expansion as the scores."""
     svm = kernel_machine_of(name, voter)
     both = [jax.tree.flatten((svm.scaler, svm.expansion)), jax.tree.flatten((scaler, expansion))]
@@ -78,12 +79,12 @@ def _flat(stage: Any) -> list[Any]:
     return [link for inner in stage.stages for link in _flat(inner)] if isinstance(stage, Chain) else [stage]
 
 
-def check_support(name: str, svm: KernelMachine, support: KernelExpansion | None) -> None:
+def check_support(name: str, svm: KernelMachine, support: Expansion | None) -> None:
     """Check that support vectors are given if an SVM needs them, and that their expansion has its shapes.
 
     Raises:
         InputError: ``support`` is needed but None, or its shapes differ from those of the SVM.
-        TypeError: ``support`` is not a KernelExpansion.
+        TypeError: ``support`` is not an expansion.
     """
     expansion = svm.expansion
     if support is None:
@@ -93,8 +94,8 @@ def check_support(name: str, svm: KernelMachine, support: KernelExpansion | None
                 "pass them as support=pcacam_jax.scikit.svm.expansion_of(estimator, collapse=False)."
             )
         return
-    if not isinstance(support, KernelExpansion):
-        raise TypeError(f"support must be a KernelExpansion; got {type(support).__name__}.")
+    if not isinstance(support, Expansion):
+        raise TypeError(f"support must be a KernelExpansion or a OneVsOneExpansion; got {type(support).__name__}.")
     shapes = [(expansion.in_shape[0], len(expansion.intercept)), (support.in_shape[0], len(support.intercept))]
     if shapes[0] != shapes[1]:
         raise InputError(
@@ -103,18 +104,49 @@ def check_support(name: str, svm: KernelMachine, support: KernelExpansion | None
         )
 
 
-def with_support(svm: KernelMachine, support: KernelExpansion) -> KernelMachine:
+def with_support(svm: KernelMachine, support: Any) -> KernelMachine:
     """Return the SVM over the support vectors in ``support``, in the dtype of the SVM."""
     dtype = svm.expansion.support.dtype
     converted = jax.tree.map(lambda leaf: leaf.astype(dtype), support)
     return dataclasses.replace(svm, expansion=dataclasses.replace(converted, relative=svm.expansion.relative))
 
 
-def is_collapsed(expansion: KernelExpansion) -> bool:
+def is_collapsed(expansion: Expansion) -> bool:
     """Return whether a linear expansion holds one vector per output, the weighted sum of the support vectors."""
+    if expansion.kernel != "linear" or not isinstance(expansion, KernelExpansion):
+        return False
     coefficients = expansion.coefficients
+    if coefficients is None:
+        return True
+    # Files of earlier schemas hold the identity matrix.
     is_square = coefficients.shape[0] == coefficients.shape[1]
-    return expansion.kernel == "linear" and is_square and np.array_equal(coefficients, np.eye(len(coefficients)))
+    return is_square and np.array_equal(coefficients, np.eye(len(coefficients)))
+
+
+def coefficients_of(expansion: KernelExpansion) -> Float[Array, "P n"]:
+    """Return the coefficients of an expansion that is not collapsed."""
+    assert expansion.coefficients is not None
+    return expansion.coefficients
+
+
+def of_row(
+    expansion: KernelExpansion | OneVsOneExpansion, row: Float[Array, " P"]
+) -> tuple[KernelExpansion, Float[Array, " Q"]]:
+    """Return an expansion and a row whose coefficients can be read in blocks of support vectors.
+
+    They are those given, or a single output with the coefficients of the row if the expansion is one-vs-one.
+    """
+    if isinstance(expansion, KernelExpansion):
+        return expansion, row
+    single = KernelExpansion(
+        support=expansion.support,
+        coefficients=expansion.weights(row[None]),
+        intercept=matmul(row[None], expansion.intercept),
+        parameters=expansion.parameters,
+        kernel=expansion.kernel,
+        relative=expansion.relative,
+    )
+    return single, jnp.ones(1, row.dtype)
 
 
 def block_starts(expansion: KernelExpansion, size: int) -> Int[Array, " blocks"]:
@@ -132,7 +164,7 @@ def block_at(
     first = jnp.minimum(start, expansion.support.shape[0] - size)
     indices = first + jnp.arange(size)
     is_new = indices >= start
-    coefficients = jax.lax.dynamic_slice_in_dim(expansion.coefficients, first, size, axis=1)
+    coefficients = jax.lax.dynamic_slice_in_dim(coefficients_of(expansion), first, size, axis=1)
     block = dataclasses.replace(
         expansion,
         support=jax.lax.dynamic_slice_in_dim(expansion.support, first, size),
@@ -141,29 +173,37 @@ def block_at(
     return block, indices, is_new
 
 
-def kernels(expansion: KernelExpansion, z: Vector) -> tuple[Float[Array, " n"], Float[Array, "n d"]]:
+def kernels(expansion: Expansion, z: Vector) -> tuple[Float[Array, " n"], Float[Array, "n d"]]:
     """Return ``k(s_i, z)`` and ``dk(s_i, z)/dz`` of each support vector (Eq. 7, 25, 26)."""
     kernel = kernel_named(expansion.kernel)
     return _for_each_support(kernel.value, expansion, z), _for_each_support(kernel.gradient, expansion, z)
 
 
-def exponents(expansion: KernelExpansion, z: Vector) -> tuple[Float[Array, " n"], Float[Array, "n d"]]:
+def exponents(expansion: Expansion, z: Vector) -> tuple[Float[Array, " n"], Float[Array, "n d"]]:
     """Return ``e_i`` and ``de_i/dz`` of an exponential kernel ``k = exp(e)`` for each support vector."""
     exponent = exponent_named(expansion.kernel)
     return _for_each_support(exponent.value, expansion, z), _for_each_support(exponent.gradient, expansion, z)
 
 
-def _for_each_support(function: Callable[..., Array], expansion: KernelExpansion, z: Vector) -> Array:
+def _for_each_support(function: Callable[..., Array], expansion: Expansion, z: Vector) -> Array:
     return jax.vmap(lambda s: function(s, z, **expansion.parameters))(expansion.support)
 
 
-def decision_values(expansion: KernelExpansion, z: Vector, size: int) -> tuple[Float[Array, " P"], Float[Array, " P"]]:
-    """Return ``g(z)`` and the sum of the magnitudes of its terms, in blocks of ``size`` support vectors."""
+def decision_values(
+    expansion: KernelExpansion | OneVsOneExpansion, z: Vector, size: int
+) -> tuple[Float[Array, " P"], Float[Array, " P"]]:
+    """Return ``g(z)`` and the sum of the magnitudes of its terms, in blocks of ``size`` support vectors.
+
+    A one-vs-one expansion is evaluated as a whole.
+    """
+    if isinstance(expansion, OneVsOneExpansion):
+        values, absolute = kernels(expansion, z)[0], dataclasses.replace(expansion, dual=jnp.abs(expansion.dual))
+        return expansion(z), absolute.sums(jnp.abs(values)) + jnp.abs(expansion.intercept)
 
     def add(sums: tuple[Array, Array], start: Array) -> tuple[tuple[Array, Array], None]:
         block, _, _ = block_at(expansion, start, size)
-        values, _ = kernels(block, z)
-        terms = matmul(block.coefficients, values), matmul(jnp.abs(block.coefficients), jnp.abs(values))
+        values, coefficients = kernels(block, z)[0], coefficients_of(block)
+        terms = matmul(coefficients, values), matmul(jnp.abs(coefficients), jnp.abs(values))
         return (sums[0] + terms[0], sums[1] + terms[1]), None
 
     first = expansion.intercept, jnp.abs(expansion.intercept)
@@ -186,7 +226,7 @@ def summed_gradient(expansion: KernelExpansion, z: Vector, row: Float[Array, " P
 
     def add(total: Array, start: Array) -> tuple[Array, None]:
         block, _, _ = block_at(expansion, start, size)
-        return total + jnp.sum(term_gradients(block, z, matmul(row, block.coefficients), largest), axis=0), None
+        return total + jnp.sum(term_gradients(block, z, matmul(row, coefficients_of(block)), largest), axis=0), None
 
     return jax.lax.scan(add, jnp.zeros_like(z), block_starts(expansion, size))[0]
 
@@ -202,7 +242,7 @@ def largest_exponent(expansion: KernelExpansion, z: Vector, row: Float[Array, " 
     def step(largest: Array, start: Array) -> tuple[Array, None]:
         block, _, _ = block_at(expansion, start, size)
         values, gradients = exponents(block, z)
-        nonzero = (matmul(row, block.coefficients) != 0) & jnp.any(gradients != 0, axis=1)
+        nonzero = (matmul(row, coefficients_of(block)) != 0) & jnp.any(gradients != 0, axis=1)
         return jnp.maximum(largest, jnp.max(jnp.where(nonzero, values, largest))), None
 
     lowest = jnp.full((), jnp.finfo(z.dtype).min, z.dtype)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from pcacam_jax.cam.kernel_machine import block_at, block_starts, largest_exponent, term_gradients
+from pcacam_jax.cam.kernel_machine import block_at, block_starts, coefficients_of, largest_exponent, term_gradients
 from pcacam_jax.cam.vanished import underflowed
 from pcacam_jax.core.numerics import matmul
 from pcacam_jax.core.types import Vector
@@ -36,7 +36,7 @@ def largest_terms(
 
     def step(kept: LargestTerms, start: Array) -> tuple[LargestTerms, None]:
         support, indices, is_new = block_at(expansion, start, block)
-        gradients = term_gradients(support, z, matmul(row, support.coefficients), largest)
+        gradients = term_gradients(support, z, matmul(row, coefficients_of(support)), largest)
         sizes = jnp.where(is_new, norm(matmul(gradients, factor)), 0)
         # Entries repeated from an earlier block rank last, so they are selected only if nothing else is left.
         ranks = jnp.concatenate([kept.sizes, jnp.where(is_new, sizes, -1)])
@@ -68,10 +68,3 @@ def norm(rows: Float[Array, "n d"]) -> Float[Array, " n"]:
     largest = jnp.max(jnp.abs(rows), axis=1)
     scaled = rows / jnp.where(largest > 0, largest, 1)[:, None]
     return largest * jnp.sqrt(jnp.sum(scaled * scaled, axis=1))
-
-
-def selected(expansion: KernelExpansion, indices: Int[Array, " n"]) -> KernelExpansion:
-    """Return the expansion over the support vectors at ``indices`` only."""
-    return dataclasses.replace(
-        expansion, support=expansion.support[indices], coefficients=expansion.coefficients[:, indices]
-    )

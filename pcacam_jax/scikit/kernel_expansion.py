@@ -33,15 +33,19 @@ def expansion(
         support, coefficients = np.zeros((1, support.shape[1])), np.zeros((len(coefficients), 1))
     if kernel == "linear" and collapse:
         # Most digits of this sum cancel, so it is computed once, here, in float64 (Eq. 25).
-        support, coefficients = coefficients @ support, np.eye(len(coefficients))
-    parameters: Any = {name: np.float64(values[name]) for name in KERNELS[kernel].parameters}
+        support, coefficients = coefficients @ support, None
     return KernelExpansion(
         support=support,
         coefficients=coefficients,
         intercept=intercept,
-        parameters=parameters,
+        parameters=kernel_parameters(kernel, values),
         kernel=kernel,
     )
+
+
+def kernel_parameters(kernel: str, values: dict[str, Any]) -> Any:
+    """Return the parameters of a kernel in float64, from a dictionary that may hold others, too."""
+    return {name: np.float64(values[name]) for name in KERNELS[kernel].parameters}
 
 
 def check_kernel(estimator: Any, supported: Iterable[str]) -> str:

@@ -26,8 +26,8 @@ STORABLE_CLASSES: dict[str, type] = {
 } | {"HybridHead": HybridHead}
 """The classes that a saved file may contain, by name: all stages, their compositions and the head."""
 
-MAX_CLASSES = 600
-"""With more classes, the signs of all class pairs alone need more than a gigabyte."""
+MAX_CLASSES = 5000
+"""With more classes, the indices of all class pairs alone need about a gigabyte."""
 MAX_SIZE = 2**31
 """Integers and the number of entries of an input must be smaller than this."""
 

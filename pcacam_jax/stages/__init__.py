@@ -9,6 +9,7 @@ from pcacam_jax.stages.flatten import Flatten, GlobalAverage, MaxPool
 from pcacam_jax.stages.kernel import KERNELS, Kernel, critical_distance, influence
 from pcacam_jax.stages.kernel_expansion import KernelExpansion, has_exponential_kernel, relative_kernels
 from pcacam_jax.stages.normalise import NORMS, Norm, Normalise
+from pcacam_jax.stages.one_vs_one import OneVsOneExpansion
 from pcacam_jax.stages.parallel import Parallel
 from pcacam_jax.stages.power import POWER_METHODS, Power, PowerMethod
 from pcacam_jax.stages.quadratic import DiagonalQuadratic, Quadratic
@@ -35,6 +36,7 @@ __all__ = [
     "MaxPool",
     "Norm",
     "Normalise",
+    "OneVsOneExpansion",
     "OvrDecision",
     "PairwiseMargins",
     "Parallel",

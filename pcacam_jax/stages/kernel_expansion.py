@@ -21,15 +21,91 @@ from pcacam_jax.stages.kernel import exponent_named, kernel_named
 from pcacam_jax.stages.parallel import Parallel
 
 
+class Expansion:
+    """The part that all expansions share: kernels at the support vectors, and derivatives through them.
+
+    A subclass has the fields ``support``, ``intercept``, ``parameters``, ``kernel`` and ``relative``, see
+    :class:`KernelExpansion`, and the linear map from kernel values to outputs in :meth:`sums` and :meth:`weights`.
+    """
+
+    support: Float[Array, "n D"]
+    intercept: Float[Array, " P"]
+    parameters: dict[str, Float[Array, ""]]
+    kernel: str
+    relative: bool
+
+    @property
+    def in_shape(self) -> tuple[int, ...]:
+        """``(D,)``."""
+        return (self.support.shape[1],)
+
+    def sums(self, values: Float[Array, " n"]) -> Float[Array, " P"]:
+        """Return ``sum_i c_pi k_i`` for one value ``k_i`` per support vector."""
+        raise NotImplementedError
+
+    def weights(self, rows: Float[Array, "T P"]) -> Float[Array, "T n"]:
+        """Return ``sum_p rows_tp c_pi``, the coefficient of each support vector in each row."""
+        raise NotImplementedError
+
+    def __call__(self, v: Vector) -> Float[Array, " P"]:
+        """Return the decision values ``g(v)``."""
+        check_shape("v", v.shape, self.in_shape)
+        return self.sums(self._for_each_support(kernel_named(self.kernel).value, v)) + self.intercept
+
+    def forward(self, v: Vector) -> tuple[Float[Array, " P"], Any]:
+        """Return ``g(v)`` and the gradients ``dk(s_i, v)/dv``, ``(n, D)``; if relative, ``e_i`` and ``de_i/dv``."""
+        if not self.relative:
+            return self(v), self._for_each_support(kernel_named(self.kernel).gradient, v)
+        exponent = exponent_named(self.kernel)
+        return self(v), (self._for_each_support(exponent.value, v), self._for_each_support(exponent.gradient, v))
+
+    def pull_back(self, saved: Any, rows: Rows) -> Rows:
+        """Return ``rows dg/dv``: ``(T, P) -> (T, D)``."""
+        weights = self.weights(rows)
+        if not self.relative:
+            return matmul(weights, saved)
+        return matmul(weights * self._scaled_kernels(saved, weights), saved[1])
+
+    def scaled_gradients(self, saved: Any, row: Float[Array, "1 P"]) -> Float[Array, "n D"]:
+        """Return ``dk/dv`` of each support vector, multiplied by the scale that the relative form uses for ``row``.
+
+        These are residuals of the expansion with ``relative=False``. All rows pulled back through them share one scale:
+        rows that sum to ``row`` give derivatives that sum to the relative derivative of ``row``.
+        """
+        weights = self.weights(row)
+        # If the row is zero, all terms count as nonzero, so that parts which cancel still have a finite scale.
+        return self._scaled_kernels(saved, jnp.where(jnp.any(weights != 0), weights, 1))[0, :, None] * saved[1]
+
+    def _scaled_kernels(self, saved: Any, weights: Float[Array, "T n"]) -> Float[Array, "T n"]:
+        """Return ``exp(e_i - max_i e_i)`` for each row, with the maximum over its nonzero terms."""
+        exponents, gradients = saved
+        nonzero = (weights != 0) & jnp.any(gradients != 0, axis=1)[None]
+        lowest = jnp.finfo(exponents.dtype).min
+        exponents = jnp.broadcast_to(exponents, nonzero.shape)
+        differences = exponents - jnp.max(exponents, axis=1, keepdims=True, where=nonzero, initial=lowest)
+        return jnp.exp(jnp.minimum(differences, 0))
+
+    def jacobian(self, saved: Any) -> Float[Array, "P D"]:
+        """Return ``dg/dv = sum_i alpha_i t_i dk(s_i, v)/dv``, Eq. 24."""
+        if not self.relative:
+            return jax.vmap(self.sums, in_axes=1, out_axes=1)(saved)
+        return self.pull_back(saved, jnp.eye(len(self.intercept), dtype=self.support.dtype))
+
+    def _for_each_support(self, function: Any, v: Vector) -> Array:
+        return jax.vmap(lambda s: function(s, v, **self.parameters))(self.support)
+
+
 @pytree
-class KernelExpansion:
+class KernelExpansion(Expansion):
     """Kernel expansions ``v -> sum_i c_pi k(s_i, v) + b_p`` over shared support vectors, ``(D,) -> (P,)`` (Eq. 6).
 
     Each of the P outputs is the decision value of a binary SVM; the Jacobian is Eq. 24.
 
     Args:
         support: the support vectors ``s_i``, ``(n, D)``.
-        coefficients: ``c_pi = alpha_i t_i`` of SVM p, ``(P, n)``; 0 where SVM p does not use support vector i.
+        coefficients: ``c_pi = alpha_i t_i`` of SVM p, ``(P, n)``; 0 where SVM p does not use support vector i. None
+            stands for the identity matrix: output p is the kernel with vector p alone, as in a linear SVM whose support
+            vectors have been summed.
         intercept: b, ``(P,)``.
         parameters: the parameters of the kernel by name, as in scikit-learn, such as ``gamma``.
         kernel: the name of the kernel: ``linear``, ``rbf``, ``poly`` or ``sigmoid``.
@@ -54,63 +130,22 @@ class KernelExpansion:
     """
 
     support: Float[Array, "n D"]
-    coefficients: Float[Array, "P n"]
+    coefficients: Float[Array, "P n"] | None
     intercept: Float[Array, " P"]
     parameters: dict[str, Float[Array, ""]]
     kernel: str = static()
     relative: bool = static(default=False)
 
-    @property
-    def in_shape(self) -> tuple[int, ...]:
-        """``(D,)``."""
-        return (self.support.shape[1],)
+    def sums(self, values: Float[Array, " n"]) -> Float[Array, " P"]:
+        """Return the coefficients times the values."""
+        if self.coefficients is None:
+            check_shape("intercept", self.intercept.shape, values.shape)
+            return values
+        return matmul(self.coefficients, values)
 
-    def __call__(self, v: Vector) -> Float[Array, " P"]:
-        """Return the decision values ``g(v)``."""
-        check_shape("v", v.shape, self.in_shape)
-        return matmul(self.coefficients, self._for_each_support(kernel_named(self.kernel).value, v)) + self.intercept
-
-    def forward(self, v: Vector) -> tuple[Float[Array, " P"], Any]:
-        """Return ``g(v)`` and the gradients ``dk(s_i, v)/dv``, ``(n, D)``; if relative, ``e_i`` and ``de_i/dv``."""
-        if not self.relative:
-            return self(v), self._for_each_support(kernel_named(self.kernel).gradient, v)
-        exponent = exponent_named(self.kernel)
-        return self(v), (self._for_each_support(exponent.value, v), self._for_each_support(exponent.gradient, v))
-
-    def pull_back(self, saved: Any, rows: Rows) -> Rows:
-        """Return ``rows dg/dv``: ``(T, P) -> (T, D)``."""
-        weights = matmul(rows, self.coefficients)
-        if not self.relative:
-            return matmul(weights, saved)
-        return matmul(weights * self._scaled_kernels(saved, weights), saved[1])
-
-    def scaled_gradients(self, saved: Any, row: Float[Array, "1 P"]) -> Float[Array, "n D"]:
-        """Return ``dk/dv`` of each support vector, multiplied by the scale that the relative form uses for ``row``.
-
-        These are residuals of the expansion with ``relative=False``. All rows pulled back through them share one scale:
-        rows that sum to ``row`` give derivatives that sum to the relative derivative of ``row``.
-        """
-        weights = matmul(row, self.coefficients)
-        # If the row is zero, all terms count as nonzero, so that parts which cancel still have a finite scale.
-        return self._scaled_kernels(saved, jnp.where(jnp.any(weights != 0), weights, 1))[0, :, None] * saved[1]
-
-    def _scaled_kernels(self, saved: Any, weights: Float[Array, "T n"]) -> Float[Array, "T n"]:
-        """Return ``exp(e_i - max_i e_i)`` for each row, with the maximum over its nonzero terms."""
-        exponents, gradients = saved
-        nonzero = (weights != 0) & jnp.any(gradients != 0, axis=1)[None]
-        lowest = jnp.finfo(exponents.dtype).min
-        exponents = jnp.broadcast_to(exponents, nonzero.shape)
-        differences = exponents - jnp.max(exponents, axis=1, keepdims=True, where=nonzero, initial=lowest)
-        return jnp.exp(jnp.minimum(differences, 0))
-
-    def jacobian(self, saved: Any) -> Float[Array, "P D"]:
-        """Return ``dg/dv = sum_i alpha_i t_i dk(s_i, v)/dv``, Eq. 24."""
-        if not self.relative:
-            return matmul(self.coefficients, saved)
-        return self.pull_back(saved, jnp.eye(len(self.intercept), dtype=self.coefficients.dtype))
-
-    def _for_each_support(self, function: Any, v: Vector) -> Array:
-        return jax.vmap(lambda s: function(s, v, **self.parameters))(self.support)
+    def weights(self, rows: Float[Array, "T P"]) -> Float[Array, "T n"]:
+        """Return the rows times the coefficients."""
+        return rows if self.coefficients is None else matmul(rows, self.coefficients)
 
 
 def has_exponential_kernel(stage: Any) -> bool:
@@ -120,7 +155,7 @@ def has_exponential_kernel(stage: Any) -> bool:
 
 def is_relative(stage: Any) -> bool:
     """Return whether a kernel expansion in ``stage`` is relative."""
-    return any(node.relative for node in _differentiated(stage) if isinstance(node, KernelExpansion))
+    return any(node.relative for node in _differentiated(stage) if isinstance(node, Expansion))
 
 
 def relative_kernels(stage: Any) -> Any:
@@ -165,11 +200,11 @@ def _differentiated(stage: Any) -> Iterator[Any]:
 
 
 def _is_node(node: Any) -> bool:
-    return isinstance(node, KernelExpansion | Classifier)
+    return isinstance(node, Expansion | Classifier)
 
 
 def _is_exponential(node: Any) -> bool:
-    return isinstance(node, KernelExpansion) and kernel_named(node.kernel).exponent is not None
+    return isinstance(node, Expansion) and kernel_named(node.kernel).exponent is not None
 
 
 def _is_parallel(node: Any) -> bool:

@@ -5,30 +5,18 @@ classes it reports the single decision value with the opposite sign: g > 0 is a 
 both conventions, so its values equal those of scikit-learn.
 """
 
-import itertools
+import dataclasses
 
+import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from pcacam_jax.core.checks import check_shape
-from pcacam_jax.core.numerics import matmul
 from pcacam_jax.core.pytree import pytree, static
 from pcacam_jax.core.types import Rows, Stage, Vector
-
-
-def pair_signs(classes: int) -> np.ndarray:
-    """Return the signs with which pair p counts for class c, ``(C, P)``: +1, -1, or 0 if the pair does not contain c.
-
-    The pairs have scikit-learn's order, ``(0, 1), (0, 2), ..., (1, 2), ...``.
-    """
-    if classes == 2:
-        return np.array([[-1.0], [1.0]])
-    pairs = list(itertools.combinations(range(classes), 2))
-    signs = np.zeros((classes, len(pairs)))
-    for p, (first, second) in enumerate(pairs):
-        signs[first, p], signs[second, p] = 1.0, -1.0
-    return signs
+from pcacam_jax.stages.chain import Chain
+from pcacam_jax.stages.kernel_expansion import KernelExpansion
+from pcacam_jax.stages.one_vs_one import OneVsOneExpansion, opponents, pair_classes, signed_sums
 
 
 @pytree
@@ -53,28 +41,26 @@ class PairwiseMargins:
     @property
     def in_shape(self) -> tuple[int, ...]:
         """``(P,)``."""
-        return (pair_signs(self.classes).shape[1],)
+        return (self.classes * (self.classes - 1) // 2,)
 
     def __call__(self, pairs: Float[Array, " P"]) -> Float[Array, " C"]:
         """Return the margins s."""
         check_shape("pairs", pairs.shape, self.in_shape)
-        return matmul(self._signs(pairs), pairs)
+        return signed_sums(pairs, self.classes)
 
-    def forward(self, pairs: Float[Array, " P"]) -> tuple[Float[Array, " C"], Float[Array, "C P"]]:
-        """Return the margins s and the signs."""
-        return self(pairs), self._signs(pairs)
+    def forward(self, pairs: Float[Array, " P"]) -> tuple[Float[Array, " C"], Float[Array, " C"]]:
+        """Return the margins s twice; the derivative uses only their dtype."""
+        s = self(pairs)
+        return s, s
 
-    def pull_back(self, signs: Float[Array, "C P"], rows: Rows) -> Rows:
-        """Return ``rows`` times the signs: ``(T, C) -> (T, P)``."""
-        return matmul(rows, signs)
+    def pull_back(self, s: Float[Array, " C"], rows: Rows) -> Rows:
+        """Return the difference of the first and the second class of each pair: ``(T, C) -> (T, P)``."""
+        first, second = pair_classes(self.classes)
+        return rows[:, first] - rows[:, second]
 
-    def jacobian(self, signs: Float[Array, "C P"]) -> Float[Array, "C P"]:
-        """Return the signs."""
-        return signs
-
-    def _signs(self, pairs: Float[Array, " P"]) -> Float[Array, "C P"]:
-        # jnp.array copies. jnp.asarray may share the memory of the NumPy array, which is freed on return.
-        return jnp.array(pair_signs(self.classes), pairs.dtype)
+    def jacobian(self, s: Float[Array, " C"]) -> Float[Array, "C P"]:
+        """Return the signs with which pairs count for classes: +1, -1, or 0 if the pair does not contain the class."""
+        return self.pull_back(s, jnp.eye(self.classes, dtype=s.dtype))
 
 
 def votes(first_wins: Bool[Array, " P"], classes: int) -> Int[Array, " C"]:
@@ -84,8 +70,8 @@ def votes(first_wins: Bool[Array, " P"], classes: int) -> Int[Array, " C"]:
         first_wins: whether the first class of each pair wins, ``(P,)``.
         classes: C, larger than 2.
     """
-    signs = pair_signs(classes)
-    return jnp.sum(jnp.where(first_wins[None], signs > 0, signs < 0), axis=1)
+    pair, is_first = opponents(classes)
+    return jnp.sum(first_wins[pair] == is_first, axis=1)
 
 
 @pytree
@@ -126,18 +112,17 @@ class OvrDecision:
         first_wins = pairs >= 0 if self.first_at_zero else pairs > 0
         return votes(first_wins, self.classes).astype(s.dtype) + s / (3 * (jnp.abs(s) + 1))
 
-    def forward(self, pairs: Float[Array, " P"]) -> tuple[Float[Array, " C"], Float[Array, "C P"]]:
-        """Return the decision values and the Jacobian, which serves as the residual."""
-        s, signs = self.margins.forward(pairs)
-        return self(pairs), signs / (3 * (jnp.abs(s) + 1) ** 2)[:, None]
+    def forward(self, pairs: Float[Array, " P"]) -> tuple[Float[Array, " C"], Float[Array, " C"]]:
+        """Return the decision values and the slopes ``1 / (3 (|s| + 1)^2)``."""
+        return self(pairs), 1 / (3 * (jnp.abs(self.margins(pairs)) + 1) ** 2)
 
-    def pull_back(self, jacobian: Float[Array, "C P"], rows: Rows) -> Rows:
-        """Return ``rows`` times the Jacobian."""
-        return matmul(rows, jacobian)
+    def pull_back(self, slopes: Float[Array, " C"], rows: Rows) -> Rows:
+        """Return ``rows`` times the slopes, pulled back through the margins: ``(T, C) -> (T, P)``."""
+        return self.margins.pull_back(slopes, rows * slopes[None])
 
-    def jacobian(self, jacobian: Float[Array, "C P"]) -> Float[Array, "C P"]:
-        """Return ``signs / (3 (|s| + 1)^2)`` for each class."""
-        return jacobian
+    def jacobian(self, slopes: Float[Array, " C"]) -> Float[Array, "C P"]:
+        """Return the Jacobian of the margins times the slopes."""
+        return self.margins.jacobian(slopes) * slopes[:, None]
 
 
 @pytree
@@ -145,7 +130,8 @@ class SVMClassifier:
     """Class margins ``v -> (C,)`` of an SVC, with :meth:`predict`, which returns the class that the SVC predicts.
 
     Args:
-        pairs: a stage ``(D,) -> (P,)`` that ends in a :class:`KernelExpansion`, such as a scaler and an expansion.
+        pairs: a stage ``(D,) -> (P,)`` that ends in a :class:`KernelExpansion` or :class:`OneVsOneExpansion`, such as a
+            scaler and an expansion.
         classes: C.
         break_ties: whether the SVC predicts the class of largest "ovr" decision value, as with scikit-learn's
             ``break_ties=True``, instead of the first class with the most votes.
@@ -173,9 +159,14 @@ class SVMClassifier:
         """The stage that computes the margins from the decision values of the pairs."""
         return PairwiseMargins(self.classes)
 
+    @property
+    def scores(self) -> Stage:
+        """The class margins as one stage ``(D,) -> (C,)``."""
+        return margins_of(self.pairs, self.classes)
+
     def __call__(self, v: Vector) -> Float[Array, " C"]:
         """Return the class margins s."""
-        return self.margins(self.pairs(v))
+        return self.scores(v)
 
     def predict(self, v: Vector) -> Int[Array, ""]:
         """Return the index of the class that scikit-learn's ``predict`` gives."""
@@ -188,15 +179,27 @@ class SVMClassifier:
         return jnp.argmax(votes(pairs > 0, self.classes))
 
     def forward(self, v: Vector):
-        """Return the margins s and the residuals of both stages."""
-        pairs, saved = self.pairs.forward(v)
-        margins, signs = self.margins.forward(pairs)
-        return margins, (saved, signs)
+        """Return the margins s and the residuals of :attr:`scores`."""
+        return self.scores.forward(v)
 
     def pull_back(self, saved, rows: Rows) -> Rows:
         """Return ``rows ds/dv``: ``(T, C) -> (T, D)``."""
-        return self.pairs.pull_back(saved[0], self.margins.pull_back(saved[1], rows))
+        return self.scores.pull_back(saved, rows)
 
     def jacobian(self, saved) -> Float[Array, "C D"]:
         """Return ``ds/dv``, the signed sum of the Jacobians of the pairs."""
-        return self.pairs.pull_back(saved[0], saved[1])
+        return self.scores.jacobian(saved)
+
+
+def margins_of(pairs: Stage, classes: int) -> Stage:
+    """Return the class margins as one stage, without the values of all pairs where coefficients can be summed first."""
+    if isinstance(pairs, Chain):
+        *before, last = pairs.stages
+        return Chain((*before, margins_of(last, classes)))
+    if isinstance(pairs, OneVsOneExpansion):
+        return pairs.margins
+    margins = PairwiseMargins(classes)
+    if isinstance(pairs, KernelExpansion) and pairs.coefficients is None:
+        summed = jax.vmap(margins, in_axes=1, out_axes=1)(pairs.support)
+        return dataclasses.replace(pairs, support=summed, intercept=margins(pairs.intercept))
+    return Chain((pairs, margins))
