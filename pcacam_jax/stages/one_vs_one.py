@@ -41,7 +41,7 @@ def opponents(classes: int) -> tuple[np.ndarray, np.ndarray]:
     label, row = np.indices((classes, classes - 1), np.int32)
     is_first = row >= label
     low, high = np.where(is_first, label, row), np.where(is_first, row + 1, label)
-    return low * classes - low * (low + 1) // 2 + high - low - 1, is_first
+    return (low * classes - low * (low + 1) // 2 + high - low - 1).astype(np.int32), is_first
 
 
 def signed_sums(pairs: Float[Any, " P"], classes: int) -> Float[Any, " C"]:
@@ -103,7 +103,7 @@ class OneVsOneExpansion(Expansion):
         those of another class in one.
         """
         xp = self._numpy
-        labels, each = self._labels(), xp.arange(self.classes)[:, None]
+        labels, each = self._labels(), xp.arange(self.classes, dtype=np.int32)[:, None]
         of_class = xp.where(each[:-1] >= labels, self.dual, -self.dual).sum(axis=0)
         first = xp.pad(self.dual, ((0, 1), (0, 0)))
         second = -xp.pad(self.dual, ((1, 0), (0, 0)))
@@ -143,9 +143,9 @@ class OneVsOneExpansion(Expansion):
         check_shape("dual", self.dual.shape, (classes - 1, number))
         check_shape("intercept", self.intercept.shape, (classes * (classes - 1) // 2,))
         check_shape("support", self.support.shape, (number, self.support.shape[1]))
-        return np.repeat(np.arange(classes), self.counts)
+        return np.repeat(np.arange(classes, dtype=np.int32), self.counts)
 
-    def _blocks(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _blocks(self) -> tuple[np.ndarray, ...]:
         self._labels()
         return class_blocks(self.counts)
 
@@ -154,7 +154,7 @@ class OneVsOneExpansion(Expansion):
 
 
 @functools.lru_cache(maxsize=4)
-def class_blocks(counts: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def class_blocks(counts: tuple[int, ...]) -> tuple[np.ndarray, ...]:
     """Divide support vectors that are sorted by class into blocks of one size, each of one class.
 
     Returns:
@@ -171,4 +171,4 @@ def class_blocks(counts: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.nd
     inverse: Any = np.repeat(starts * size, counts) + within
     places = np.full(len(labels) * size, total)
     places[inverse] = np.arange(total)
-    return labels, places.reshape(-1, size), inverse
+    return tuple(array.astype(np.int32) for array in (labels, places.reshape(-1, size), inverse))

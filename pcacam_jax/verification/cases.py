@@ -25,6 +25,7 @@ from pcacam_jax.stages import (
     KernelExpansion,
     MaxPool,
     Normalise,
+    OneVsOneExpansion,
     OvrDecision,
     PairwiseMargins,
     Power,
@@ -74,6 +75,7 @@ def stage_cases(draw: "Draw") -> Iterable[Case]:
         yield f"SVM {kernel}, binary", draw.expansion(3, 1, 20, kernel), draw.normal(3)
         yield f"SVM {kernel}, pairs", draw.expansion(3, 6, 20, kernel), draw.normal(3)
         yield f"SVM {kernel}, margins", draw.svm(3, 4, 20, kernel), draw.normal(3)
+        yield f"SVM {kernel}, one-vs-one", draw.one_vs_one(3, (5, 9, 2, 4), kernel), draw.normal(3)
         yield f"SVM {kernel}, ovr", Chain((draw.expansion(3, 6, 20, kernel), OvrDecision(4))), draw.normal(3)
     yield "class margins", PairwiseMargins(4), draw.normal(6)
 
@@ -140,6 +142,13 @@ class Draw:
         parameters = {name: jnp.asarray(3.0 if name == "degree" else 0.5) for name in KERNELS[kernel].parameters}
         coefficients = self.normal(pairs, support)
         return KernelExpansion(self.normal(support, size), coefficients, self.normal(pairs), parameters, kernel)
+
+    def one_vs_one(self, size: int, counts: tuple[int, ...], kernel: str) -> OneVsOneExpansion:
+        """Return SVMs of all pairs of classes, with ``counts`` support vectors of each class."""
+        classes, number = len(counts), sum(counts)
+        one = self.expansion(size, classes * (classes - 1) // 2, number, kernel)
+        dual = self.normal(classes - 1, number)
+        return OneVsOneExpansion(one.support, dual, one.intercept, one.parameters, counts, kernel)
 
     def svm(self, size: int, classes: int, support: int, kernel: str) -> SVMClassifier:
         """Return a multiclass SVM, made of one binary SVM per class pair."""

@@ -84,8 +84,8 @@ def test_no_array_has_an_entry_for_each_support_vector(column, relative):
     rng, data, number, block = np.random.default_rng(0), world(), 1001, 50
     support, coefficients = jnp.asarray(rng.normal(size=(number, 3))), jnp.asarray(rng.normal(size=(6, number)))
     svm = kernel_machine_of("svm_rbf", data.head.svms["svm_rbf"])
-    changes = {"support": support, "coefficients": coefficients, "relative": relative}
-    svm = dataclasses.replace(svm, expansion=dataclasses.replace(svm.expansion, **changes))
+    shared = svm.expansion.intercept, svm.expansion.parameters, "rbf", relative
+    svm = dataclasses.replace(svm, expansion=KernelExpansion(support, coefficients, *shared))
     compute = functools.partial(evidence_module._evidence_batch, column=column, count=4, block=block)
     arguments = without_svms(data.head), svm, None, jnp.asarray(data.maps[:2])
     with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
@@ -136,7 +136,7 @@ def linear_support(**changes):
             {"target": "svm_linear:predicted"},
             "svm_linear is a linear SVM, and the head stores only the weighted sum of its support vectors",
         ),
-        ({"support": 3}, "support must be a KernelExpansion; got int"),
+        ({"support": 3}, "support must be a KernelExpansion or a OneVsOneExpansion; got int"),
         (
             {"support": lambda: linear_support(intercept=np.zeros(2))},
             "with 3 inputs and 6 outputs; got 3 inputs and 2 outputs",

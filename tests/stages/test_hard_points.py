@@ -13,11 +13,10 @@ from sklearn.preprocessing import Normalizer, PowerTransformer
 from support import cases, truth
 
 import pcacam_jax
-from pcacam_jax import InputError, KernelExpansion, jacobian, stages
+from pcacam_jax import InputError, KernelExpansion, PairwiseMargins, jacobian, stages
 from pcacam_jax.stages import DiagonalQuadratic, Normalise, Power, Quadratic, Softmax, Take
 from pcacam_jax.stages.activation import ALIASES, activation_named
 from pcacam_jax.stages.parallel import Parallel
-from pcacam_jax.stages.svm import pair_signs
 
 EXACT = ("closed_form", "reverse", "forward")
 EXTREMES = {"log": [1e-30, 1e-4, 1.0, 1e4, 1e30], "exp": [-1e4, -100.0, 0.0, 80.0]}
@@ -148,8 +147,8 @@ def test_influence_peaks_at_the_critical_distance(x64):
 
 
 def test_pair_signs_follow_scikit_learns_order():
-    np.testing.assert_array_equal(pair_signs(3), [[1, 1, 0], [-1, 0, 1], [0, -1, -1]])
-    np.testing.assert_array_equal(pair_signs(2), [[-1], [1]])
+    np.testing.assert_array_equal(jacobian(PairwiseMargins(3), jnp.ones(3)), [[1, 1, 0], [-1, 0, 1], [0, -1, -1]])
+    np.testing.assert_array_equal(jacobian(PairwiseMargins(2), jnp.ones(1)), [[-1], [1]])
 
 
 # --- maps -------------------------------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from pcacam_jax import (
     KernelExpansion,
     MaxPool,
     Normalise,
+    OneVsOneExpansion,
     OvrDecision,
     PairwiseMargins,
     Parallel,
@@ -92,6 +93,20 @@ def compositions(normal: Callable[..., Any]) -> Iterator[tuple[str, Any, np.ndar
     """Yield stages composed of several stages."""
     binary = Chain((Scaling(normal(3), normal(3)), expansion(normal, 1, "rbf")))
     yield "classifier of two", SVMClassifier(binary, 2), normal(3)
+    for name, counts in (("even", (3, 3, 3)), ("uneven", (1, 6, 1, 1))):
+        classes = len(counts)
+        pairs, dual = expansion(normal, classes * (classes - 1) // 2, "rbf"), normal(classes - 1, 9)
+        every = OneVsOneExpansion(pairs.support, dual, pairs.intercept, pairs.parameters, counts, "rbf")
+        yield f"one-vs-one, {name}", every, normal(3)
+        yield (
+            f"classifier of {classes}, {name}",
+            SVMClassifier(Chain((Scaling(normal(3), normal(3)), every)), classes),
+            normal(3),
+        )
+        yield f"ovr, {name}", Chain((every, OvrDecision(classes))), normal(3)
+    collapsed = KernelExpansion(normal(6, 3), None, normal(6), {}, "linear")
+    yield "linear, summed", collapsed, normal(3)
+    yield "classifier of summed vectors", SVMClassifier(collapsed, 4), normal(3)
     yield "classifier of one score", Classifier(binary, "sign"), normal(3)
     voter = SVMClassifier(expansion(normal, 3, "sigmoid"), 3)
     yield "classifier with a voter", Classifier(Chain((voter.pairs, OvrDecision(3))), voter=voter), normal(3)

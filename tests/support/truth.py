@@ -126,7 +126,8 @@ KERNELS = {
 
 @truth.register
 def _(stage: pcacam_jax.KernelExpansion, v):
-    support, coefficients = np.float64(stage.support), np.float64(stage.coefficients)
+    support = np.float64(stage.support)
+    coefficients = np.eye(len(support)) if stage.coefficients is None else np.float64(stage.coefficients)
     parameters = {name: float(value) for name, value in stage.parameters.items()}
     kernel, gradient = KERNELS[stage.kernel]
     values = kernel(support, v[None], **parameters)[:, 0]
@@ -227,6 +228,20 @@ def _(stage: pcacam_jax.OvrDecision, g):
     ballots = np.bincount(winners, minlength=stage.classes)
     squash = [1 / (3 * (abs(margin) + 1)) for margin in s]
     return ballots + s * squash, [row * 3 * q * q for row, q in zip(signs, squash, strict=True)]
+
+
+@truth.register
+def _(stage: pcacam_jax.OneVsOneExpansion, v):
+    """One expansion per pair, with coefficients picked one by one from scikit-learn's layout."""
+    classes, dual = len(stage.counts), np.float64(stage.dual)
+    labels = [c for c in range(classes) for _ in range(stage.counts[c])]
+    rows = np.zeros((len(stage.intercept), len(labels)))
+    for p, (i, j) in enumerate(pair_list(classes)):
+        for s, label in enumerate(labels):
+            if label in (i, j):
+                rows[p, s] = dual[j - 1 if label == i else i, s]
+    dense = pcacam_jax.KernelExpansion(stage.support, rows, stage.intercept, stage.parameters, stage.kernel)
+    return truth(dense, v)
 
 
 @truth.register
