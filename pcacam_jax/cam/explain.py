@@ -88,7 +88,7 @@ def explain(
     check_not_traced("explain", head, maps)
     parsed = parse_targets(head, targets)
     maps = checked_maps(head, maps)
-    size = checked_batch_size(batch_size, default_batch_size(head, backend))
+    size = checked_batch_size(batch_size, default_batch_size(head, backend, len(parsed)))
     explained = scale_free_head(head, parsed, backend) if scale_free else head
     compiled = functools.partial(_explain_batch, explained, targets=parsed, method=method, backend=backend)
     # Central differences are too coarse in float32, so they are computed in float64 whatever the dtype of the head.
@@ -112,12 +112,16 @@ def explain(
     )
 
 
-def default_batch_size(head: HybridHead, backend: str) -> int:
+def default_batch_size(head: HybridHead, backend: str, targets: int = 1) -> int:
     """Return the number of examples per batch if the caller does not choose one."""
     if backend != "closed_form":
         return 4  # these backends form whole Jacobians, or a block of directions, for each example of a batch
-    largest = max((leaf.size for leaf in jax.tree.leaves((head.pca, head.svms))), default=1)
-    return max(1, min(LARGEST_BATCH, GRADIENT_FLOATS // largest))
+    leaves = jax.tree.leaves((head.pca, head.svms))
+    height, width, channels = head.in_shape
+    # A target needs a row for each stage: over support vectors, channels and classes, and two heatmaps.
+    row = max((max(leaf.shape, default=1) for leaf in leaves), default=1) + channels + 2 * height * width
+    largest = max((leaf.size for leaf in leaves), default=1)
+    return max(1, min(LARGEST_BATCH, GRADIENT_FLOATS // max(largest, targets * row)))
 
 
 def scale_free_head(head: HybridHead, targets: tuple[Target, ...], backend: str) -> HybridHead:

@@ -103,8 +103,8 @@ class OneVsOneExpansion(Expansion):
         those of another class in one.
         """
         xp = self._numpy
-        labels, each = self._labels(), xp.arange(self.classes, dtype=np.int32)[:, None]
-        of_class = xp.where(each[:-1] >= labels, self.dual, -self.dual).sum(axis=0)
+        labels, each = self._labels()[None], xp.arange(self.classes, dtype=np.int32)[:, None]
+        of_class = xp.where(each[:-1] >= labels, self.dual, -self.dual).sum(axis=0, keepdims=True)
         first = xp.pad(self.dual, ((0, 1), (0, 0)))
         second = -xp.pad(self.dual, ((1, 0), (0, 0)))
         return KernelExpansion(
