@@ -108,6 +108,7 @@ def explain(
         method=method,
         backend=backend,
         scale_free=explained is not head,
+        shares=() if flags.shares is None else tuple(map(float, flags.shares[0])),
         **result,
     )
 
@@ -166,6 +167,8 @@ class Flags(NamedTuple):
     finite: Bool[Array, "B T"]
     columns: Int[Array, "B T"]
     vanished: Bool[Array, "B T"]
+    shares: Float[Array, "B D"] | None
+    """The shares of the components' variances, the same for each example; None if the head does not hold them."""
 
 
 @functools.partial(jax.jit, static_argnames=("targets", "method", "backend"))
@@ -177,7 +180,8 @@ def _explain_batch(head: HybridHead, maps: Array, *, targets: tuple[Target, ...]
     result = jax.tree.map(in_dtype(head.dtype), explained)
     finite = functools.reduce(jnp.logical_and, (all_finite(array, 2) for array in result[:3]))
     large = result._asdict()
-    return Batch(all_finite(maps), Flags(finite, result.columns, large.pop("vanished")), large)
+    shares = None if head.shares is None else jnp.broadcast_to(head.shares[None], (len(maps), len(head.shares)))
+    return Batch(all_finite(maps), Flags(finite, result.columns, large.pop("vanished"), shares), large)
 
 
 def explain_example(

@@ -15,7 +15,7 @@ from pcacam_jax.fitting.fit import Fitted
 from pcacam_jax.head.hybrid import HybridHead
 from pcacam_jax.reports.figures import words
 from pcacam_jax.scikit.svm import expansion_of
-from pcacam_jax.stages import KernelExpansion
+from pcacam_jax.stages import KernelExpansion, OneVsOneExpansion
 
 
 class LoadedRun(Protocol):
@@ -54,7 +54,7 @@ class LoadedRun(Protocol):
         """Return the feature maps of images."""
         ...
 
-    def support_expansion(self, name: str) -> KernelExpansion | None:
+    def support_expansion(self, name: str) -> KernelExpansion | OneVsOneExpansion | None:
         """Return the support vectors of an SVM if the head does not hold them."""
         ...
 

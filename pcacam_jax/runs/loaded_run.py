@@ -24,7 +24,7 @@ from pcacam_jax.nets import vgg16, weights
 from pcacam_jax.runs.comparison import Comparison, comparisons
 from pcacam_jax.runs.reference_file import LINEAR, read_linear_support, read_reference
 from pcacam_jax.runs.source import read_again
-from pcacam_jax.stages import KernelExpansion
+from pcacam_jax.stages import KernelExpansion, OneVsOneExpansion
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -70,7 +70,7 @@ class Run:
         """
         return read_again(self.source, self.fingerprints)
 
-    def support_expansion(self, name: str) -> KernelExpansion | None:
+    def support_expansion(self, name: str) -> KernelExpansion | OneVsOneExpansion | None:
         """Return the support vectors of an SVM for :func:`pcacam_jax.evidence`; None if the head holds them itself."""
         return read_linear_support(self.folder) if name == LINEAR else None
 

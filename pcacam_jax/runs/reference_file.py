@@ -21,7 +21,7 @@ from pcacam_jax.fitting.fit import Fitted
 from pcacam_jax.fitting.reference import Reference, reference_of
 from pcacam_jax.scikit.svm import expansion_of
 from pcacam_jax.serialization import store
-from pcacam_jax.stages import KernelExpansion
+from pcacam_jax.stages import KernelExpansion, OneVsOneExpansion
 
 REFERENCE = "reference.safetensors"
 LINEAR_SUPPORT = "linear_support.safetensors"
@@ -64,13 +64,15 @@ def read_reference(folder: Path) -> Reference:
         raise InputError(f"{path} has no array {error}, so it is not the reference of a run; fit it again.") from error
 
 
-def read_linear_support(folder: Path) -> KernelExpansion:
+def read_linear_support(folder: Path) -> KernelExpansion | OneVsOneExpansion:
     """Read the support vectors of a run's linear SVM.
 
     Raises:
         InputError: the file does not exist or is damaged.
     """
     expansion = store.restore(folder / LINEAR_SUPPORT)
-    if not isinstance(expansion, KernelExpansion):
-        raise InputError(f"{folder / LINEAR_SUPPORT} must hold a KernelExpansion; fit the run again.")
+    if not isinstance(expansion, KernelExpansion | OneVsOneExpansion):
+        raise InputError(
+            f"{folder / LINEAR_SUPPORT} must hold the expansion of an SVM; fit the run again."
+        )
     return expansion

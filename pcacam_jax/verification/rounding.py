@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from pcacam_jax.core.types import Stage
-from pcacam_jax.stages import Dense, Elementwise, KernelExpansion, Softmax
+from pcacam_jax.stages import Dense, Elementwise, KernelExpansion, OneVsOneExpansion, Softmax
 
 AMOUNT = 2.0**-26
 """The relative perturbation, about the square root of eps in float64, so that few kinks lie within it."""
@@ -99,15 +99,16 @@ def _pattern(leaf: Array, seed: Array) -> Array:
 
 
 def _is_saturating(node: Any) -> bool:
-    kernel = isinstance(node, KernelExpansion) and node.kernel == "sigmoid"
+    kernel = isinstance(node, KernelExpansion | OneVsOneExpansion) and node.kernel == "sigmoid"
     return kernel or isinstance(node, Dense | Elementwise | Softmax)
 
 
 def _with_slope(node: Any, amount: Array) -> Any:
     if isinstance(node, Dense):
         return PerturbedSlope(node, node.preactivation, amount)
-    if isinstance(node, KernelExpansion):
-        scaled = jnp.abs(node.coefficients) * node.parameters["gamma"]
-        linear = dataclasses.replace(node, coefficients=scaled, parameters={}, kernel="linear")
+    if isinstance(node, KernelExpansion | OneVsOneExpansion):
+        field = "dual" if isinstance(node, OneVsOneExpansion) else "coefficients"
+        scaled = {field: jnp.abs(getattr(node, field)) * node.parameters["gamma"]}
+        linear = dataclasses.replace(node, **scaled, parameters={}, kernel="linear")
         return PerturbedSlope(node, linear, amount)
     return PerturbedSlope(node, lambda x: x, amount) if isinstance(node, Elementwise | Softmax) else node

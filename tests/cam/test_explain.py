@@ -288,6 +288,13 @@ def test_one_example_inside_the_jit_and_vmap_of_a_user(network):
     assert relative_error(positive - negative, explain(head, network.maps, MIXED).signed) < 1e-6
 
 
+def test_the_shares_of_the_head_are_those_of_the_explanation(network):
+    head = head_in("float32")
+    for maps in (network.maps, network.maps[:4]):
+        np.testing.assert_allclose(explain(head, maps, "pca").shares, network.pca.explained_variance_ratio_, rtol=1e-5)
+    assert explain(dataclasses.replace(head, shares=None), network.maps, "pca").shares == ()
+
+
 # --- consequences of the formulas -------------------------------------------------------------------------------------
 
 
