@@ -69,9 +69,7 @@ NOTATION = (
     Notation("v", 'head(maps)["pca"]', "(D,)", "PCA features, Eq. 5"),
     Notation("s_i", "KernelExpansion.support", "(n, D)", "support vectors, Eq. 6"),
     Notation("alpha_i t_i", "KernelExpansion.coefficients", "(P, n)", "signed multipliers, one row per class pair"),
-    Notation(
-        "alpha_i t_i", "OneVsOneExpansion.dual", "(C - 1, n)", "the same, one row per opponent of their class"
-    ),
+    Notation("alpha_i t_i", "OneVsOneExpansion.dual", "(C - 1, n)", "the same, one row per opponent of their class"),
     Notation("k", "KERNELS[name].value", "()", "kernel, Eq. 7"),
     Notation("g", "KernelExpansion(v)", "(P,)", "SVM decision values, Eq. 6"),
     Notation("s_c", 'head(maps)["svm_..."]', "(C,)", "class margins, signed sums over the pairs that contain class c"),

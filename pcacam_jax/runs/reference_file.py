@@ -72,7 +72,5 @@ def read_linear_support(folder: Path) -> KernelExpansion | OneVsOneExpansion:
     """
     expansion = store.restore(folder / LINEAR_SUPPORT)
     if not isinstance(expansion, KernelExpansion | OneVsOneExpansion):
-        raise InputError(
-            f"{folder / LINEAR_SUPPORT} must hold the expansion of an SVM; fit the run again."
-        )
+        raise InputError(f"{folder / LINEAR_SUPPORT} must hold the expansion of an SVM; fit the run again.")
     return expansion
