@@ -135,6 +135,8 @@ def _check_names(head: HybridHead, values: Mapping[str, Float[Any, " out"]]) -> 
     duplicates = len(distinct) < len(head.names) or any(len(entries) > distinct[name] for name, entries in head.names)
     if duplicates or sizes != distinct or not {*head.svms, *dict(head.spaces)} <= set(distinct):
         raise InputError(f"the outputs have {sizes} entries, but the distinct names of their entries are {distinct}.")
+    if head.shares is not None and len(head.shares) != sizes.get("pca"):
+        raise InputError(f"shares has {len(head.shares)} entries, but the output pca has {sizes.get('pca', 'none')}.")
     first = [name for name in ("cnn", "pca") if name in sizes]
     if list(distinct)[: len(first)] != first:
         raise InputError(f"the outputs must begin with {' and '.join(first)}; got {', '.join(distinct)}.")
