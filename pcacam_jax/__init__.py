@@ -23,6 +23,7 @@ from pcacam_jax.head.layouts import (
 )
 from pcacam_jax.stages import (
     Affine,
+    Append,
     Classifier,
     Dense,
     DiagonalQuadratic,
@@ -68,6 +69,7 @@ _LAZY = {
 __all__ = [
     "NOTATION",
     "Affine",
+    "Append",
     "BatchNorm",
     "Certificate",
     "Chain",

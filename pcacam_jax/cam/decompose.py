@@ -26,6 +26,7 @@ from pcacam_jax.head.batches import (
     checked_batch_size,
     checked_maps,
 )
+from pcacam_jax.head.columns import check_columns, with_each_row
 from pcacam_jax.head.hybrid import HeadResiduals, HybridHead
 from pcacam_jax.head.targets import Selection, Target, columns_of, parse_targets
 from pcacam_jax.metrics.agreement import contributions, shares
@@ -69,7 +70,12 @@ class Decomposition:
 
 
 def decompose(
-    head: HybridHead, maps: Float[Array, "B h w K"] | np.ndarray, target: str, *, batch_size: int | None = None
+    head: HybridHead,
+    maps: Float[Array, "B h w K"] | np.ndarray,
+    target: str,
+    *,
+    batch_size: int | None = None,
+    columns: Float[Array, "B c"] | np.ndarray | None = None,
 ) -> Decomposition:
     """Compute the map of an SVM's decision as a sum over components (Eq. 10, 14, 15).
 
@@ -79,6 +85,7 @@ def decompose(
         target: one class of one SVM: ``"svm_rbf:predicted"`` or ``"svm_rbf:<class name>"``.
         batch_size: number of examples per batch, which bounds memory. The default is at most 256, and fewer if a batch
             would need more than 64 MiB in float32 in addition to its maps.
+        columns: ``(B, c)``, the values of further columns, as in :func:`pcacam_jax.explain`.
 
     Returns:
         The terms ``w_r L_r``, ``(B, D, h, w)``, in the unit of the score, with their weights and shares.
@@ -98,6 +105,9 @@ def decompose(
         [0.667, 0.333]
     """
     parsed = svm_target("decompose", head, target, maps)
+    check_columns(head, columns)
+    if columns is not None:
+        return with_each_row(functools.partial(decompose, target=target, batch_size=batch_size), head, maps, columns)
     maps, names = checked_maps(head, maps), input_names(head)
     largest = max((math.prod(leaf.shape) for leaf in jax.tree.leaves(head.svms[parsed.output])), default=0)
     size = checked_batch_size(batch_size, examples_per_batch(head, len(names), largest))

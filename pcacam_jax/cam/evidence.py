@@ -46,6 +46,7 @@ from pcacam_jax.head.batches import (
     checked_count,
     checked_maps,
 )
+from pcacam_jax.head.columns import check_columns, with_each_row
 from pcacam_jax.head.hybrid import HybridHead
 from pcacam_jax.stages import KernelExpansion, OneVsOneExpansion, critical_distance, relative_kernels
 from pcacam_jax.stages.kernel_expansion import is_relative
@@ -115,6 +116,7 @@ def evidence(
     support: KernelExpansion | OneVsOneExpansion | None = None,
     scale_free: bool = False,
     batch_size: int | None = None,
+    columns: Float[Array, "B c"] | np.ndarray | None = None,
 ) -> Evidence:
     """Compute the map of an SVM's decision as a sum over support vectors (Eq. 14, 15, 24).
 
@@ -130,6 +132,7 @@ def evidence(
             ``explain(..., scale_free=True)``.
         batch_size: number of examples per batch, which bounds memory. The default is at most 256, and fewer if a batch
             would need more than 64 MiB in float32 in addition to its maps.
+        columns: ``(B, c)``, the values of further columns, as in :func:`pcacam_jax.explain`.
 
     Returns:
         The ``count`` largest terms of each example, ``(B, count, h, w)``, and the sum of the others, ``(B, h, w)``.
@@ -150,6 +153,10 @@ def evidence(
         ([[0, 1]], [0.9, 0.1])
     """
     parsed = svm_target("evidence", head, target, maps)
+    check_columns(head, columns)
+    if columns is not None:
+        options = {"count": count, "support": support, "scale_free": scale_free, "batch_size": batch_size}
+        return with_each_row(functools.partial(evidence, target=target, **options), head, maps, columns)
     maps, count = checked_maps(head, maps), checked_count("count", count)
     head_svm = kernel_machine_of(parsed.output, head.svms[parsed.output])
     if scale_free:

@@ -26,6 +26,7 @@ from pcacam_jax.head.batches import (
     checked_maps,
     in_dtype,
 )
+from pcacam_jax.head.columns import check_columns, with_each_row
 from pcacam_jax.head.hybrid import HybridHead
 from pcacam_jax.head.targets import Selection, Target, columns_of, parse_targets
 from pcacam_jax.stages.jacobian import BACKENDS, jacobian
@@ -45,6 +46,7 @@ def explain(
     backend: str = "closed_form",
     batch_size: int | None = None,
     scale_free: bool = False,
+    columns: Float[Array, "B c"] | np.ndarray | None = None,
 ) -> Explanation:
     """Compute the heatmaps of targets on a batch of feature maps (Eq. 8-11, 14).
 
@@ -61,6 +63,8 @@ def explain(
         scale_free: whether to divide the gradients of RBF SVMs (and of an RBF kernel PCA) by their largest kernel
             value, so that they do not underflow. Each of their maps is then multiplied by a positive factor, which
             differs between examples and targets.
+        columns: ``(B, c)``, the values of further columns, such as clinical values, for a head whose SVMs read them
+            behind the components. They are held fixed: the maps show the dependence on the image alone.
 
     Returns:
         The heatmaps, ``(B, T, h, w)``, and the values of the T targets.
@@ -86,6 +90,10 @@ def explain(
     if not isinstance(scale_free, bool):
         raise TypeError(f"scale_free must be True or False; got {scale_free!r}.")
     check_not_traced("explain", head, maps)
+    check_columns(head, columns)
+    if columns is not None:
+        options = {"method": method, "backend": backend, "batch_size": batch_size, "scale_free": scale_free}
+        return with_each_row(functools.partial(explain, targets=targets, **options), head, maps, columns)
     parsed = parse_targets(head, targets)
     maps = checked_maps(head, maps)
     size = checked_batch_size(batch_size, default_batch_size(head, backend, len(parsed)))

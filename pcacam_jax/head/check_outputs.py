@@ -14,6 +14,7 @@ from pcacam_jax.core.arrays import as_numpy
 from pcacam_jax.core.checks import InputError, check_choice
 from pcacam_jax.head.batches import Batch, all_finite, batched, checked_maps
 from pcacam_jax.head.causes import Outputs, find_cause
+from pcacam_jax.head.columns import check_columns, with_each_row
 from pcacam_jax.head.hybrid import HybridHead
 from pcacam_jax.head.value_causes import relative_error
 
@@ -21,7 +22,12 @@ BATCH = 256
 
 
 def check_outputs(
-    head: HybridHead, maps: Any, expected: Mapping[str, Any], *, tolerance: float | None = None
+    head: HybridHead,
+    maps: Any,
+    expected: Mapping[str, Any],
+    *,
+    tolerance: float | None = None,
+    columns: Any = None,
 ) -> dict[str, float]:
     """Compare the outputs of a head with those of your framework for the same feature maps.
 
@@ -31,6 +37,7 @@ def check_outputs(
         expected: output name -> values ``(B, size)``, such as ``{"cnn": logits, "pca": pca.transform(x)}``.
         tolerance: the largest error that passes. The default is the square root of the machine epsilon of the head's
             dtype: 3.5e-4 in float32, 1.5e-8 in float64.
+        columns: ``(B, c)``, the values of further columns, as in :func:`pcacam_jax.explain`.
 
     Returns:
         The largest error of each output in ``expected``, relative to the largest magnitude of that output.
@@ -65,16 +72,20 @@ def check_outputs(
             "outside of them."
         )
     maps = checked_maps(head, maps)
+    check_columns(head, columns)
     references = {name: _expected(head, name, values, len(maps)) for name, values in expected.items()}
     if not references:
         raise InputError(f"expected must hold values for at least one of {', '.join(head.outputs)}; got none.")
-    outputs = _outputs(head, maps)
+    outputs = _outputs(head, maps) if columns is None else with_each_row(_outputs, head, maps, columns)
     errors = {name: relative_error(outputs[name], reference) for name, reference in references.items()}
     wrong = {name: error for name, error in errors.items() if not error <= limit}
     if not wrong:
         return errors
     listed = ", ".join(f"{name} by {error:.2g}" for name, error in wrong.items())
-    cause = find_cause(head, maps, outputs, references, limit, _outputs)
+    if columns is None:
+        cause = find_cause(head, maps, outputs, references, limit, _outputs)
+    else:
+        cause = "causes are not searched with further columns, so look at their order and at the outputs without them"
     raise InputError(
         f"the outputs of the head differ from the expected values, relative to the largest value of each output: "
         f"{listed}, but at most {limit:.2g} is allowed; {cause}."

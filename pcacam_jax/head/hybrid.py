@@ -13,6 +13,7 @@ from pcacam_jax.core.numerics import matmul
 from pcacam_jax.core.pytree import pytree, static
 from pcacam_jax.core.types import Maps, Rows, Stage, Vector
 from pcacam_jax.stages.activation import Elementwise
+from pcacam_jax.stages.append import Append
 from pcacam_jax.stages.chain import Chain
 from pcacam_jax.stages.dense import Dense
 from pcacam_jax.stages.flatten import ORDERS, Flatten, GlobalAverage, MaxPool, spatial_mean
@@ -64,6 +65,9 @@ class HybridHead:
     """Pairs (SVM, what its scores are), such as ("svm", "log_proba"), for SVMs whose scores are not margins."""
     shares: Float[Array, " D"] | None = None
     """The share of the variance of ``x_m`` that each component explains, ``(D,)``; None if it is not known."""
+    columns: int = static(default=0)
+    """The number c of further columns, such as clinical values, that SVMs read behind the components, see
+    :meth:`with_columns`."""
 
     @property
     def in_shape(self) -> tuple[int, ...]:
@@ -100,6 +104,26 @@ class HybridHead:
         """Return what the values of an output are: "logit", "component", "margin", "decision", "log_proba", ..."""
         return {"cnn": "logit", "pca": "component", **dict(self.spaces)}.get(output, "margin")
 
+    def with_columns(self, values: Float[Array, " c"]) -> "HybridHead":
+        """Return the head for examples with these values of the further columns, ``(c,)``, which are held fixed.
+
+        It is an ordinary head, whose SVMs read the components alone, so that derivatives and :func:`pcacam_jax.verify`
+        apply to it.
+
+        Raises:
+            InputError: the number of values is not ``columns``.
+        """
+        values = jnp.asarray(values, self.dtype)
+        if values.shape != (self.columns,):
+            raise InputError(f"the values of further columns must have shape ({self.columns},); got {values.shape}.")
+        largest = max(stage.in_shape[0] for stage in self.svms.values()) if self.svms else 0
+        append = Append(values, largest - self.columns)
+        svms = {
+            name: stage if stage.in_shape == append.in_shape else append.before(stage)
+            for name, stage in self.svms.items()
+        }
+        return dataclasses.replace(self, svms=svms, columns=0)
+
     def __call__(self, maps: Maps) -> dict[str, Vector]:
         """Return the values of all outputs by name."""
         return self.forward(maps)[0]
@@ -110,17 +134,26 @@ class HybridHead:
 
     def predict(self, maps: Maps) -> dict[str, Int[Array, ""]]:
         """Return the class index of each classifier: the argmax for the CNN, the estimator's rule for the others."""
+        self._check_no_columns()
         x_m = self.trunk(maps)
         v = self._components_at(x_m)
         estimators: dict[str, Any] = {name: self.svms[name] for name in self.classifiers if name in self.svms}
         predicted = {name: stage.predict(v) for name, stage in estimators.items()}
         return predicted if self.cnn is None else {"cnn": jnp.argmax(self.cnn(x_m)), **predicted}
 
+    def _check_no_columns(self) -> None:
+        if self.columns:
+            raise InputError(
+                f"an SVM of this head reads {self.columns} further columns; give their values to explain as columns=, "
+                f"or use head.with_columns(values), a head for examples with these values."
+            )
+
     def _components_at(self, x_m: Vector) -> Vector:
         return x_m if self.pca is None else self.pca(x_m)
 
     def forward(self, maps: Maps) -> tuple[dict[str, Vector], HeadResiduals]:
         """Return the values of all outputs and the residuals of all stages."""
+        self._check_no_columns()
         x_m, trunk = self.trunk.forward(maps)
         values, cnn, pca, svms = {}, None, None, {}
         if self.cnn is not None:

@@ -61,7 +61,8 @@ def hybrid_head(
         svms: name -> classifier, regressor or outlier detector, or a Pipeline that ends in one, fitted on the output
             of ``pca``, or on ``x_m`` without ``pca``. Without ``pca``, the steps of a Pipeline up to its last reducer,
             such as a PCA, become the output ``"pca"``, if it is the only one of ``svms`` or all of them are Pipelines
-            with the same fitted objects up to there.
+            with the same fitted objects up to there. They may read c further columns behind the components, such as
+            clinical values; :func:`explain` then needs ``columns=``, their values for each example.
         at: the paper's m, the number of the dense layer whose output is ``x_m``, from 1, or 0 if ``x_m`` is the vector
             that the first dense layer reads: the flattened or averaged maps. The default is 2, and 0 if there is a
             single dense layer.
@@ -119,8 +120,9 @@ def hybrid_head(
     if not layers and pca is None and not svms:
         raise InputError("dense, pca and svms are all empty, so there is nothing to explain; give at least one.")
     width, source = (trunk.width, trunk.source) if pca_stage is None else (out_size(pca_stage), "the output of pca")
+    before = tuple({trunk.width, vector_size(maps_shape, pool)} - {width})
     scores = {
-        name: _scores(name, svm, width, source, trunk.dtype, _output_of(name, output, svms))
+        name: _scores(name, svm, width, source, before, trunk.dtype, _output_of(name, output, svms))
         for name, svm in svms.items()
     }
     if names and not layers and not any(_share_classes(svm, names) for svm in svms.values()):
@@ -141,6 +143,7 @@ def hybrid_head(
         ),
         spaces=tuple((name, space) for name, (_, space) in scores.items() if space != "margin"),
         shares=shares_of(pca, trunk.dtype),
+        columns=_further_columns(scores, width),
     )
     warn_about_axis_order(head)
     for message in precision_warnings(head, pca, svms):
@@ -193,15 +196,39 @@ def _output_of(name: str, output: Any, svms: Mapping[str, Estimator]) -> str | N
     return output.get(name)
 
 
-def _scores(name: str, svm: Estimator, width: int, source: str, dtype: Any, output: str | None) -> tuple[Stage, str]:
-    """Return the stage of one of ``svms`` and the space of its scores."""
+def _scores(
+    name: str,
+    svm: Estimator,
+    width: int,
+    source: str,
+    fitted_before: tuple[int, ...],
+    dtype: Any,
+    output: str | None,
+) -> tuple[Stage, str]:
+    """Return the stage of one of ``svms`` and the space of its scores.
+
+    The stage may read more than ``width`` features, but not as many as a vector before the reducer has.
+    """
     if not isinstance(name, str) or name in ("cnn", "pca") or ":" in name or not name:
         raise InputError(
             f"the name of an SVM must be a string without a colon, not empty, 'cnn' or 'pca'; got {name!r}."
         )
     stage = class_scores(svm, output, dtype)
-    _check_features(name, stage, width, source)
+    if stage.in_shape[0] < width or stage.in_shape[0] in fitted_before:
+        _check_features(name, stage, width, source)
     return stage, "margin" if isinstance(stage, SVMClassifier) else output or default_scores(svm)
+
+
+def _further_columns(scores: Mapping[str, tuple[Stage, str]], width: int) -> int:
+    """Return the number c of columns that SVMs read behind the ``width`` components; 0 if they read none."""
+    further = {name: stage.in_shape[0] - width for name, (stage, _) in scores.items() if stage.in_shape[0] > width}
+    if len(set(further.values())) > 1:
+        numbers = ", ".join(f"{name} {count}" for name, count in further.items())
+        raise InputError(
+            f"all SVMs that read further columns behind the {width} components must read the same ones; got {numbers}; "
+            f"build one head for each."
+        )
+    return max(further.values(), default=0)
 
 
 def _entries(estimator: Estimator, stage: Stage, space: str, names: tuple[str, ...]) -> tuple[str, ...]:

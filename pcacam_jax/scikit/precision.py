@@ -98,7 +98,7 @@ def is_rounded(stage: Stage) -> bool:
 def probes_of(estimator: Estimator, stage: Stage, others: Probes | None = None) -> Probes:
     """Return points of :func:`probe_points`, half of them replaced by ``others`` if there are any."""
     points, dtype = probe_points(estimator, stage.in_shape[0]), jax.tree.leaves(stage)[0].dtype
-    if others is None:
+    if others is None or others.exact.shape[1] != points.shape[1]:
         return Probes(points, np.asarray(points, dtype))
     exact = np.concatenate([points[::2], others.exact[::2]])
     return Probes(exact, np.concatenate([np.asarray(points[::2], dtype), others.rounded[::2]]))

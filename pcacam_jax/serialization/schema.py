@@ -109,6 +109,8 @@ def _check_shapes(stage: Any) -> None:
     if min(shape, default=1) < 1 or math.prod(shape) >= MAX_SIZE:
         raise InputError(f"the input has shape {shape}, but must have 1 to {MAX_SIZE - 1} entries.")
     leaves = jax.tree.leaves(stage)
+    if isinstance(stage, HybridHead) and stage.columns:
+        stage = stage.with_columns(jnp.zeros(stage.columns))
     x = jax.ShapeDtypeStruct(shape, leaves[0].dtype if leaves else jnp.float32)
     try:
         value = jax.eval_shape(_run_all, stage, x)

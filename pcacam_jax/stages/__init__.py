@@ -2,6 +2,7 @@
 
 from pcacam_jax.stages.activation import ACTIVATIONS, Activation, Elementwise
 from pcacam_jax.stages.affine import Affine, Scaling
+from pcacam_jax.stages.append import Append
 from pcacam_jax.stages.chain import Chain
 from pcacam_jax.stages.classifier import Classifier
 from pcacam_jax.stages.dense import Dense
@@ -24,6 +25,7 @@ __all__ = [
     "POWER_METHODS",
     "Activation",
     "Affine",
+    "Append",
     "Chain",
     "Classifier",
     "Dense",

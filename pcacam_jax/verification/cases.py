@@ -16,6 +16,7 @@ from pcacam_jax.stages import (
     KERNELS,
     NORMS,
     Affine,
+    Append,
     Classifier,
     Dense,
     DiagonalQuadratic,
@@ -83,6 +84,7 @@ def stage_cases(draw: "Draw") -> Iterable[Case]:
 def vector_cases(draw: "Draw") -> Iterable[Case]:
     """Yield stages that select, normalise, transform or score vectors, and parallel stages."""
     yield "selection", Take((4, 0, 4, 2), 6), draw.normal(6)
+    yield "fixed values", Append(draw.normal(2), 4), draw.normal(4)
     for norm in NORMS:
         yield f"normalisation, {norm}", Normalise(norm, 6), draw.normal(6)
     exponents = jnp.array([-1.5, 0, 0.5, 1, 2, 3])

@@ -136,6 +136,11 @@ def _(stage: pcacam_jax.KernelExpansion, v):
 
 
 @truth.register
+def _(stage: stages.Append, x):
+    return [*x, *stage.values], np.eye(len(x) + len(stage.values))[:, : len(x)]
+
+
+@truth.register
 def _(stage: stages.Take, x):
     return [x[i] for i in stage.indices], [[float(i == j) for j in range(stage.size)] for i in stage.indices]
 
