@@ -118,6 +118,7 @@ def test_signatures_of_the_public_functions():
         "backend": (KEYWORD, "closed_form"),
         "batch_size": (KEYWORD, None),
         "scale_free": (KEYWORD, False),
+        "columns": (KEYWORD, None),
     }
     assert [field.name for field in dataclasses.fields(pcacam_jax.Dense)] == ["kernel", "bias", "activation"]
     assert {"positive", "negative", "signed", "values", "targets"} <= set(dir(pcacam_jax.Explanation)) | {

@@ -45,6 +45,7 @@ def hybrid_head(
     before_activation: bool = False,
     class_names: Sequence[str] | None = None,
     output: str | Mapping[str, str] | None = None,
+    columns: int | None = None,
 ) -> HybridHead:
     """Build a head from the dense layers of a network and from a PCA and SVMs fitted on its features (Eq. 3, 5, 6).
 
@@ -81,6 +82,8 @@ def hybrid_head(
             integers in the range of these names.
         output: the output of all ``svms``, or a dictionary name -> output, as in :func:`from_sklearn`. The default is
             ``"margin"`` for an SVC or NuSVC, and the first of :func:`outputs_of` for other estimators.
+        columns: the number of further columns that SVMs may read behind the components. The default follows from the
+            SVMs; but one of as many features as ``x_m`` has is taken for one that was fitted before the PCA.
 
     Returns:
         The head, with the outputs ``"cnn"``, ``"pca"`` and one per name in ``svms``.
@@ -120,11 +123,9 @@ def hybrid_head(
     if not layers and pca is None and not svms:
         raise InputError("dense, pca and svms are all empty, so there is nothing to explain; give at least one.")
     width, source = (trunk.width, trunk.source) if pca_stage is None else (out_size(pca_stage), "the output of pca")
-    before = tuple({trunk.width, vector_size(maps_shape, pool)} - {width})
-    scores = {
-        name: _scores(name, svm, width, source, before, trunk.dtype, _output_of(name, output, svms))
-        for name, svm in svms.items()
-    }
+    scores = {name: _scores(name, svm, trunk.dtype, _output_of(name, output, svms)) for name, svm in svms.items()}
+    sizes = {name: stage.in_shape[0] for name, (stage, _) in scores.items()}
+    further = _further_columns(sizes, width, source, columns, (trunk.width, vector_size(maps_shape, pool)))
     if names and not layers and not any(_share_classes(svm, names) for svm in svms.values()):
         raise InputError(
             f"class_names has {len(names)} names, but there are no dense layers and none of svms is a classifier whose "
@@ -143,7 +144,7 @@ def hybrid_head(
         ),
         spaces=tuple((name, space) for name, (_, space) in scores.items() if space != "margin"),
         shares=shares_of(pca, trunk.dtype),
-        columns=_further_columns(scores, width),
+        columns=further,
     )
     warn_about_axis_order(head)
     for message in precision_warnings(head, pca, svms):
@@ -181,7 +182,7 @@ def _trunk(layers: Layers, at: int | None, activation: str, size: int, before_ac
 
 def _reducer(pca: Estimator, trunk: _Trunk) -> Stage:
     stage = converted(pca, "transform", trunk.dtype)
-    _check_features("pca", stage, trunk.width, trunk.source)
+    _check_features("pca", stage.in_shape[0], trunk.width, trunk.source)
     if not out_size(stage):
         raise InputError("pca must have at least one component; got none, so fit it with more or leave it out.")
     return stage
@@ -196,32 +197,32 @@ def _output_of(name: str, output: Any, svms: Mapping[str, Estimator]) -> str | N
     return output.get(name)
 
 
-def _scores(
-    name: str,
-    svm: Estimator,
-    width: int,
-    source: str,
-    fitted_before: tuple[int, ...],
-    dtype: Any,
-    output: str | None,
-) -> tuple[Stage, str]:
-    """Return the stage of one of ``svms`` and the space of its scores.
-
-    The stage may read more than ``width`` features, but not as many as a vector before the reducer has.
-    """
+def _scores(name: str, svm: Estimator, dtype: Any, output: str | None) -> tuple[Stage, str]:
+    """Return the stage of one of ``svms`` and the space of its scores."""
     if not isinstance(name, str) or name in ("cnn", "pca") or ":" in name or not name:
         raise InputError(
             f"the name of an SVM must be a string without a colon, not empty, 'cnn' or 'pca'; got {name!r}."
         )
     stage = class_scores(svm, output, dtype)
-    if stage.in_shape[0] < width or stage.in_shape[0] in fitted_before:
-        _check_features(name, stage, width, source)
     return stage, "margin" if isinstance(stage, SVMClassifier) else output or default_scores(svm)
 
 
-def _further_columns(scores: Mapping[str, tuple[Stage, str]], width: int) -> int:
-    """Return the number c of columns that SVMs read behind the ``width`` components; 0 if they read none."""
-    further = {name: stage.in_shape[0] - width for name, (stage, _) in scores.items() if stage.in_shape[0] > width}
+def _further_columns(sizes: Mapping[str, int], width: int, source: str, columns: Any, before: tuple[int, ...]) -> int:
+    """Return the number of columns that SVMs read behind the ``width`` components; 0 if they read none.
+
+    Args:
+        sizes: the number of features of each SVM.
+        width: the number of components.
+        source: what the components are, in words.
+        columns: the number of columns that is expected; None if it follows from ``sizes``.
+        before: the sizes of the vectors before the reducer, for which an SVM may have been fitted by mistake.
+    """
+    if columns is not None and (isinstance(columns, bool) or not isinstance(columns, int) or columns < 0):
+        raise InputError(f"columns must be a number of further columns, or None; got {one_line(repr(columns))}.")
+    for name, size in sizes.items():
+        if size < width or (size > width and (size in before if columns is None else size != width + columns)):
+            _check_features(name, size, width, source, hint=columns is None and size > width)
+    further = {name: size - width for name, size in sizes.items() if size > width}
     if len(set(further.values())) > 1:
         numbers = ", ".join(f"{name} {count}" for name, count in further.items())
         raise InputError(
@@ -241,11 +242,12 @@ def _entries(estimator: Estimator, stage: Stage, space: str, names: tuple[str, .
     return tuple(map(str, range(size)))
 
 
-def _check_features(name: str, stage: Stage, expected: int, source: str) -> None:
-    (size,) = stage.in_shape
+def _check_features(name: str, size: int, expected: int, source: str, *, hint: bool = False) -> None:
     if size != expected:
+        further = f", or say columns={size - expected} if the last ones are further columns" if hint else ""
         raise InputError(
-            f"{name} was fitted on {size} features, but {source} has {expected}; fit it on these {expected} features."
+            f"{name} was fitted on {size} features, but {source} has {expected}; fit it on these {expected} features"
+            f"{further}."
         )
 
 

@@ -101,6 +101,12 @@ def test_a_head_of_one_row_is_verified_and_stored(tmp_path):
     assert build(image=MODELS["image"]).columns == 0
 
 
+def test_as_many_features_as_the_maps_have_are_said_to_be_columns():
+    both = np.hstack([PCA_3.transform(X), RANDOM.normal(size=(40, 9))])
+    head = hybrid_head([], maps_shape=(2, 2, 3), pca=PCA_3, svms={"svm": SVC().fit(both, LABELS)}, columns=9)
+    assert head.columns == 9
+
+
 REJECTED = {
     "missing": (
         lambda: explain(HEAD, MAPS, "svm:predicted"),
@@ -124,7 +130,18 @@ REJECTED = {
         lambda: build(svm=SVM, other=SVC().fit(BOTH[:, :4], LABELS)),
         "must read the same ones; got svm 2, other 1",
     ),
-    "fitted on the maps": (lambda: build(svm=SVC().fit(X, LABELS)), "svm was fitted on 12 features, but .* has 3"),
+    "another number": (
+        lambda: hybrid_head([], maps_shape=(2, 2, 3), pca=PCA_3, svms={"svm": SVM}, columns=3),
+        r"svm was fitted on 5 features, but .* has 3; fit it on these 3 features\.",
+    ),
+    "no number": (
+        lambda: hybrid_head([], maps_shape=(2, 2, 3), pca=PCA_3, columns="2"),
+        "columns must be a number .*'2'",
+    ),
+    "fitted on the maps": (
+        lambda: build(svm=SVC().fit(X, LABELS)),
+        "svm was fitted on 12 features, but .* has 3.* say columns=9",
+    ),
 }
 
 
