@@ -34,7 +34,7 @@ from pcacam_jax.cam.kernel_machine import (
 from pcacam_jax.cam.largest_terms import largest_terms, norm, terms_underflowed
 from pcacam_jax.cam.vanished import pull_back_checked, vanished_below_svms
 from pcacam_jax.core.brief import brief_repr
-from pcacam_jax.core.checks import InputError
+from pcacam_jax.core.checks import InputError, check_flag
 from pcacam_jax.core.numerics import matmul
 from pcacam_jax.core.types import Maps
 from pcacam_jax.head.batches import (
@@ -152,7 +152,7 @@ def evidence(
         >>> terms.indices.tolist(), [round(float(share), 3) for share in terms.shares[0]]
         ([[0, 1]], [0.9, 0.1])
     """
-    parsed = svm_target("evidence", head, target, maps)
+    parsed, scale_free = svm_target("evidence", head, target, maps), check_flag("scale_free", scale_free)
     check_columns(head, columns)
     if columns is not None:
         options = {"count": count, "support": support, "scale_free": scale_free, "batch_size": batch_size}

@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from pcacam_jax.cam.methods import METHODS
 from pcacam_jax.cam.vanished import unresolved, vanished
-from pcacam_jax.core.checks import InputError, check_choice
+from pcacam_jax.core.checks import InputError, check_choice, check_flag
 from pcacam_jax.core.explanation import Explanation, component_names
 from pcacam_jax.core.types import Maps
 from pcacam_jax.head.batches import (
@@ -87,8 +87,7 @@ def explain(
         raise TypeError(f"head must be a HybridHead, from pcacam_jax.hybrid_head; got {type(head).__name__}.")
     check_choice("method", method, METHODS)
     check_choice("backend", backend, BACKENDS)
-    if not isinstance(scale_free, bool):
-        raise TypeError(f"scale_free must be True or False; got {scale_free!r}.")
+    check_flag("scale_free", scale_free)
     check_not_traced("explain", head, maps)
     check_columns(head, columns)
     if columns is not None:

@@ -51,8 +51,12 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         InputError: the file does not exist, is truncated or altered, or was not written by this library.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"the file {path} does not exist.")
+    try:
+        exists = path.is_file()
+    except OSError:  # a name that is too long
+        exists = False
+    if not exists:
+        raise InputError(f"the file {one_line(path)} does not exist.")
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             metadata = dict(file.metadata() or {})

@@ -66,15 +66,20 @@ def as_numpy(name: str, values: Any) -> np.ndarray:
             raise TypeError("it holds text or None")
         with np.errstate(over="ignore"):
             array = native(array) if array.dtype.kind == "f" else array.astype(np.float32)
-    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+    except Exception as error:  # the conversion of the user's object may raise anything
         got = type(values).__name__ + (f" of {one_line(values.dtype)}" if hasattr(type(values), "dtype") else "")
         raise InputError(f"{name} must be an array or a tensor of real numbers; got {got}.") from error
     check_finite(name, array)
     return array
 
 
-def real_array(name: str, values: Any) -> Any:
-    """Return a JAX array as it is, and other values as a NumPy array, checked for finite real numbers of any dtype.
+def real_array(name: str, values: Any, *, finite: bool = True) -> Any:
+    """Return a JAX array as it is, and other values as a NumPy array, checked for real numbers of any dtype.
+
+    Args:
+        name: what the error message calls the array.
+        values: an array, a tensor, a number or nested lists.
+        finite: whether NaN and infinity are rejected.
 
     Raises:
         InputError: the values are not finite real numbers, or masked; traced values pass, because they are not known
@@ -90,11 +95,12 @@ def real_array(name: str, values: Any) -> Any:
             raise TypeError("it is a single object")
         array = array.astype(np.float64) if array.dtype == object else array
         real = jnp.issubdtype(array.dtype, jnp.number) and not jnp.issubdtype(array.dtype, jnp.complexfloating)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except Exception as error:  # the conversion of the user's object may raise anything
         raise InputError(
             f"{name} cannot be read as an array ({one_line(error)}); give an array of real numbers."
         ) from error
     if not real:
         raise InputError(f"{name} must be an array of real numbers; got {type(values).__name__} of {array.dtype}.")
-    check_finite(name, array)
+    if finite:
+        check_finite(name, array)
     return array

@@ -1,11 +1,14 @@
 """Validation of user input; each error is one sentence that names what was expected, what was given and what to do."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+
+from pcacam_jax.core.text import one_line, shown
 
 SMALLEST_SIZE = 32
 """Smallest side of an image in pixels; VGG16 halves its maps five times, so a smaller image leaves no positions."""
@@ -59,8 +62,49 @@ def check_choice(name: str, value: str, choices: Iterable[str]) -> str:
     """
     choices = list(choices)
     if not isinstance(value, str) or value not in choices:
-        raise InputError(f"{name} must be one of {', '.join(choices)}; got {value!r}.")
+        raise InputError(f"{name} must be one of {', '.join(choices)}; got {shown(value)}.")
     return value
+
+
+def check_items(name: str, values: Any, expected: str) -> list[Any]:
+    """Return the items of a list, a tuple or another iterable; a string is not taken as an iterable.
+
+    Raises:
+        InputError: there are no items to iterate over.
+    """
+    try:
+        if not isinstance(values, str | bytes):
+            return list(values)
+    except TypeError:  # an array without axes has __iter__, too
+        pass
+    raise InputError(f"{name} must be {expected}; got {type(values).__name__} {shown(values)}.")
+
+
+def check_flag(name: str, value: Any) -> bool:
+    """Return ``value`` if it is a bool.
+
+    Raises:
+        TypeError: it is not.
+    """
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False; got {shown(value)}.")
+    return value
+
+
+def check_device() -> None:
+    """Check that JAX has a device to compute on.
+
+    Raises:
+        InputError: the platforms that were chosen do not exist on this machine.
+    """
+    try:
+        jax.devices()
+    except RuntimeError as error:
+        platforms = getattr(jax.config, "jax_platforms", None)
+        raise InputError(
+            f"JAX must have a device of the platforms {platforms!r}, which JAX_PLATFORMS or "
+            f"jax.config names, but finds none ({one_line(error, 120)}); set JAX_PLATFORMS=cpu, or install JAX for it."
+        ) from error
 
 
 def check_shape(name: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> None:

@@ -12,6 +12,14 @@ def one_line(value: Any, most: int = 200) -> str:
     return text if len(text) <= most else f"{text[:most]}..."
 
 
+def shown(value: Any, most: int = 60) -> str:
+    """Return the representation of any value on one line, also if it is an array, long, or has no representation."""
+    try:
+        return one_line(repr(value), most)
+    except Exception:  # the value is the user's, and so is its __repr__
+        return f"a {type(value).__name__}"
+
+
 def abbreviated(values: Sequence[Any] | np.ndarray) -> str:
     """Return the first twelve values separated by commas, and "..." if there are more."""
     return ", ".join(map(str, values[:12])) + (", ..." if len(values) > 12 else "")

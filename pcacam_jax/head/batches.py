@@ -16,8 +16,8 @@ from jax.core import Tracer
 from jaxtyping import Array, Bool, Float
 
 from pcacam_jax.core.arrays import unwrapped
-from pcacam_jax.core.checks import InputError, check_finite
-from pcacam_jax.core.text import one_line
+from pcacam_jax.core.checks import InputError, check_device, check_finite
+from pcacam_jax.core.text import one_line, shown
 from pcacam_jax.head.axis_order import warn_about_axis_order
 from pcacam_jax.head.hybrid import HybridHead
 
@@ -44,17 +44,18 @@ def checked_maps(head: HybridHead, maps: Any) -> Any:
     """
     expected = head.in_shape
     warn_about_axis_order(head, stacklevel=4)
+    check_device()
     if isinstance(maps, np.ma.MaskedArray):
         raise InputError("maps must not be a masked array, because the mask would be ignored; fill it first.")
     try:
         maps = unwrapped(maps)
         maps = maps if isinstance(maps, jax.Array) else np.asarray(maps)
-    except (TypeError, ValueError, RuntimeError) as error:  # nested lists of unequal lengths, tensors without numbers
+    except Exception as error:  # the conversion of the user's object may raise anything
         raise InputError(
             f"maps must be one array of shape (B, {', '.join(map(str, expected))}); got a {type(maps).__name__} that "
             f"NumPy cannot convert to an array ({one_line(error)})."
         ) from error
-    if maps.dtype.kind not in "fiub" and not jnp.issubdtype(maps.dtype, jnp.floating):
+    if not any(jnp.issubdtype(maps.dtype, kind) for kind in (jnp.floating, jnp.integer, jnp.bool_)):
         raise InputError(f"maps must be real numbers; got the dtype {maps.dtype}.")
     if maps.ndim != 4 or maps.shape[1:] != expected or maps.shape[0] == 0:
         hint = "; for one image write maps[None]" if maps.shape == expected else ""
@@ -127,7 +128,7 @@ def checked_count(name: str, value: Any) -> int:
     except TypeError:
         number = 0
     if number < 1:
-        raise InputError(f"{name} must be an integer of at least 1; got {value!r}.")
+        raise InputError(f"{name} must be an integer of at least 1; got {shown(value)}.")
     return number
 
 

@@ -12,6 +12,7 @@ from jax.core import Tracer
 
 from pcacam_jax.core.arrays import as_numpy
 from pcacam_jax.core.checks import InputError, check_choice
+from pcacam_jax.core.text import shown
 from pcacam_jax.head.batches import Batch, all_finite, batched, checked_maps
 from pcacam_jax.head.causes import Outputs, find_cause
 from pcacam_jax.head.columns import check_columns, with_each_row
@@ -96,7 +97,7 @@ def _limit(head: HybridHead, tolerance: float | None) -> float:
     if tolerance is None:
         return float(np.sqrt(jnp.finfo(head.dtype).eps))
     if isinstance(tolerance, bool) or not isinstance(tolerance, numbers.Real) or not tolerance >= 0:
-        raise InputError(f"tolerance must be a number of at least 0, or None for the default; got {tolerance!r}.")
+        raise InputError(f"tolerance must be a number of at least 0, or None for the default; got {shown(tolerance)}.")
     return float(tolerance)
 
 

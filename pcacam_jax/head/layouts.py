@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pcacam_jax.core.arrays import as_numpy
-from pcacam_jax.core.checks import InputError, check_choice
+from pcacam_jax.core.checks import InputError, check_choice, check_items
+from pcacam_jax.core.text import shown
 
 Layer = tuple[np.ndarray, np.ndarray]
 """(kernel (in, out), bias (out,))."""
@@ -198,7 +199,7 @@ def fold_batch_norm_before(kernel: Any, bias: Any, norm: BatchNorm, *, positions
     """
     kernel, bias = _checked(kernel, bias, "the layer")
     if not isinstance(positions, int | np.integer) or positions < 1 or kernel.shape[0] % positions:
-        raise InputError(f"positions must be an integer divisor of the {kernel.shape[0]} inputs; got {positions!r}.")
+        raise InputError(f"positions must be an integer divisor of the {len(kernel)} inputs; got {shown(positions)}.")
     factor, constant = (np.tile(values, positions) for values in _norm(norm).line(kernel.shape[0] // positions))
     return (factor[:, None] * kernel).astype(kernel.dtype), (constant @ kernel + bias).astype(kernel.dtype)
 
@@ -210,9 +211,8 @@ def _norm(norm: Any) -> BatchNorm:
 
 
 def _pairs(layers: Iterable[Any], attribute: str) -> list[Layer]:
-    if not isinstance(layers, Iterable):
-        raise InputError(f"layers must be a list, first to last; got {type(layers).__name__}; pass [layer] for one.")
-    return [_pair(layer, attribute, n) for n, layer in enumerate(layers, start=1)]
+    items = check_items("layers", layers, "a list, first to last, also of one layer")
+    return [_pair(layer, attribute, n) for n, layer in enumerate(items, start=1)]
 
 
 def _pair(layer: Any, attribute: str, n: int) -> Layer:
@@ -278,5 +278,5 @@ def _shape(maps_shape: Sequence[int]) -> tuple[int, int, int]:
     except TypeError:
         shape = ()
     if len(shape) != 3 or not all(isinstance(n, int | np.integer) and n > 0 for n in shape):
-        raise InputError(f"maps_shape must be three positive integers (h, w, K); got {maps_shape!r}.")
+        raise InputError(f"maps_shape must be three positive integers (h, w, K); got {shown(maps_shape)}.")
     return int(shape[0]), int(shape[1]), int(shape[2])

@@ -1,7 +1,7 @@
 """Target names such as "pca", "pca:0", "cnn:3", "svm_rbf:predicted" and "svm_rbf:<class name>", and their parsing."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -36,9 +36,12 @@ def parse_targets(head: HybridHead, targets: str | Sequence[str]) -> tuple[Targe
         InputError: an output, component or class is unknown, a name is ambiguous, or there are no targets.
         TypeError: a target is not a string.
     """
-    if not isinstance(targets, Iterable):
-        raise TypeError(f"targets must be a string such as 'pca:0' or a list of them; got {type(targets).__name__}.")
-    names = [targets] if isinstance(targets, str) else list(targets)
+    try:
+        names = [targets] if isinstance(targets, str) else list(targets)
+    except TypeError as error:
+        raise TypeError(
+            f"targets must be a string such as 'pca:0' or a list of them; got {type(targets).__name__}."
+        ) from error
     if not names:
         raise InputError(f"targets must name at least one of {', '.join(head.outputs)}; got an empty list.")
     return tuple(target for name in names for target in _parse_one(head, name))

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pcacam_jax.core.checks import InputError, check_choice
+from pcacam_jax.core.checks import InputError, check_choice, check_device, check_flag
 from pcacam_jax.core.text import one_line
 from pcacam_jax.core.types import Stage
 from pcacam_jax.head.axis_order import warn_about_axis_order
@@ -108,6 +108,7 @@ def hybrid_head(
         >>> head.outputs
         {'cnn': ('cat', 'dog'), 'pca': ('0', '1')}
     """
+    check_device()
     pool = checked_pool(pool)
     maps_shape = checked_maps_shape(maps_shape, pool)
     layers = checked_layers(dense, maps_shape, pool)
@@ -164,9 +165,7 @@ class _Trunk(NamedTuple):
 
 def _trunk(layers: Layers, at: int | None, activation: str, size: int, before_activation: bool) -> _Trunk:
     """Split the dense layers after layer ``at``."""
-    if not isinstance(before_activation, bool):
-        raise TypeError(f"before_activation must be True or False; got {before_activation!r}.")
-    if before_activation and not layers:
+    if check_flag("before_activation", before_activation) and not layers:
         raise InputError("before_activation needs dense layers, whose activation it means; got none, so leave it out.")
     vector = "the maps as one vector"
     if not layers:

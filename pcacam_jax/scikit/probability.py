@@ -47,7 +47,7 @@ def check_probabilities(estimator: Estimator, output: str | None) -> None:
         InputError: if such a probability is requested; the message says what to fit instead.
     """
     svc = last_step(estimator)
-    if output not in ("log_proba", "proba") or not isinstance(svc, SVC | NuSVC):
+    if not isinstance(output, str) or output not in ("log_proba", "proba") or not isinstance(svc, SVC | NuSVC):
         return
     check_fitted(svc)
     if len(svc.classes_) > 2:

@@ -98,7 +98,7 @@ def _encode(value: Any, name: str, static: bool, depth: int, arrays: dict[str, n
 def _checked_array(value: Any, name: str) -> np.ndarray:
     try:
         array = np.asarray(value)
-    except (TypeError, ValueError):
+    except Exception:  # the conversion of the user's object may raise anything
         array = np.asarray(None)
     if array.dtype not in ("float16", "float32", "float64"):
         kind = f"an array of {array.dtype}" if array.dtype != object else type(value).__name__

@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 
 from pcacam_jax.core.array_file import read_arrays, write_arrays
-from pcacam_jax.core.checks import InputError
+from pcacam_jax.core.checks import InputError, check_device
 from pcacam_jax.core.paths import user_path
-from pcacam_jax.core.text import one_line
+from pcacam_jax.core.text import one_line, shown
 from pcacam_jax.core.written import OVERWRITE, check_output
 from pcacam_jax.serialization.codec import decode, encode
 
@@ -84,7 +84,8 @@ def restore(path: str | Path, *, dtype: Any = None) -> Any:
         dtype('float16')
     """
     if dtype is not None and not _is_floating(dtype):
-        raise InputError(f"dtype must be a floating-point dtype such as 'float32'; got {one_line(repr(dtype), 40)}.")
+        raise InputError(f"dtype must be a floating-point dtype such as 'float32'; got {shown(dtype, 40)}.")
+    check_device()
     arrays, metadata = read_arrays(user_path(path))
     schema = metadata.get("schema")
     if schema not in (SCHEMA, *EARLIER_SCHEMAS):

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 
 from pcacam_jax.core.checks import InputError, check_shape
 from pcacam_jax.core.pytree import pytree, static
+from pcacam_jax.core.text import shown
 from pcacam_jax.core.types import Rows, Vector
 
 Values = Float[Array, "..."]
@@ -208,7 +209,7 @@ def check_activation(name: str, *, without: tuple[str, ...] = ()) -> str:
     names = ", ".join(known for known in (*ACTIVATIONS, *ALIASES) if known not in without)
     raise InputError(
         f"activation must be one of {names}, or a name with its number, such as leaky_relu:0.2 (the slope below 0) or "
-        f"elu:0.5 (its alpha); got {name!r}."
+        f"elu:0.5 (its alpha); got {shown(name)}."
     )
 
 

@@ -1,13 +1,17 @@
 """Kernels k(s, v) of a support vector s and a point v with their gradients in v (Eq. 7, 25, 26), and the influence."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
+from pcacam_jax.core.arrays import real_array
 from pcacam_jax.core.checks import InputError, check_choice
 from pcacam_jax.core.numerics import matmul
+from pcacam_jax.core.text import shown
 from pcacam_jax.core.types import Scalar, Vector
 from pcacam_jax.stages.activation import tanh_derivative
 
@@ -134,7 +138,9 @@ def influence(distance: Float[Array, "..."], gamma: float) -> Float[Array, "..."
         >>> [round(float(influence(d, gamma=0.5)), 3) for d in (0.0, critical_distance(0.5), 10.0)]
         [0.0, 0.607, 0.0]
     """
-    distance = jnp.asarray(distance)
+    gamma = _checked_gamma(gamma)
+    with np.errstate(over="ignore"):
+        distance = jnp.asarray(real_array("distance", distance))
     return 2 * gamma * distance * jnp.exp(-gamma * distance * distance)
 
 
@@ -152,4 +158,15 @@ def critical_distance(gamma: float) -> float:
         >>> critical_distance(gamma=0.5)
         1.0
     """
-    return (2 * gamma) ** -0.5
+    return (2 * _checked_gamma(gamma)) ** -0.5
+
+
+def _checked_gamma(gamma: Any) -> Any:
+    """Return gamma, which may be a Python number, an array or a traced value, if it is positive."""
+    array = real_array("gamma", gamma)
+    if not isinstance(array, Tracer) and not np.all(np.asarray(array) > 0):
+        raise InputError(f"gamma must be positive; got {shown(gamma)}.")
+    if isinstance(gamma, int | float):
+        return gamma
+    with np.errstate(over="ignore"):
+        return jnp.asarray(array)
