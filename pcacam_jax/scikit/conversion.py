@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pcacam_jax.core.checks import InputError
-from pcacam_jax.core.text import one_line
+from pcacam_jax.core.text import shown
 from pcacam_jax.core.types import Stage
 from pcacam_jax.scikit.precision import X64, PrecisionWarning, compare, is_rounded, probes_of, x64_is_enabled
 from pcacam_jax.scikit.probability import check_probabilities
@@ -89,7 +89,7 @@ def _floating_dtype(dtype: Any) -> Any:
     except (TypeError, ValueError):
         floating = False
     if not floating:
-        raise InputError(f"dtype must be floating, such as float32; got {one_line(repr(dtype))}.")
+        raise InputError(f"dtype must be floating, such as float32; got {shown(dtype)}.")
     return dtype
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from pcacam_jax.core.arrays import real_array
 from pcacam_jax.core.checks import InputError
-from pcacam_jax.core.text import one_line
+from pcacam_jax.core.text import shown
 from pcacam_jax.head.hybrid import POOLS
 from pcacam_jax.scikit.registry import as_dtype
 
@@ -20,7 +20,7 @@ Layers = list[tuple[jax.Array, jax.Array]]
 def checked_pool(pool: Any) -> bool | str:
     """Return one of :data:`pcacam_jax.head.hybrid.POOLS`."""
     if not isinstance(pool, str | bool | np.bool_) or pool not in POOLS:
-        raise InputError(f"pool must be False, True (2 x 2 max-pool) or 'average'; got {pool!r}.")
+        raise InputError(f"pool must be False, True (2 x 2 max-pool) or 'average'; got {shown(pool)}.")
     return pool if isinstance(pool, str) else bool(pool)
 
 
@@ -30,9 +30,7 @@ def checked_maps_shape(maps_shape: Sequence[int], pool: bool | str) -> tuple[int
     try:
         shape = tuple(map(operator.index, maps_shape))
     except TypeError as error:
-        raise InputError(
-            f"maps_shape must be three integers (h, w, K); got {one_line(repr(maps_shape), 80)}."
-        ) from error
+        raise InputError(f"maps_shape must be three integers (h, w, K); got {shown(maps_shape)}.") from error
     if len(shape) != 3 or min(shape[:2]) < smallest or shape[2] < 1:
         raise InputError(f"maps_shape must be (h, w, K) with h and w at least {smallest}; got {shape}.")
     return shape
@@ -57,7 +55,7 @@ def checked_at(at: Any, layers: int) -> int:
     if not 0 <= number <= layers:
         raise InputError(
             f"at must be the number of a dense layer, 1 to {layers}, or 0 for the vector that the first one reads; "
-            f"got {one_line(repr(at), 80)}."
+            f"got {shown(at)}."
         )
     return number
 

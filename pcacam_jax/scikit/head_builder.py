@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pcacam_jax.core.checks import InputError, check_choice, check_device, check_flag
-from pcacam_jax.core.text import one_line
+from pcacam_jax.core.text import shown
 from pcacam_jax.core.types import Stage
 from pcacam_jax.head.axis_order import warn_about_axis_order
 from pcacam_jax.head.hybrid import HybridHead, dense_stages, spatial_chain, split_dense
@@ -255,7 +255,7 @@ def _class_names(names: Sequence[str] | None, classes: int | None) -> tuple[str,
     if names is None:
         return tuple(map(str, range(classes or 0)))
     if isinstance(names, str | bytes) or not isinstance(names, Iterable) or getattr(names, "ndim", 1) == 0:
-        raise InputError(f"class_names must be a list of names; got {type(names).__name__} {one_line(repr(names))}.")
+        raise InputError(f"class_names must be a list of names; got {type(names).__name__} {shown(names)}.")
     names = tuple(map(str, names))
     classes = len(names) if classes is None else classes
     if len(names) != classes or len(set(names)) != classes:

@@ -119,5 +119,5 @@ def _version(library: str) -> str:
 def _is_floating(dtype: Any) -> bool:
     try:
         return jnp.issubdtype(jax.dtypes.canonicalize_dtype(dtype), jnp.floating)
-    except TypeError:
+    except Exception:  # the conversion of the user's object may raise anything
         return False

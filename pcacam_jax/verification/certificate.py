@@ -17,7 +17,7 @@ from jaxtyping import Array
 
 from pcacam_jax.core.arrays import as_numpy
 from pcacam_jax.core.brief import brief_repr
-from pcacam_jax.core.checks import InputError, check_choice, check_finite, check_shape
+from pcacam_jax.core.checks import InputError, check_choice, check_finite, check_items, check_shape
 from pcacam_jax.core.types import Stage
 from pcacam_jax.verification.cases import Case, default_cases
 from pcacam_jax.verification.comparisons import DTYPES, FINITE_DIFFERENCE, REFERENCE_METHODS, Comparison, compare
@@ -140,9 +140,8 @@ def verify(
 
 def _chosen(argument: str, values: Any, choices: tuple[str, ...]) -> tuple[str, ...]:
     """Return some of ``choices`` as a tuple; a single string is one of them."""
-    if not isinstance(values, Iterable):
-        raise InputError(f"{argument} must be some of {', '.join(choices)}; got {values!r}.")
-    values = (values,) if isinstance(values, str) else tuple(values)
+    described = f"some of {', '.join(choices)}"
+    values = (values,) if isinstance(values, str) else tuple(check_items(argument, values, described))
     for value in values:
         check_choice(f"each of {argument}", value, choices)
     return values
@@ -189,9 +188,7 @@ def certify(
     """
     rows: list[Comparison] = []
     dtypes = _chosen("dtypes", dtypes, DTYPES)
-    if not (cases is None or isinstance(cases, Iterable)):
-        raise InputError(f"cases must be tuples (name, stage, x); got {type(cases).__name__}.")
-    for case in default_cases() if cases is None else cases:
+    for case in default_cases() if cases is None else check_items("cases", cases, "tuples (name, stage, x)"):
         if not (isinstance(case, tuple) and len(case) == 3):
             raise InputError(f"each case must be a tuple (name, stage, x); got {type(case).__name__}.")
         name, stage, x = case
