@@ -217,7 +217,7 @@ def _further_columns(sizes: Mapping[str, int], width: int, source: str, columns:
         before: the sizes of the vectors before the reducer, for which an SVM may have been fitted by mistake.
     """
     if columns is not None and (isinstance(columns, bool) or not isinstance(columns, int) or columns < 0):
-        raise InputError(f"columns must be a number of further columns, or None; got {one_line(repr(columns))}.")
+        raise InputError(f"columns must be a number of further columns, or None; got {shown(columns)}.")
     for name, size in sizes.items():
         if size < width or (size > width and (size in before if columns is None else size != width + columns)):
             _check_features(name, size, width, source, hint=columns is None and size > width)

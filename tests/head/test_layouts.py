@@ -175,7 +175,10 @@ ones = np.ones
         ),
         (lambda: fold_batch_norm(ones((3, 2)), None, None), r"norm must be a BatchNorm, such as .*; got NoneType"),
         (lambda: fold_batch_norm_before(ones((3, 2)), None, Linear(ones(1), None)), "norm must be a Batch.*got Linear"),
-        (lambda: dense_from_torch(Linear(ones((3, 2)), None)), r"layers must be a list, .* also of one layer; got Linear"),
+        (
+            lambda: dense_from_torch(Linear(ones((3, 2)), None)),
+            r"layers must be a list, .* also of one layer; got Linear",
+        ),
         (lambda: dense_from_keras(None), r"layers must be a list.*got NoneType"),
         (lambda: maps_from_torch(ones((1, 1, 1, 1), complex)), "real numbers; got ndarray of complex128"),
         (lambda: maps_from_torch([[1, 2], [3]]), "must be an array or a tensor of real numbers; got list"),
