@@ -5,6 +5,7 @@ moment leaves either the old version or the new one.
 """
 
 import contextlib
+import functools
 import glob
 import hashlib
 import json
@@ -203,11 +204,14 @@ def cache_folder() -> Path:
         return default
     folder = _temporary_cache()
     problem = f"cannot be written to in {printable(default)}" if default else "needs a home folder, and there is none"
-    warnings.warn(
-        f"the cache {problem}; {printable(folder)} is used instead; set PCACAM_CACHE to choose a folder for it.",
-        stacklevel=1,  # one place, so that Python shows the warning once
-    )
+    _warn_once(f"the cache {problem}; {printable(folder)} is used instead; set PCACAM_CACHE to choose a folder for it.")
     return folder
+
+
+@functools.cache
+def _warn_once(text: str) -> None:
+    # Python itself repeats a warning after each use of warnings.catch_warnings
+    warnings.warn(text, stacklevel=3)
 
 
 def cached_file(name: str) -> Path | None:

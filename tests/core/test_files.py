@@ -282,13 +282,14 @@ def temporary(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    files._warn_once.cache_clear()
     return tmp_path / "temporary"
 
 
 def test_without_a_writable_home_the_cache_is_a_folder_of_this_user(temporary, monkeypatch):
     with pytest.warns(UserWarning, match=r"the cache cannot be written to in .*home.*; set PCACAM_CACHE"):
         folder = cache_folder()
-    assert folder == temporary / f"pcacam_jax-{os.getuid()}"
+    assert cache_folder() == folder == temporary / f"pcacam_jax-{os.getuid()}"
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # neither HOME nor the password database names one
     with pytest.warns(UserWarning, match="needs a home folder, and there is none"):
@@ -323,6 +324,7 @@ def test_a_cache_that_can_only_be_read_is_read(temporary, tmp_path, monkeypatch)
 
 
 def cached_file_without_warning(name):
+    files._warn_once.cache_clear()
     with pytest.warns(UserWarning, match="is used instead"):
         return files.cached_file(name)
 
