@@ -37,7 +37,8 @@ def values_table(values: dict[str, Any]) -> Table:
     if compared:
         table.caption = "percentile: share of the training images whose value is smaller"
     for row in values["targets"]:
-        value = f"{row['space']} {row['value']:.4g}" + (" (gradient underflowed)" if row["vanished"] else "")
+        space = "" if row["space"] == "component" else f"{row['space']} "
+        value = f"{space}{row['value']:.4g}" + (" (gradient underflowed)" if row["vanished"] else "")
         mixture = ", ".join(f"{weight:+.3g}" for weight in values["mixture"].get(row["target"], []))
         cells = [*_compared(row), mixture] if compared else [mixture]
         table.add_row(escape(row["target"]), escape(row["label"]), value, *(cells if count else cells[:-1]))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pcacam_jax.core.checks import InputError
+from pcacam_jax.core.text import one_line
 
 
 def user_path(path: Any) -> Path:
@@ -18,8 +19,8 @@ def user_path(path: Any) -> Path:
         The path. Relative paths stay relative.
 
     Raises:
-        InputError: ``path`` is no path, is empty, contains a null character, or begins with ``~`` and the home folder
-            is unknown.
+        InputError: ``path`` is no path, is empty, is too long, contains a null character, lies in a folder that cannot
+            be listed, or begins with ``~`` and the home folder is unknown.
 
     Example:
         >>> import os
@@ -30,16 +31,25 @@ def user_path(path: Any) -> Path:
     try:
         text = os.fsdecode(path)
     except TypeError as error:
-        raise InputError(f"a path must be a string or a pathlib.Path; got {type(path).__name__}.") from error
+        raise InputError(
+            f"a path must be text or a Path, but it is a {type(path).__name__}; name a file or folder."
+        ) from error
     if not text:
         raise InputError("a path must name a file or folder, but it is an empty text; give a path.")
-    if "\0" in text:
-        raise InputError(f"the path {text!r} contains a null character, which no file name can have; correct it.")
     expanded = os.path.expanduser(text)
-    if text.split(os.sep)[0] == "~" and expanded == text:
+    first, separator, _ = text.partition(os.sep)
+    if expanded == text and (first == "~" or (first.startswith("~") and separator and not os.path.exists(first))):
         raise InputError(
-            f"the path {printable(text)} begins with ~, but the home folder is unknown; set HOME or give the full path."
+            f"{printable(text)!r} cannot be used as a path (the home folder {first} is unknown); write it in full, or "
+            "set HOME."
         )
+    try:
+        os.stat(expanded)
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (OSError, ValueError) as error:  # a name that is too long, a null character
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"{one_line(printable(text))!r} cannot be used as a path ({reason}); correct it.") from error
     return Path(expanded)
 
 

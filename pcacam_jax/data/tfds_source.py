@@ -7,6 +7,7 @@ message gives the command that prepares it.
 
 import hashlib
 import io
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -116,7 +117,8 @@ def read_tfds(
         InputError: if TFDS has no such dataset, its examples are not images with one class each, it was prepared in a
             format that only TensorFlow reads, or its files are damaged.
     """
-    data_dir = None if data_dir is None else user_path(data_dir)
+    data_dir = data_dir or os.environ.get("TFDS_DATA_DIR")
+    data_dir = user_path(data_dir) if data_dir else None
     builder = _builder(name, data_dir)
     if not Path(builder.data_dir, TFDS_INFO).is_file():
         root = data_dir or builder.data_dir_root

@@ -15,14 +15,14 @@ def test_the_home_folder_is_expanded(tmp_path, monkeypatch, path):
     assert user_path(path) == tmp_path / "a" / "b"
 
 
-@pytest.mark.parametrize("path", ["a/~/b", "a~", "./~", "/~/a", "~$scan.png", "~no_such_user_here/a"])
+@pytest.mark.parametrize("path", ["a/~/b", "a~", "./~", "/~/a", "~$scan.png"])
 def test_other_tildes_stay(path):
     assert user_path(path) == Path(path)
 
 
 def test_an_unknown_home_folder_raises(monkeypatch):
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)
-    with pytest.raises(InputError, match="home folder is unknown; set HOME or give the full path"):
+    with pytest.raises(InputError, match=r"the home folder ~ is unknown.; write it in full, or set HOME"):
         user_path("~/a")
 
 
@@ -30,9 +30,11 @@ def test_an_unknown_home_folder_raises(monkeypatch):
     ("path", "pattern"),
     [
         ("", "must name a file or folder, but it is an empty text"),
-        ("a\0b", "contains a null character"),
-        (3, "must be a string or a pathlib.Path; got int"),
-        (None, "got NoneType"),
+        ("a\0b", "cannot be used as a path .embedded null byte"),
+        ("x" * 5000, "cannot be used as a path .File name too long"),
+        ("~no_such_user_here/a", "cannot be used as a path"),
+        (3, "must be text or a Path, but it is a int"),
+        (None, "it is a NoneType"),
     ],
 )
 def test_what_is_no_path_raises(path, pattern):

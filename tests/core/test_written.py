@@ -105,5 +105,5 @@ def test_a_sealed_figure_is_a_valid_png_with_equal_bytes(tmp_path):
 
 
 def test_a_name_that_is_too_long_raises_an_input_error(tmp_path):
-    with pytest.raises(InputError, match=r"cannot be written .File name too long"):
+    with pytest.raises(InputError, match=r"cannot be used as a path .File name too long"):
         plots.save(Figure(), tmp_path / f"{'x' * 300}.png")

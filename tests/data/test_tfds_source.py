@@ -210,6 +210,12 @@ def test_an_unprepared_dataset_is_rejected_quickly_with_the_command_to_prepare_i
     rejects(sentence, "cifar10", data_dir=tmp_path)
 
 
+def test_the_folder_of_the_environment_may_begin_with_a_tilde(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("TFDS_DATA_DIR", "~/sets")
+    rejects(rf"must be prepared in {tmp_path}/sets/mnist/", "tfds:mnist")
+
+
 def test_an_incompletely_prepared_folder_is_not_accepted(root):
     (root / "mnist" / "3.0.1").rename(root / "mnist" / "incomplete.ABCDEF_3.0.1")
     rejects("must be prepared in", "tfds:mnist", data_dir=root)
