@@ -246,8 +246,8 @@ def class_weights_of(labels: Int[np.ndarray, "S N"], classes: int) -> Float[Arra
     Example:
         >>> import numpy as np
         >>> from pcacam_jax.fitting.training import class_weights_of
-        >>> class_weights_of(np.array([[0, 0, 0, 1]]), 2).round(3).tolist()
-        [[0.6669999957084656, 2.0]]
+        >>> [round(float(weight), 3) for weight in class_weights_of(np.array([[0, 0, 0, 1]]), 2)[0]]
+        [0.667, 2.0]
     """
     counts = np.stack([np.bincount(row, minlength=classes) for row in labels])
     return jnp.asarray(labels.shape[1] / (classes * np.maximum(counts, 1)), jnp.float32)

@@ -17,7 +17,7 @@ def read_by_command(monkeypatch, tmp_path):
     def read(*options):
         datasets = []
 
-        def make_run(load, *others):
+        def make_run(load, *others, **options):
             datasets.append(load())
             raise InputError("that is enough.")
 

@@ -113,7 +113,7 @@ def compositions(normal: Callable[..., Any]) -> Iterator[tuple[str, Any, np.ndar
     # Small weights keep the sigmoid out of saturation, where reverse mode is inaccurate in float32.
     layers = (Dense(normal(8, 6), normal(6), "gelu"), Dense(normal(6, 4) / 3, normal(4), "sigmoid"))
     yield "trunk", Chain((MaxPool((5, 4, 2)), Flatten((2, 2, 2)), *layers)), normal(5, 4, 2)
-    pair = Parallel((Chain((Normalise("l2", 4), Take((3, 1), 4))), Affine(normal(3, 4), normal(4), normal(3))))
+    pair = Parallel((Chain((Normalise("l2", 4), Take((3, 1), 4))), Affine(0.3 * normal(3, 4), normal(4), normal(3))))
     yield (
         "parallel, nested",
         Chain((Scaling(normal(4), normal(4)), Parallel((pair, Softmax(4))), Softmax(9))),
