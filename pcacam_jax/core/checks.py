@@ -95,7 +95,7 @@ def check_device() -> None:
     """Check that JAX has a device to compute on.
 
     Raises:
-        InputError: the platforms that were chosen do not exist on this machine.
+        InputError: the platforms that were chosen do not exist here.
     """
     try:
         jax.devices()

@@ -1,5 +1,6 @@
 import contextlib
 import dataclasses
+import warnings
 
 import jax
 import numpy as np
@@ -184,6 +185,8 @@ def test_trainings_keep_the_names_that_they_had_before(monkeypatch, changes, nam
 
 
 @pytest.mark.exhaustive
+@pytest.mark.filterwarnings("ignore:pca computes in float32")  # a component of tiny variance
+@pytest.mark.filterwarnings("ignore:.*predicts no test image")
 def test_a_fit_with_bfloat16_and_no_feature_scale(quick_fit):
     fitted = quick_fit(compute="bfloat16", feature_scale="none", activation="tanh", learning_rate=0.01, epochs=3)
     assert fitted.maps["train"].dtype == np.float32
@@ -256,12 +259,14 @@ def test_a_fitted_run_is_a_dataclass(fitted):
 
 @pytest.fixture(scope="module")
 def three_seeds(small_params, small_cache):
-    with in_place(small_params, small_cache), pytest.MonkeyPatch.context() as patch:
+    with in_place(small_params, small_cache), pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # one of the small runs never predicts a class
         without_certificate(patch)
         return fit_seeds(small_dataset(), small_config(), [0, 4, 7])
 
 
 @pytest.mark.exhaustive
+@pytest.mark.filterwarnings("ignore:.*predicts no test image")
 def test_seeds_that_train_together_equal_separate_fits(three_seeds, quick_fit):
     assert [run.config.seed for run in three_seeds] == [0, 4, 7]
     for run in three_seeds:
