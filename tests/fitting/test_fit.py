@@ -185,8 +185,7 @@ def test_trainings_keep_the_names_that_they_had_before(monkeypatch, changes, nam
 
 
 @pytest.mark.exhaustive
-@pytest.mark.filterwarnings("ignore:pca computes in float32")  # a component of tiny variance
-@pytest.mark.filterwarnings("ignore:.*predicts no test image")
+@pytest.mark.filterwarnings("ignore::UserWarning")  # three epochs learn little, and a component has a tiny variance
 def test_a_fit_with_bfloat16_and_no_feature_scale(quick_fit):
     fitted = quick_fit(compute="bfloat16", feature_scale="none", activation="tanh", learning_rate=0.01, epochs=3)
     assert fitted.maps["train"].dtype == np.float32
