@@ -185,7 +185,9 @@ def test_trainings_keep_the_names_that_they_had_before(monkeypatch, changes, nam
 
 
 @pytest.mark.exhaustive
-@pytest.mark.filterwarnings("ignore::UserWarning")  # three epochs learn little, and a component has a tiny variance
+@pytest.mark.filterwarnings("ignore:pca computes in float32")
+@pytest.mark.filterwarnings("ignore:.*predicts no test image")
+@pytest.mark.filterwarnings("ignore:less than 0.1 % of the variance")
 def test_a_fit_with_bfloat16_and_no_feature_scale(quick_fit):
     fitted = quick_fit(compute="bfloat16", feature_scale="none", activation="tanh", learning_rate=0.01, epochs=3)
     assert fitted.maps["train"].dtype == np.float32
@@ -259,7 +261,7 @@ def test_a_fitted_run_is_a_dataclass(fitted):
 @pytest.fixture(scope="module")
 def three_seeds(small_params, small_cache):
     with in_place(small_params, small_cache), pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # one of the small runs never predicts a class
+        warnings.filterwarnings("ignore", ".*predicts no test image")
         without_certificate(patch)
         return fit_seeds(small_dataset(), small_config(), [0, 4, 7])
 
