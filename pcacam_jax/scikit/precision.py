@@ -5,7 +5,6 @@ variance, or features with a large mean and a small scale. Each kernel value has
 would not help. The difference is reported instead, with the advice to compute in float64.
 """
 
-import itertools
 import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -21,6 +20,7 @@ from pcacam_jax.scikit.agreement import METHODS, pair_values
 from pcacam_jax.scikit.probes import ERRORS, probe_points
 from pcacam_jax.scikit.registry import as_dense, as_dtype, build
 from pcacam_jax.scikit.steps import Estimator, last_step, steps_of
+from pcacam_jax.stages.one_vs_one import signed_sums
 
 LIMIT_OF_CLASSES = 1e-5
 """An error is reported only if it is larger, even if predicted classes differ; below it they differ at ties only."""
@@ -150,18 +150,7 @@ def _reference(estimator: Estimator, output: str, points: np.ndarray) -> np.ndar
     for step in before:
         points = as_dense(step.transform(points))
     pairs = pair_values(svc, points)
-    return pairs if output == "pairs" else _margins(pairs, len(svc.classes_))
-
-
-def _margins(pairs: np.ndarray, classes: int) -> np.ndarray:
-    """Return the class margins of pair values, in NumPy's float64."""
-    if classes == 2:
-        return np.hstack([-pairs, pairs])
-    margins = np.zeros((len(pairs), classes))
-    for values, (first, second) in zip(pairs.T, itertools.combinations(range(classes), 2), strict=True):
-        margins[:, first] += values
-        margins[:, second] -= values
-    return margins
+    return pairs if output == "pairs" else np.array([signed_sums(row, len(svc.classes_)) for row in pairs])
 
 
 def _wrong_classes(estimator: Estimator, predicted: np.ndarray, points: np.ndarray) -> int:
