@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pcacam_jax.core.checks import InputError
+from pcacam_jax.core.paths import printable
 from pcacam_jax.data.image_headers import bits_per_channel
 from pcacam_jax.data.images import is_transparent
-from pcacam_jax.data.names import readable
 
 _SETTLED = 3_000_000_000
 """Nanoseconds after a change until a file's times show every further change, on any file system."""
@@ -36,7 +36,7 @@ def digest_file(path: Path) -> FileDigest:
         return read(path, state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
     except OSError as error:
         raise InputError(
-            f"the image {readable(path)} cannot be read ({error.strerror}); restore it or remove it."
+            f"the image {printable(path)} cannot be read ({error.strerror}); restore it or remove it."
         ) from error
 
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from pcacam_jax.core.paths import printable
 from pcacam_jax.data.dataset import Dataset
-from pcacam_jax.data.names import readable
 
 
 def shared_images(dataset: Dataset, maps: Mapping[str, np.ndarray] | None = None) -> list[tuple[int, int]]:
@@ -67,4 +67,4 @@ def _map_keys(maps: np.ndarray) -> Iterable[bytes]:
 
 
 def _name(entry: str | int) -> str:
-    return f"image {entry}" if isinstance(entry, int) else readable(entry)
+    return f"image {entry}" if isinstance(entry, int) else printable(entry)

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from pcacam_jax.core.checks import InputError
+from pcacam_jax.core.paths import printable
 from pcacam_jax.data.images import FORMATS
-from pcacam_jax.data.names import class_name, readable
+from pcacam_jax.data.names import class_name
 from pcacam_jax.data.splits import FolderSplit
 from pcacam_jax.data.stored_arrays import SPLIT_NAMES
 
@@ -43,7 +44,7 @@ def class_folders(root: Path) -> dict[str, list[Path]]:
             folders.setdefault(class_name(entry), []).append(entry)
     if not folders:
         raise InputError(
-            f"the folder {readable(root)} must hold one folder for each class, but has none; sort the images so."
+            f"the folder {printable(root)} must hold one folder for each class, but has none; sort the images so."
         )
     return dict(sorted(folders.items()))
 
@@ -64,7 +65,7 @@ def read_folders(root: Path, class_names: Sequence[str]) -> FolderSplit:
         images = [entry for entry in entries if _is_image(entry)]
         if not images:
             raise InputError(
-                f"the class folder {readable(folders[name][0])} must hold images "
+                f"the class folder {printable(folders[name][0])} must hold images "
                 f"({', '.join(sorted(IMAGE_SUFFIXES))}), but has none; add some or remove the folder."
             )
         paths += images
@@ -83,16 +84,16 @@ def _visible(folder: Path) -> Iterable[Path]:
         return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
     except OSError as error:
         raise InputError(
-            f"the folder {readable(folder)} cannot be listed ({error.strerror}); change its permissions."
+            f"the folder {printable(folder)} cannot be listed ({error.strerror}); change its permissions."
         ) from error
 
 
 def _warn_of_skipped(root: Path, skipped: Sequence[Path]) -> None:
     # Without a warning, images in an unsupported format or one folder deeper would be missing unnoticed
     if skipped:
-        names = [readable(entry.relative_to(root).as_posix()) for entry in skipped[:3]]
+        names = [printable(entry.relative_to(root).as_posix()) for entry in skipped[:3]]
         warnings.warn(
-            f"{len(skipped)} entries under {readable(root)} are not image files of a format that is read and are "
+            f"{len(skipped)} entries under {printable(root)} are not image files of a format that is read and are "
             f"skipped: {', '.join(names)}{', ...' if len(skipped) > 3 else ''}",
             stacklevel=2,
         )

@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from pcacam_jax.core.checks import SMALLEST_SIZE, InputError
+from pcacam_jax.core.paths import printable
 from pcacam_jax.core.text import one_line
 from pcacam_jax.data.image_headers import bits_per_channel, grey_depth, states_transparency
-from pcacam_jax.data.names import existing_file, readable
+from pcacam_jax.data.names import existing_file
 
 MOST_PIXELS = 200_000_000
 """Largest number of pixels of an image file; an image of this size takes 0.8 GB while it is decoded."""
@@ -140,13 +141,13 @@ def read_picture(path: str | Path, *, smallest: int = SMALLEST_SIZE) -> NDArray[
 def _read(path: str | Path, smallest: int) -> Image.Image:
     picture = decode_file(path, smallest=smallest)
     if picture.several:
-        warnings.warn(f"the image {readable(path)} holds several frames or pages; the first is read.", stacklevel=3)
+        warnings.warn(f"the image {printable(path)} holds several frames or pages; the first is read.", stacklevel=3)
     return picture.image
 
 
 def decode_file(path: str | Path, *, smallest: int = SMALLEST_SIZE) -> Picture:
     """Return the image in a file; see ``load_image``."""
-    path, name = existing_file(path, "the image"), readable(path)
+    path, name = existing_file(path, "the image"), printable(path)
     try:
         with path.open("rb") as file:
             return decode_image(file, name, smallest=smallest)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.core.files import writable_folder
-from pcacam_jax.data.names import user_path
+from pcacam_jax.core.paths import user_path
 from pcacam_jax.data.stored_arrays import DatasetUnavailableError
 
 PUBLISHED_MD5 = {"bloodmnist": "7053d0359d879ad8a5505303e11de1dc"}

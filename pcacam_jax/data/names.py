@@ -4,10 +4,7 @@ import unicodedata
 from pathlib import Path
 
 from pcacam_jax.core.checks import InputError
-from pcacam_jax.core.paths import printable as readable
-from pcacam_jax.core.paths import user_path
-
-__all__ = ["class_name", "composed", "existing_file", "readable", "user_path"]
+from pcacam_jax.core.paths import printable, user_path
 
 
 def composed(name: str) -> str:
@@ -20,7 +17,7 @@ def composed(name: str) -> str:
 
 def class_name(folder: Path) -> str:
     """Return the name of the class of a folder, in Unicode's composed normal form."""
-    return composed(readable(folder.name))
+    return composed(printable(folder.name))
 
 
 def existing_file(path: str | Path, what: str) -> Path:
@@ -31,7 +28,9 @@ def existing_file(path: str | Path, what: str) -> Path:
     """
     file = user_path(path)
     if file.is_dir():
-        raise InputError(f"{what} {readable(path)} must be a file, but it is a folder; name the files in it.")
+        raise InputError(f"{what} {printable(path)} must be a file, but it is a folder; name the files in it.")
     if not file.is_file():
-        raise InputError(f"{what} {readable(path)} must be a file, but there is none at this path; check the spelling.")
+        raise InputError(
+            f"{what} {printable(path)} must be a file, but there is none at this path; check the spelling."
+        )
     return file

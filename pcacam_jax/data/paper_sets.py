@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcacam_jax.core.checks import InputError, check_choice
+from pcacam_jax.core.paths import printable, user_path
 from pcacam_jax.core.text import abbreviated
 from pcacam_jax.data.dataset import Dataset
 from pcacam_jax.data.folders import class_folders, read_folders
 from pcacam_jax.data.medmnist_source import find_medmnist
-from pcacam_jax.data.names import readable, user_path
 from pcacam_jax.data.npz import CLASS_NAMES
 from pcacam_jax.data.paper_table import PAPER_SETS, PaperSet
 from pcacam_jax.data.splits import ArraySplit
@@ -133,8 +133,8 @@ def _warn_of_two_sources(folder: Path) -> None:
     ]
     if files:
         warnings.warn(
-            f"{readable(folder)} holds records of TFDS and also {readable(abbreviated(files))}; the records are read, "
-            "so move one of the two to another folder to choose.",
+            f"{printable(folder)} holds records of TFDS and also {printable(abbreviated(files))}; the records are "
+            "read, so move one of the two to another folder to choose.",
             stacklevel=3,
         )
 

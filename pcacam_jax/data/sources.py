@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from pcacam_jax.core.checks import InputError
+from pcacam_jax.core.paths import printable, user_path
 from pcacam_jax.data.dataset import Dataset, check_seed
 from pcacam_jax.data.folders import class_folders, is_undivided_folder, read_folders
-from pcacam_jax.data.names import composed, readable, user_path
+from pcacam_jax.data.names import composed
 from pcacam_jax.data.paper_sets import read_paper_set
 from pcacam_jax.data.paper_table import PAPER_SETS
 from pcacam_jax.data.splits import ArraySplit, Split
@@ -102,7 +103,7 @@ def read_dataset(
         dataset = _read(source, options, data_dir)
     except OSError as error:
         raise InputError(
-            f"the data source {readable(source)} cannot be read ({error.strerror or error}); check its permissions."
+            f"the data source {printable(source)} cannot be read ({error.strerror or error}); check its permissions."
         ) from error
     return dataset if limit_per_class is None else dataset.limited(limit_per_class, seed)
 
@@ -132,7 +133,7 @@ def _read(source: str | Path, options: ReadOptions, data_dir: str | Path | None)
     descriptions = "; ".join(file_format.description for file_format in FORMATS)
     problem = "is none of these" if path.exists() else "does not exist"
     raise InputError(
-        f"a data source must be one of {names}; {descriptions}; but {readable(source)} {problem}; check the path."
+        f"a data source must be one of {names}; {descriptions}; but {printable(source)} {problem}; check the path."
     )
 
 
@@ -169,7 +170,7 @@ def _stored_reader(read: Callable[[Path], StoredDataset]) -> Callable[[Path, Rea
 def _read_folders(folder: Path, options: ReadOptions) -> Dataset:
     roots = [require(folder / name, Path.is_dir) for name in SPLIT_NAMES]
     train, test = (class_folders(root) for root in roots)
-    _check_same_classes(readable(folder), train, test)
+    _check_same_classes(printable(folder), train, test)
     names = _ordered(folder, list(train), options)
     return Dataset(_folder_name(folder), names, *(read_folders(root, names) for root in roots))
 
@@ -184,8 +185,8 @@ def _ordered(folder: Path, folders: list[str], options: ReadOptions) -> tuple[st
     names = options.class_names or tuple(folders)
     if sorted(names) != folders:
         raise InputError(
-            f"class_names must be the class folders of {readable(folder)}, {', '.join(folders)}, in the order that you "
-            f"want, but they are {', '.join(names)}; correct them or leave them out."
+            f"class_names must be the class folders of {printable(folder)}, {', '.join(folders)}, in the order that "
+            f"you want, but they are {', '.join(names)}; correct them or leave them out."
         )
     return names
 
@@ -252,4 +253,4 @@ def _check_same_classes(where: str, train: Iterable, test: Iterable) -> None:
 
 
 def _folder_name(folder: Path) -> str:
-    return readable(folder.resolve().name)
+    return printable(folder.resolve().name)

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from pcacam_jax.core.brief import brief_repr
 from pcacam_jax.core.checks import SMALLEST_SIZE, InputError
 from pcacam_jax.core.files import digest
+from pcacam_jax.core.paths import printable
 from pcacam_jax.data.digests import digest_file
 from pcacam_jax.data.images import Picture, check_size, decode_file, pixels_to_rgb, resized
-from pcacam_jax.data.names import readable
 
 Indices = Sequence[int] | slice | np.ndarray
 
@@ -175,7 +175,7 @@ class FolderSplit:
     __repr__ = brief_repr
 
     def __post_init__(self):
-        check_labels(readable(self.root), self.labels, len(self.paths))
+        check_labels(printable(self.root), self.labels, len(self.paths))
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -246,19 +246,19 @@ def check_every(load: Callable[[int], Picture], entries: Sequence[str] | Sequenc
     for index, entry in enumerate(entries):
         try:
             if load(index).several:
-                several.append(readable(str(entry)))
+                several.append(printable(str(entry)))
         except InputError as error:
             messages.append(str(error))
     if messages:
         first = messages[0].rstrip(".")
         raise InputError(
-            f"{first}; {len(messages)} of the {len(entries)} images of {readable(where)} cannot be used, and this is "
+            f"{first}; {len(messages)} of the {len(entries)} images of {printable(where)} cannot be used, and this is "
             "the first of them."
         )
     if several:
         warnings.warn(
-            f"{len(several)} of the {len(entries)} images of {readable(where)} hold several frames or pages; the first "
-            f"of each is read: {', '.join(several[:3])}{' and others' if len(several) > 3 else ''}.",
+            f"{len(several)} of the {len(entries)} images of {printable(where)} hold several frames or pages; the "
+            f"first of each is read: {', '.join(several[:3])}{' and others' if len(several) > 3 else ''}.",
             stacklevel=3,
         )
 

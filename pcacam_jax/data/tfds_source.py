@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from pcacam_jax.core.brief import brief_repr
 from pcacam_jax.core.checks import SMALLEST_SIZE, InputError
+from pcacam_jax.core.paths import user_path
 from pcacam_jax.data.digests import digest_image
 from pcacam_jax.data.images import Picture, check_size, decode_image, resized
-from pcacam_jax.data.names import user_path
 from pcacam_jax.data.splits import Indices, check_every, check_labels
 from pcacam_jax.data.stored_arrays import DatasetUnavailableError
 

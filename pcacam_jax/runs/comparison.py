@@ -66,16 +66,16 @@ def _comparison(
     target, label = explanation.targets[t], str(explanation.labels[b, t])
     output, column = target.partition(":")[0], int(np.asarray(explanation.columns)[b, t])
     value = float(np.asarray(explanation.values)[b, t])
-    own_class = column if output in head.classifiers else _predicted(outputs, head, b)
+    class_index = column if output in head.classifiers else _predicted(outputs, head, b)
     rank = classes = runner_up = runner_up_value = None
     if output in head.classifiers:
         scores, names = outputs[output][b], head.outputs[output]
         others = np.where(np.arange(len(scores)) == column, -np.inf, scores)
         rank, classes = int(1 + (others > scores[column]).sum()), len(scores)
         runner_up, runner_up_value = names[int(others.argmax())], float(others.max())
-    class_name = None if own_class is None else head.outputs[head.classifiers[0]][own_class]
+    class_name = None if class_index is None else head.outputs[head.classifiers[0]][class_index]
     overall = reference.percentile(output, column, value)
-    of_class = None if own_class is None else reference.percentile(output, column, value, own_class)
+    of_class = None if class_index is None else reference.percentile(output, column, value, class_index)
     sentence = f"{words(target, label, explanation.spaces[t])} = {value:.4g}"
     if rank is not None:
         sentence += f", rank {rank} of {classes}, {_beside(rank, runner_up, runner_up_value)}"
