@@ -96,6 +96,16 @@ def check_support(name: str, svm: KernelMachine, support: Expansion | None) -> N
         return
     if not isinstance(support, Expansion):
         raise TypeError(f"support must be a KernelExpansion or a OneVsOneExpansion; got {type(support).__name__}.")
+    if is_collapsed(support):
+        raise InputError(
+            f"support must hold the support vectors of {name}, but it holds their weighted sum; build it with "
+            "expansion_of(estimator, collapse=False)."
+        )
+    if support.kernel != expansion.kernel:
+        raise InputError(
+            f"support must be the kernel expansion of {name}, with the kernel {expansion.kernel}; got "
+            f"{support.kernel}, so build it from the estimator of the head."
+        )
     shapes = [(expansion.in_shape[0], len(expansion.intercept)), (support.in_shape[0], len(support.intercept))]
     if shapes[0] != shapes[1]:
         raise InputError(
@@ -124,8 +134,9 @@ def is_collapsed(expansion: Expansion) -> bool:
 
 
 def coefficients_of(expansion: KernelExpansion) -> Float[Array, "P n"]:
-    """Return the coefficients of an expansion that is not collapsed."""
-    assert expansion.coefficients is not None
+    """Return the coefficients of an expansion; None stands for the identity matrix."""
+    if expansion.coefficients is None:
+        return jnp.eye(len(expansion.support), dtype=expansion.support.dtype)
     return expansion.coefficients
 
 

@@ -35,6 +35,13 @@ def warn_about_axis_order(head: Any, *, stacklevel: int = 3) -> None:
         )
 
 
+def mark_like(head: Any, other: Any) -> Any:
+    """Return ``head``, for which no warning is given if ``other``, from which it was made, was examined before."""
+    if _EXAMINED in vars(other):
+        vars(head)[_EXAMINED] = True
+    return head
+
+
 def looks_channels_first(shape: tuple[int, ...]) -> bool:
     """Return whether a shape is more plausible as (K, h, w) than as (h, w, K).
 

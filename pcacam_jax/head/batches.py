@@ -21,6 +21,9 @@ from pcacam_jax.core.text import one_line, shown
 from pcacam_jax.head.axis_order import warn_about_axis_order
 from pcacam_jax.head.hybrid import HybridHead
 
+WITH_ONE_EXAMPLE = ("explain", "decompose", "evidence")
+"""The functions that have a form for one example, which can be transformed."""
+
 
 class Batch(NamedTuple):
     """The results of a compiled function of a batch; the first axis of every array is the example."""
@@ -79,9 +82,10 @@ def check_not_traced(name: str, head: HybridHead, maps: Any) -> None:
 
 
 def _traced_error(name: str) -> InputError:
+    single = f", or transform pcacam_jax.cam.{name}.{name}_example, which takes one example"
     return InputError(
         f"{name} cannot run inside jax.jit, jax.vmap or jax.grad, because it reads its checks on the host; call it "
-        f"outside of them, or transform pcacam_jax.cam.{name}.{name}_example, which takes one example."
+        f"outside of them{single if name in WITH_ONE_EXAMPLE else ''}."
     )
 
 

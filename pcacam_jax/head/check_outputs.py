@@ -8,12 +8,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 
 from pcacam_jax.core.arrays import as_numpy
 from pcacam_jax.core.checks import InputError, check_choice
 from pcacam_jax.core.text import shown
-from pcacam_jax.head.batches import Batch, all_finite, batched, checked_maps
+from pcacam_jax.head.batches import Batch, all_finite, batched, check_not_traced, checked_maps
 from pcacam_jax.head.causes import Outputs, find_cause
 from pcacam_jax.head.columns import check_columns, with_each_row
 from pcacam_jax.head.hybrid import HybridHead
@@ -67,11 +66,7 @@ def check_outputs(
             f"expected must be a dictionary output name -> values, such as {{'{next(iter(head.outputs))}': values}}; "
             f"got {type(expected).__name__}."
         )
-    if any(isinstance(value, Tracer) for value in (maps, *jax.tree.leaves(head))):
-        raise InputError(
-            "check_outputs cannot run inside jax.jit, jax.vmap or jax.grad, because it compares numbers; call it "
-            "outside of them."
-        )
+    check_not_traced("check_outputs", head, maps)
     maps = checked_maps(head, maps)
     check_columns(head, columns)
     references = {name: _expected(head, name, values, len(maps)) for name, values in expected.items()}

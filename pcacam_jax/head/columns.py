@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pcacam_jax.core.arrays import as_numpy
-from pcacam_jax.core.checks import InputError
+from pcacam_jax.core.checks import InputError, check_finite
 from pcacam_jax.head.batches import checked_maps
 from pcacam_jax.head.hybrid import HybridHead
 
@@ -48,6 +48,7 @@ def with_each_row(function: Callable[[HybridHead, Any], Any], head: HybridHead, 
         raise InputError(
             f"columns must have shape ({len(maps)}, {head.columns}), one row for each example; got {values.shape}."
         )
+    check_finite("maps", maps)  # before the division into groups, in which examples have other numbers
     distinct, which = np.unique(values, axis=0, return_inverse=True)
     groups = [np.flatnonzero(which.ravel() == n) for n in range(len(distinct))]
     results = [

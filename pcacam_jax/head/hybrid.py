@@ -12,6 +12,7 @@ from pcacam_jax.core.checks import InputError, check_choice
 from pcacam_jax.core.numerics import matmul
 from pcacam_jax.core.pytree import pytree, static
 from pcacam_jax.core.types import Maps, Rows, Stage, Vector
+from pcacam_jax.head.axis_order import mark_like
 from pcacam_jax.stages.activation import Elementwise
 from pcacam_jax.stages.append import Append
 from pcacam_jax.stages.chain import Chain
@@ -122,7 +123,7 @@ class HybridHead:
             name: stage if stage.in_shape == append.in_shape else append.before(stage)
             for name, stage in self.svms.items()
         }
-        return dataclasses.replace(self, svms=svms, columns=0)
+        return mark_like(dataclasses.replace(self, svms=svms, columns=0), self)
 
     def __call__(self, maps: Maps) -> dict[str, Vector]:
         """Return the values of all outputs by name."""

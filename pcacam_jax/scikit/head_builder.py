@@ -91,7 +91,8 @@ def hybrid_head(
     Warns:
         UserWarning: maps of this shape look as if their channels came first.
         PrecisionWarning: the head computes in float32, and at examples that an estimator stores, or at points drawn
-            from its fitted statistics, its values differ from scikit-learn's by more than 0.035 % of their size.
+            from its fitted statistics, its values differ from scikit-learn's by more than 0.035 % of
+            their size, or 0.001 % where a predicted class differs.
 
     Raises:
         InputError: if shapes do not fit together, if an estimator is not fitted or not supported, or if numbers are
@@ -216,7 +217,8 @@ def _further_columns(sizes: Mapping[str, int], width: int, source: str, columns:
         columns: the number of columns that is expected; None if it follows from ``sizes``.
         before: the sizes of the vectors before the reducer, for which an SVM may have been fitted by mistake.
     """
-    if columns is not None and (isinstance(columns, bool) or not isinstance(columns, int) or columns < 0):
+    is_whole = isinstance(columns, int | np.integer) and not isinstance(columns, bool)
+    if columns is not None and (not is_whole or columns < 0):
         raise InputError(f"columns must be a number of further columns, or None; got {shown(columns)}.")
     for name, size in sizes.items():
         if size < width or (size > width and (size in before if columns is None else size != width + columns)):

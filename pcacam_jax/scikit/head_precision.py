@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 
 from pcacam_jax.head.hybrid import HybridHead
-from pcacam_jax.scikit.class_scores import default_scores
 from pcacam_jax.scikit.precision import X64, Comparison, Probes, compare, is_rounded, probes_of, x64_is_enabled
 from pcacam_jax.scikit.steps import Estimator
 
@@ -22,7 +21,7 @@ def precision_warnings(head: HybridHead, pca: Estimator | None, svms: Mapping[st
             numbers = [f"component {number + 1}" for number in range(result.values.exact.shape[1])]
             yield from _messages(result, "pca", numbers, head)
     for name, svm in svms.items():
-        space = dict(head.spaces).get(name, default_scores(svm))
+        space = head.space(name)
         if is_rounded(head.svms[name]):
             result = compare(svm, head.svms[name], space, probes_of(svm, head.svms[name], components))
             yield from _messages(result, name, [f"{name}:{entry}" for entry in head.outputs[name]], head)

@@ -61,7 +61,7 @@ class Comparison(NamedTuple):
     values: Probes
     """The values of the estimator and of its stage."""
     error: float
-    """The largest error, relative to the root mean square of the value it belongs to."""
+    """The largest error of a value: the 98 % quantile over the points, relative to the value's root mean square."""
     worst: int
     """The index of this value."""
     wrong_classes: int
@@ -84,7 +84,7 @@ class Comparison(NamedTuple):
         classes = f", and its class at {self.wrong_classes} of {count} probe points" if self.wrong_classes else ""
         return (
             f"{name} computes in {self.values.rounded.dtype}, which has too few digits for this estimator: {entry} "
-            f"differs from scikit-learn by up to {self.error:.1g} of its typical size{classes}; {advice}."
+            f"differs from scikit-learn by {self.error:.1g} of its typical size{classes}; {advice}."
         )
 
 

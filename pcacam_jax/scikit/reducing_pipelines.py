@@ -46,7 +46,7 @@ def split_reducer(svms: Mapping[str, Estimator]) -> tuple[Estimator | None, Mapp
 
 def _divided(svm: Estimator) -> tuple[list[Estimator], list[Estimator]]:
     """Return the steps up to the last reducer and the steps after it; the first list is empty without a reducer."""
-    steps = steps_of(svm) if is_pipeline(svm) and not isinstance(svm, str) else [svm]
+    steps = steps_of(svm) if is_pipeline(svm) else [svm]
     ends = [n + 1 for n, step in enumerate(steps[:-1]) if isinstance(step, REDUCERS)]
     return (steps[: ends[-1]], steps[ends[-1] :]) if ends else ([], steps)
 

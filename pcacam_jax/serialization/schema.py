@@ -109,8 +109,6 @@ def _check_shapes(stage: Any) -> None:
     if min(shape, default=1) < 1 or math.prod(shape) >= MAX_SIZE:
         raise InputError(f"the input has shape {shape}, but must have 1 to {MAX_SIZE - 1} entries.")
     leaves = jax.tree.leaves(stage)
-    if isinstance(stage, HybridHead) and stage.columns:
-        stage = stage.with_columns(jnp.zeros(stage.columns))
     x = jax.ShapeDtypeStruct(shape, leaves[0].dtype if leaves else jnp.float32)
     try:
         value = jax.eval_shape(_run_all, stage, x)
@@ -124,6 +122,8 @@ def _check_shapes(stage: Any) -> None:
 
 def _run_all(stage: Any, x: jax.Array) -> Any:
     """Call all methods of a stage or head, and return its value."""
+    if isinstance(stage, HybridHead) and stage.columns:
+        stage = stage.with_columns(jnp.zeros(stage.columns))
     value, saved = stage.forward(x)
     stage.pull_back(saved, jax.tree.map(lambda array: jnp.ones((1, *array.shape), array.dtype), value))
     if hasattr(stage, "predict"):
@@ -139,6 +139,8 @@ def _check_names(head: HybridHead, values: Mapping[str, Float[Any, " out"]]) -> 
         raise InputError(f"the outputs have {sizes} entries, but the distinct names of their entries are {distinct}.")
     if head.shares is not None and len(head.shares) != sizes.get("pca"):
         raise InputError(f"shares has {len(head.shares)} entries, but the output pca has {sizes.get('pca', 'none')}.")
+    if head.columns and not head.svms:
+        raise InputError(f"the head has {head.columns} further columns, but no SVM that reads them.")
     first = [name for name in ("cnn", "pca") if name in sizes]
     if list(distinct)[: len(first)] != first:
         raise InputError(f"the outputs must begin with {' and '.join(first)}; got {', '.join(distinct)}.")

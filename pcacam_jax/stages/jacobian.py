@@ -62,7 +62,7 @@ def jacobian(stage: Stage | Callable[[Array], Any], x: Array, *, backend: str = 
 def _floating(x: Any) -> Array:
     if isinstance(x, np.ndarray | jax.Array) and x.dtype == np.bool_:
         x = x.astype(int)
-    x = real_array("x", x)
+    x = real_array("x", x, finite=False)
     with np.errstate(over="ignore"):
         x = jnp.asarray(x)
     check_finite("x", x)  # a large float64 may be infinite in float32

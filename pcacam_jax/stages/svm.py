@@ -155,11 +155,6 @@ class SVMClassifier:
         return self.pairs.in_shape
 
     @property
-    def margins(self) -> PairwiseMargins:
-        """The stage that computes the margins from the decision values of the pairs."""
-        return PairwiseMargins(self.classes)
-
-    @property
     def scores(self) -> Stage:
         """The class margins as one stage ``(D,) -> (C,)``."""
         return margins_of(self.pairs, self.classes)

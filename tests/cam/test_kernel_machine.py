@@ -108,6 +108,10 @@ def linear_support(**changes):
     return dataclasses.replace(expansion_of(world().svms["svm_linear"], collapse=False), **changes)
 
 
+def collapsed_support():
+    return expansion_of(world().svms["svm_linear"])
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
@@ -135,6 +139,14 @@ def linear_support(**changes):
         (
             {"target": "svm_linear:predicted"},
             "svm_linear is a linear SVM, and the head stores only the weighted sum of its support vectors",
+        ),
+        (
+            {"support": collapsed_support},
+            r"holds their weighted sum; build it with expansion_of\(estimator, collapse=False\)",
+        ),
+        (
+            {"support": lambda: linear_support(kernel="rbf", parameters={"gamma": np.float64(1)})},
+            "with the kernel linear; got rbf, so build it from the estimator",
         ),
         ({"support": 3}, "support must be a KernelExpansion or a OneVsOneExpansion; got int"),
         (

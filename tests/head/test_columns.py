@@ -150,3 +150,16 @@ def test_columns_that_do_not_fit_are_rejected(name):
     call, sentence = REJECTED[name]
     with pytest.raises(InputError, match=sentence):
         call()
+
+
+def test_a_bad_example_is_named_by_its_number_among_all():
+    maps = MAPS.copy()
+    maps[17, 1, 0, 2] = np.nan
+    with pytest.raises(InputError, match=r"the first at index \(17, 1, 0, 2\)"):
+        explain(HEAD, maps, "svm:predicted", columns=COLUMNS)
+
+
+def test_heads_for_single_rows_do_not_warn_of_channels_again():
+    with pytest.warns(UserWarning, match="channels came first"):
+        head = hybrid_head([], maps_shape=(12, 1, 1), pca=PCA_3, svms={"svm": SVM})
+    explain(head, MAPS[:4].reshape(4, 12, 1, 1), "svm:predicted", columns=COLUMNS[:4])  # warnings are errors
