@@ -164,7 +164,8 @@ def verify(
     part_of_run = None if run is None else run / "verification.json"
     out = out or part_of_run or Path("verification.json")
     reads = identities([] if run is None else (path for path in run.glob("*") if path != part_of_run))
-    check_output(out, "certificate", reads=reads, overwrite=force or out == part_of_run, remedy=FORCE)
+    is_part_of_run = part_of_run is not None and not identities([out]).isdisjoint(identities([part_of_run]))
+    check_output(out, "certificate", reads=reads, overwrite=force or is_part_of_run, remedy=FORCE)
     certificate = _certificate(run, out)
     content = sealed(certificate.as_dict())
     write_json(out, content)

@@ -66,11 +66,6 @@ def printable(path: str | Path) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def is_text(path: str | Path) -> bool:
-    """Return whether :func:`printable` leaves a path as it is."""
-    return printable(path) == str(path)
-
-
 def identities(paths: Iterable[str | Path]) -> frozenset[Any]:
     """Return what identifies files: their resolved paths and, if they exist, their device and inode numbers.
 

@@ -22,7 +22,8 @@ class TapMaps:
     """The feature maps at the tap of all images of a split, ``(N, h, w, K)``, as an array that is computed on demand.
 
     If the tap is :data:`~pcacam_jax.fitting.features.CACHED_TAP`, these are the cached maps. Otherwise VGG16 computes
-    the maps of the images that are indexed; their max-pool equals the cached maps. Each image is computed once.
+    the maps of the images that are indexed; their max-pool equals the cached maps. An image is computed once
+    while there is space for its maps.
     """
 
     params: vgg16.Params

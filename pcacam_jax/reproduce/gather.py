@@ -29,7 +29,7 @@ from pcacam_jax.reproduce.paper import SETS, TABLE3
 from pcacam_jax.reproduce.settings import check_scale, settings_of
 from pcacam_jax.runs.replaceable import check_run_folder
 from pcacam_jax.runs.run import CONFIG, save
-from pcacam_jax.runs.source import recorded
+from pcacam_jax.runs.source import recorded, recorded_paper_set
 
 RUNS = "runs"
 """Subfolder of a reproduction with the run of each dataset's first seed."""
@@ -210,10 +210,10 @@ def cached_or_new_outcome(
 
 
 def _source(request: ReproductionRequest, name: str) -> dict[str, Any]:
-    """Return the arguments of ``read_dataset`` that give the dataset of a request."""
+    """Return where the dataset of a request was read from, as :func:`~pcacam_jax.runs.source.read_again` takes it."""
     if request.scale == "embedded":
         return recorded(EMBEDDED_SAMPLE)
-    return recorded(name, data_dir=request.data_root, limit_per_class=check_scale(request.scale).limit_per_class)
+    return recorded_paper_set(name, request.data_root, check_scale(request.scale).limit_per_class)
 
 
 def _read(request: ReproductionRequest, name: str) -> Dataset:

@@ -21,7 +21,7 @@ class Comparison(NamedTuple):
     value: float
     """Its value."""
     percentile: float
-    """Percentage of the training images with a smaller value of this class or component."""
+    """Percentage of the training images with a smaller value of this class or component; ties count half."""
     class_name: str | None
     """The class of ``class_percentile``: that of the target, or for a component the one that the CNN predicts."""
     class_percentile: float | None
@@ -52,12 +52,8 @@ def comparisons(explanation: Explanation, head: HybridHead, reference: Reference
     if explanation.outputs is None:
         raise InputError("explanation must hold the values of all outputs; make it with the method explain of the run.")
     outputs = {name: np.asarray(values) for name, values in explanation.outputs.items()}
-    images = range(len(explanation.labels))
-    return [[_comparison(explanation, b, t, outputs, head, reference) for t in _targets(explanation)] for b in images]
-
-
-def _targets(explanation: Explanation) -> range:
-    return range(len(explanation.targets))
+    images, targets = range(len(explanation.labels)), range(len(explanation.targets))
+    return [[_comparison(explanation, b, t, outputs, head, reference) for t in targets] for b in images]
 
 
 def _comparison(

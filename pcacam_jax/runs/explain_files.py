@@ -24,6 +24,7 @@ from pcacam_jax.data.names import existing_file
 from pcacam_jax.data.pictures import LoadedPicture, load_picture
 from pcacam_jax.fitting.features import BATCH
 from pcacam_jax.head.targets import parse_targets
+from pcacam_jax.reports.figures import FIGURES
 from pcacam_jax.runs.comparison import Comparison
 from pcacam_jax.runs.explanation_files import check_results, earlier_report, file_digest, write_results
 from pcacam_jax.runs.image_paths import ImagePath, find_images
@@ -122,7 +123,7 @@ def _plan(
     """Check all inputs and outputs before anything is written."""
     plan = _Plan({}, {}, [])
     weights = [run.config.weights] if run.config.weights else []
-    parts = (path for path in run_folder.glob("*") if path.is_file())
+    parts = (path for place in (run_folder, run_folder / FIGURES) for path in place.glob("*") if path.is_file())
     reads = identities([*(image.path for image in images), *parts, *weights])
     for image in images:
         try:

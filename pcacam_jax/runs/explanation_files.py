@@ -59,7 +59,7 @@ def earlier_report(out: Path, image: ImagePath, request: dict[str, Any]) -> dict
     report = read_json(paths[".json"])
     if report.get("request") != request or report.get("files") != _digests(paths):
         return None
-    if report["image"] != printable(image.path):
+    if {name: report.get(name) for name in ("image", "image_uri")} != _names(image.path):
         report = sealed({**report, **_names(image.path)})
         write_sealed_json(paths[".json"], report)
     return report
@@ -79,7 +79,7 @@ def check_results(out: Path, image: ImagePath, request: dict[str, Any], *, reads
         return
     earlier = read_json(paths[".json"])
     same_image = earlier.get("request", {}).get("image_sha256") == request["image_sha256"]
-    if not same_image and os.path.realpath(earlier["image"]) != os.path.realpath(image.path):
+    if not same_image and earlier.get("image_uri") != _names(image.path)["image_uri"]:
         raise InputError(
             f"{printable(paths['.json'])} explains another image, {earlier['image']}, and would be replaced by the "
             f"explanation of {printable(image.path)}; {FORCE}."
@@ -162,9 +162,8 @@ def _report(path: Path, picture: LoadedPicture, explained: Explanation, index: i
 
 
 def _names(path: Path) -> dict[str, str]:
-    """Return the name of a file as text, and its URI if the text does not name the file: bytes that are not UTF-8."""
-    text = printable(path)
-    return {"image": text} if text == str(path) else {"image": text, "image_uri": path.absolute().as_uri()}
+    """Return the name of a file as the user wrote it, and its URI, which names it exactly, from any folder."""
+    return {"image": printable(path), "image_uri": Path(os.path.realpath(path)).as_uri()}
 
 
 def _digests(paths: dict[str, Path]) -> dict[str, str] | None:

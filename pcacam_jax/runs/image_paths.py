@@ -37,10 +37,11 @@ def find_images(paths: Sequence[Path], skipped: Sequence[Path] = ()) -> list[Ima
     Raises:
         InputError: a folder contains no images, or two images would have results of the same name.
     """
-    images = [ImagePath(path, path.stem, True) for path in paths if not path.is_dir()]
+    listed = {os.path.realpath(path): path for path in reversed(paths) if not path.is_dir()}
+    images = [ImagePath(path, path.stem, True) for path in reversed(listed.values())]
     folders = [path for path in paths if path.is_dir()]
     root = os.path.commonpath([os.path.realpath(folder) for folder in folders]) if folders else ""
-    seen, without = {os.path.realpath(image.path) for image in images}, {os.path.realpath(path) for path in skipped}
+    seen, without = set(listed), {os.path.realpath(path) for path in skipped}
     for folder in folders:
         files = list(_images_below(folder, without))
         if not files:

@@ -8,32 +8,10 @@ from pcacam_jax.core.files import read_json
 from pcacam_jax.core.paths import printable
 from pcacam_jax.core.written import is_replaceable
 from pcacam_jax.reports.figures import FIGURES
-from pcacam_jax.runs.reference_file import LINEAR_SUPPORT, REFERENCE
-from pcacam_jax.runs.run import (
-    CERTIFICATE,
-    CONFIG,
-    DIVISION,
-    EXPLANATIONS,
-    METRICS,
-    MODEL,
-    POINT,
-    is_run_configuration,
-)
+from pcacam_jax.runs.run import CONFIG, EXPLANATIONS, RUN_PARTS, is_run_configuration
 
 REPORT = "report.json"
-RUN_FILES = {
-    CONFIG,
-    METRICS,
-    MODEL,
-    CERTIFICATE,
-    POINT,
-    REFERENCE,
-    LINEAR_SUPPORT,
-    DIVISION,
-    FIGURES,
-    EXPLANATIONS,
-    REPORT,
-}
+RUN_FILES = {*RUN_PARTS, FIGURES, EXPLANATIONS, REPORT}
 """The names of all files and folders that a run folder can contain."""
 
 
@@ -64,8 +42,10 @@ def _others(folder: Path, names: Set[str]) -> Iterator[str]:
 
 
 def _figures_of(folder: Path) -> set[str]:
-    """Return the figures that the run's report names; runs of earlier versions have figures without a digest."""
+    """Return the figures that the report of a run of schema 1 names, because these have no digest."""
     try:
+        if read_json(folder / CONFIG)["schema"] != 1:
+            return set()
         return set(map(str, read_json(folder / REPORT)["figures"]))
     except (InputError, KeyError, TypeError):
         return set()

@@ -19,6 +19,7 @@ from pcacam_jax.core.files import read_json, write_json
 from pcacam_jax.core.paths import printable, user_path
 from pcacam_jax.core.progress import Progress
 from pcacam_jax.core.version import __version__
+from pcacam_jax.core.written import write_sealed_json
 from pcacam_jax.fitting.config import FitConfig
 from pcacam_jax.fitting.fit import Fitted
 from pcacam_jax.head.hybrid import HybridHead
@@ -34,6 +35,8 @@ READABLE = (1, 2)
 CONFIG, METRICS, MODEL = "config.json", "metrics.json", "model.safetensors"
 CERTIFICATE, POINT = "verification.json", "verification_point.safetensors"
 EXPLANATIONS, DIVISION = "explanations", "split.json"
+RUN_PARTS = (CONFIG, METRICS, MODEL, CERTIFICATE, POINT, REFERENCE, LINEAR_SUPPORT, DIVISION)
+"""The files that :func:`save` writes."""
 SIGN_RULE = "the loading of largest magnitude of every component is positive"
 
 
@@ -51,7 +54,7 @@ def save(fitted: Fitted, folder: Path, *, source: dict[str, Any] | None = None, 
     """
     folder = user_path(folder)
     if not is_run_configuration(folder / CONFIG):
-        for path in (folder / name for name in (CONFIG, METRICS, MODEL, CERTIFICATE, POINT, REFERENCE, LINEAR_SUPPORT)):
+        for path in (folder / name for name in RUN_PARTS):
             if path.is_symlink() or path.exists():
                 raise InputError(f"{printable(path)} exists, but is not part of a run; choose a new or empty folder.")
     fit_config = dataclasses.asdict(fitted.config)
@@ -74,11 +77,13 @@ def save(fitted: Fitted, folder: Path, *, source: dict[str, Any] | None = None, 
     write_json(folder / CONFIG, config)
     write_json(folder / METRICS, {**fitted.metrics, "training": training, "timings": fitted.timings})
     store.save(folder / MODEL, fitted.head)
-    write_json(folder / CERTIFICATE, fitted.certificate.as_dict())
+    write_sealed_json(folder / CERTIFICATE, fitted.certificate.as_dict())
     write_arrays(folder / POINT, {"maps": fitted.point})
     write_reference(folder, fitted, thumbnails=thumbnails)
     if fitted.dataset.division is not None:
         write_json(folder / DIVISION, fitted.dataset.division)
+    else:
+        (folder / DIVISION).unlink(missing_ok=True)
 
 
 def is_run_configuration(path: Path) -> bool:

@@ -157,7 +157,7 @@ def test_verify_never_replaces_a_file_of_the_run(pcacam, run, tmp_path, name):
     assert digests(run) == before
 
 
-def test_the_explanation_of_another_image_is_kept(pcacam, run, images, tmp_path, small_world):
+def test_the_explanation_of_another_image_is_kept(pcacam, run, images, tmp_path, small_world, monkeypatch):
     (tmp_path / "b").mkdir()
     other = tmp_path / "b" / "grey.png"
     Image.fromarray(np.zeros((40, 40), np.uint8)).save(other)
@@ -166,6 +166,12 @@ def test_the_explanation_of_another_image_is_kept(pcacam, run, images, tmp_path,
     assert_input_error(
         pcacam("explain", run, other, "--targets", "pca:0"), "grey.json explains another image, .*--force"
     )
+    assert digests(run) == before
+    monkeypatch.chdir(images["grey"].parent)
+    assert pcacam("explain", run, "grey.png", "--targets", "pca:0")[0] == 0
+    before = digests(run)
+    monkeypatch.chdir(tmp_path / "b")
+    assert_input_error(pcacam("explain", run, "grey.png", "--targets", "pca:0"), "explains another image")
     assert digests(run) == before
     shutil.copy(other, images["grey"])  # the same image, edited
     assert pcacam("explain", run, images["grey"], "--targets", "pca:0")[0] == 0
@@ -176,6 +182,7 @@ KEPT = {
     "other configuration": ("config.json", b'{"schema": 1}'),
     "other file": ("notes.txt", FOREIGN),
     "figure of the user": ("figures/figure8.png", FOREIGN),
+    "changed figure": ("figures/grid.png", FOREIGN),
     "note beside explanations": ("explanations/notes.md", FOREIGN),
     "folder of the user": ("explanations/a/b/c.png", FOREIGN),
 }
@@ -213,11 +220,12 @@ def test_a_file_that_appears_during_a_fit_is_kept(pcacam, run, data, fitted, mon
 def test_saving_a_fitted_run_keeps_other_files(fitted, tmp_path):
     from pcacam_jax.runs.run import save as save_run
 
-    (tmp_path / "metrics.json").write_bytes(FOREIGN)
-    with pytest.raises(InputError, match=r"metrics\.json exists, but is not part of a run"):
-        save_run(fitted, tmp_path)
-    assert digests(tmp_path) == {tmp_path / "metrics.json": FOREIGN}
-    (tmp_path / "metrics.json").unlink()
+    for name in ("metrics.json", "split.json", "reference.safetensors"):
+        (tmp_path / name).write_bytes(FOREIGN)
+        with pytest.raises(InputError, match=rf"{name} exists, but is not part of a run"):
+            save_run(fitted, tmp_path)
+        assert digests(tmp_path) == {tmp_path / name: FOREIGN}
+        (tmp_path / name).unlink()
     for _ in range(2):
         save_run(fitted, tmp_path)
     assert json.loads((tmp_path / "config.json").read_text())["schema"]

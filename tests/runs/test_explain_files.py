@@ -252,3 +252,10 @@ def test_links_are_followed_once(tmp_path):
     (tmp_path / "p" / "linked").symlink_to(tmp_path / "elsewhere")
     os.symlink(tmp_path / "p" / "a" / "1.jpg", tmp_path / "p" / "again.jpg")
     assert sorted(found(tmp_path, "p").values()) == ["again", "linked/2"]
+
+
+def test_a_file_that_is_named_twice_is_explained_once(tmp_path):
+    (tmp_path / "a.jpg").touch()
+    (tmp_path / "link.jpg").symlink_to(tmp_path / "a.jpg")
+    found_paths = [image.path for image in find_images([tmp_path / name for name in ("a.jpg", "a.jpg", "link.jpg")])]
+    assert found_paths == [tmp_path / "a.jpg"]

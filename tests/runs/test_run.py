@@ -13,6 +13,7 @@ from support.small_runs import CLASSES, in_place, pictures, random_params
 import pcacam_jax
 from pcacam_jax.core import array_file
 from pcacam_jax.core.checks import InputError
+from pcacam_jax.core.written import sealed
 from pcacam_jax.nets import weights
 from pcacam_jax.runs.make_run import RUN_FILES
 from pcacam_jax.runs.run import load, save, verify_run
@@ -81,7 +82,7 @@ def test_the_report(run_folder):
 def test_a_run_is_verified_again_to_the_same_certificate(copied):
     written = json.loads((copied / "verification.json").read_text())
     (copied / "verification.json").unlink()
-    assert verify_run(copied).as_dict() == written
+    assert sealed(verify_run(copied).as_dict()) == written
 
 
 def test_image_files_are_read_as_the_training_images_were(run_folder, tmp_path):
