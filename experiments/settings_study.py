@@ -35,7 +35,8 @@ from pcacam_jax.fitting.fit import features_of, train_on
 from pcacam_jax.fitting.out_of_core import map_features
 from pcacam_jax.fitting.run_warnings import memorisation_warning
 from pcacam_jax.fitting.scores import head_outputs, macro_f1, score
-from pcacam_jax.reproduce.paper import CLASSIFIERS, TABLE3
+from pcacam_jax.reports.class_table import CLASSIFIERS
+from pcacam_jax.reproduce.paper import TABLE3
 
 AXES = ("scaling", "feature_scale", "activation", "learning_rate")
 SIGMA_ONE = "svm_rbf, sigma = 1"

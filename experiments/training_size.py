@@ -22,7 +22,7 @@ from pcacam_jax.data import ArraySplit, Dataset, read_paper_set
 from pcacam_jax.fitting.estimators import fit_estimators
 from pcacam_jax.fitting.fit import features_of, train_on
 from pcacam_jax.fitting.scores import head_outputs, score
-from pcacam_jax.reproduce.paper import CLASSIFIERS
+from pcacam_jax.reports.class_table import CLASSIFIERS
 from pcacam_jax.reproduce.settings import settings_of
 
 

@@ -63,8 +63,8 @@ def component_cards(
 
     Args:
         cards: D pairs (largest values, smallest values), with n images in every :class:`Side`.
-        ratios: (D,), the share of variance that each component explains. Components with less than 1 % are drawn
-            faintly.
+        ratios: (D,), the share of variance that each component explains. Components with less than 1 % and less
+            than a tenth of the largest share are drawn faintly.
         shared_scale: whether all maps of the figure share one colour scale.
         interpolation: as in :func:`overlay`, as is ``cells``.
         cells: see above.

@@ -18,7 +18,7 @@ from pcacam_jax.plots.heatmaps import overlay, overlay_pair, unknown
 from pcacam_jax.plots.inputs import check_count, numbers, picture, shrunk
 from pcacam_jax.plots.names import SMALL, inline, readable, wrapped, write
 from pcacam_jax.plots.notes import note_on
-from pcacam_jax.plots.pairs import Pair, flags_of, pairs_of
+from pcacam_jax.plots.pairs import Pair, check_left_out, flags_of, pairs_of
 from pcacam_jax.plots.sheet import LINE, Sheet, fitted, height_of
 from pcacam_jax.plots.words import TITLES, quantity
 
@@ -98,12 +98,15 @@ def paper_grid(
         >>> [axes.get_title() for axes in figure.axes]
         ['image', 'Grad-CAM', 'component 1\nraises ($L_{1}^+$)', 'component 1\nlowers ($L_{1}^-$)']
     """
+    if explanation is not None and classifiers is not None:
+        raise InputError("paper_grid takes an explanation or classifiers, but both are given; leave one out.")
     given = explanation if classifiers is None else classifiers
     count = len(images)
     if not 0 < count <= MOST_ROWS:
         got = f"{count}; draw them in parts" if count else "none"
         raise InputError(f"images must contain at least one image and at most {MOST_ROWS}; got {got}.")
     if isinstance(given, Explanation):
+        check_left_out({"components": components, "predictions": predictions, "vanished": vanished})
         check_count("images", images, len(given.labels), "example of the explanation")
         columns, scale_free = _columns_of(given, typical), given.scale_free
         sizes, names = given.image_sizes, given.image_names

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.core.explanation import Explanation
-from pcacam_jax.plots.inputs import check_count, numbers
+from pcacam_jax.plots.inputs import check_count, numbers, positive_number
 from pcacam_jax.plots.names import inline, readable
 from pcacam_jax.plots.words import percentage, quantity, words
 
@@ -167,6 +167,13 @@ def rank_of(explanation: Explanation, example: int, t: int) -> str:
     return f"rank {rank} of {len(values)}, {'runner-up' if rank == 1 else 'highest'} {others.max():.3g}"
 
 
+def check_left_out(given: Mapping[str, object]) -> None:
+    """Raise an InputError if an argument is given although the explanation contains it."""
+    for name, value in given.items():
+        if value is not None:
+            raise InputError(f"{name} is a part of the explanation; leave it out.")
+
+
 def negligible(share: float, shares: Sequence[float]) -> bool:
     """Return whether a component has a small share of the variance, absolutely and beside the largest share."""
     return share < min(SMALL_SHARE, max(shares) / 10)
@@ -186,7 +193,8 @@ def typical_scales(typical: ArrayLike | Mapping | None, targets: Sequence[str]) 
     if typical is None:
         return np.full(len(targets), np.nan)
     if isinstance(typical, Mapping):
-        return np.array([float(typical.get(target, np.nan)) for target in targets])
+        known = {target: positive_number(f"typical[{target!r}]", scale) for target, scale in typical.items()}
+        return np.array([known.get(target, np.nan) for target in targets])
     scales = numbers("typical", typical, (len(targets),), lowest=0)
     if not scales.all():
         raise InputError("typical must hold the typical scale of each target, above 0; got 0.")

@@ -20,7 +20,7 @@ from pcacam_jax.plots.heatmaps import image as draw_image
 from pcacam_jax.plots.inputs import picture, shrunk
 from pcacam_jax.plots.names import SMALL, readable, write
 from pcacam_jax.plots.notes import note_on
-from pcacam_jax.plots.pairs import Pair, pairs_of, pairs_of_arrays
+from pcacam_jax.plots.pairs import Pair, check_left_out, pairs_of, pairs_of_arrays
 from pcacam_jax.plots.sheet import Sheet, box_of, fitted, height_of
 
 MOST_TARGETS = 200
@@ -61,8 +61,9 @@ def explanation_panel(
     ``explanation_panel(image, names, positive, negative, values)``; a map of zeros is then called "zero everywhere"
     only if ``vanished`` is given, too.
 
-    A component's share of the variance is written beside it. Components with less than 1 % of the variance, and maps
-    whose scale is tiny, are drawn faintly. A figure shows at most 200 targets.
+    A component's share of the variance is written beside it. Components with less than 1 % of the variance and less
+    than a tenth of the largest share are drawn faintly, as are maps whose scale is tiny. A figure shows at most 200
+    targets.
 
     Args:
         image: (H, W, 3) uint8, the original or the resized image. It is drawn with the height and width of
@@ -104,7 +105,7 @@ def explanation_panel(
     pixels = picture(image)
     if isinstance(explanation, Explanation):
         given = {"names": names, "positive": positive, "negative": negative, "values": values, "vanished": vanished}
-        _check_left_out({**given, "scale_free": scale_free})
+        check_left_out({**given, "scale_free": scale_free})
         place = example_of(explanation, example)
         pairs, scale_free = pairs_of(explanation, place, comparison, typical), explanation.scale_free
         name = [readable(explanation.image_names[place])] if explanation.image_names else []
@@ -125,12 +126,6 @@ def explanation_panel(
     layout = _Layout(shown, height / width, about)
     style = {"interpolation": interpolation, "cells": cells}
     return layout.draw(shrunk(pixels), "\n".join(lines), largest_by_output(shown) if shared_scale else {}, style)
-
-
-def _check_left_out(given: Mapping[str, object]) -> None:
-    for name, value in given.items():
-        if value is not None:
-            raise InputError(f"{name} is a part of the explanation; leave it out.")
 
 
 def example_of(explanation: Explanation, example: int | None) -> int:

@@ -1,9 +1,6 @@
 """The figures of a fitted run: the paper's Figures 4 to 9 and the component cards."""
 
-import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -53,15 +50,9 @@ def grid(fitted: Fitted) -> Figure:
     explanation = explain(fitted.head, fitted.tap_maps["test"][rows], targets)
     return plots.paper_grid(
         list(fitted.dataset.test.images(rows, fitted.config.size)),
-        with_shares(explanation, fitted.pca.explained_variance_ratio_),
+        explanation,
         truth=[fitted.dataset.class_names[label] for label in fitted.dataset.test.labels[rows]],
     )
-
-
-def with_shares(explanation: Explanation, ratios: np.ndarray) -> Explanation:
-    """Return the explanation with the components' shares of the variance, if it does not have them."""
-    shares = explanation.shares or tuple(float(ratio) for ratio in ratios)
-    return dataclasses.replace(explanation, shares=shares)
 
 
 def one_of_each(labels: np.ndarray, count: int) -> np.ndarray:
@@ -195,16 +186,12 @@ def furthest(v: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     return rows, np.moveaxis(places.reshape(ends.shape), 2, 0)
 
 
-def explanation(
-    image: np.ndarray, explained: Explanation, index: int, *, comparison: Sequence[str] | None = None, **options: Any
-) -> Figure:
+def explanation(image: np.ndarray, explained: Explanation, index: int) -> Figure:
     """Return the panel that explains ``image``, example ``index`` of ``explained``, with the targets named in words.
 
     Args:
         image: (H, W, 3) uint8, the original or the resized image.
         explained: the explanation.
         index: which of its examples the image is.
-        comparison: a text for each target that says how its value compares.
-        **options: further arguments of :func:`pcacam_jax.plots.explanation_panel`.
     """
-    return plots.explanation_panel(image, explained, example=index, comparison=comparison, **options)
+    return plots.explanation_panel(image, explained, example=index)

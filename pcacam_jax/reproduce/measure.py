@@ -12,10 +12,11 @@ import numpy as np
 from pcacam_jax.cam.explain import explain
 from pcacam_jax.core.version import __version__
 from pcacam_jax.fitting.fit import Fitted
+from pcacam_jax.reports.class_table import CLASSIFIERS
 from pcacam_jax.reports.figures import GRID_ROWS, furthest, one_of_each
 from pcacam_jax.reports.map_statistics import map_statements
 from pcacam_jax.reproduce.outcome import SCHEMA, Outcome, shared_settings
-from pcacam_jax.reproduce.paper import CLASSIFIERS, TABLE3
+from pcacam_jax.reproduce.paper import TABLE3
 from pcacam_jax.verification.certificate import DTYPES
 
 FIRST_IMAGES = 3

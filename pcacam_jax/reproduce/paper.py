@@ -4,9 +4,6 @@ from typing import NamedTuple
 
 from pcacam_jax.data.paper_table import PAPER_SETS
 
-CLASSIFIERS = {"cnn": "CNN", "svm_linear": "Lin-SVM", "svm_rbf": "RBF-SVM"}
-"""The classifiers of Table 3: our names and the paper's names."""
-
 
 class PaperRow(NamedTuple):
     """One row of Table 3: number of classes, number of images, and macro F1 (training, test) of each classifier."""

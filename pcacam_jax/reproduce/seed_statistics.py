@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pcacam_jax.core.text import number, percent
+from pcacam_jax.reports.class_table import CLASSIFIERS
 from pcacam_jax.reproduce.claim import mean_and_spread, spread_text
 from pcacam_jax.reproduce.outcome import Outcome
-from pcacam_jax.reproduce.paper import CLASSIFIERS
 
 SVMS = tuple(name for name in CLASSIFIERS if name != "cnn")
 OFTEN = 0.5

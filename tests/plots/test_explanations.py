@@ -262,3 +262,11 @@ def test_time_grows_linearly_with_the_targets(tmp_path):
 
     seconds(30)
     assert seconds(160) < 8 * seconds(40)
+
+
+def test_a_grid_rejects_what_the_explanation_contains():
+    explanation = explained(count=1)
+    with pytest.raises(InputError, match="components is a part of the explanation"):
+        plots.paper_grid([PICTURE], explanation, components=np.ones((1, 1, 2, 2)), truth=["cat"])
+    with pytest.raises(InputError, match="an explanation or classifiers, but both"):
+        plots.paper_grid([PICTURE], explanation, classifiers={"CNN": np.ones((1, 2, 2))}, truth=["cat"])

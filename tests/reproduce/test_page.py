@@ -10,12 +10,13 @@ import pytest
 from support.small_papers import AVAILABLE
 
 from pcacam_jax.core.text import listed
+from pcacam_jax.reports.class_table import CLASSIFIERS
 from pcacam_jax.reproduce.claim import Finding, Table, mean_and_spread, spread_text
 from pcacam_jax.reproduce.claims import find_claims
 from pcacam_jax.reproduce.claims.table3 import large_gaps
 from pcacam_jax.reproduce.outcome import Outcome
 from pcacam_jax.reproduce.page import Section, escape, markdown
-from pcacam_jax.reproduce.paper import CLASSIFIERS, TABLE3
+from pcacam_jax.reproduce.paper import TABLE3
 from pcacam_jax.reproduce.terminal import unmeasured
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "README.md"

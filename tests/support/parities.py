@@ -142,6 +142,6 @@ def _values_and_derivatives(stage: Stage, x: jax.Array, points: int) -> list[jax
 
 
 def _rounding(value: np.ndarray, x: np.ndarray) -> float:
-    """Return the rounding error of central differences, see :func:`pcacam_jax.core.numerics.difference_noise`."""
+    """Return the rounding error of central differences, whose step is ``eps^(1/3) max(1, max |x|)``."""
     eps = np.finfo(float).eps
     return eps ** (2 / 3) * float(np.linalg.norm(value)) * np.sqrt(x.size) / max(1.0, np.abs(x).max())

@@ -132,7 +132,10 @@ def test_default_cases_are_complete():
     for activation in ACTIVATIONS:
         assert {f"activation {activation}", f"dense, {activation}"} <= set(stages_by_name)
     for kernel in KERNELS:
-        assert {f"SVM {kernel}, {form}" for form in ("binary", "pairs", "margins", "ovr")} <= set(stages_by_name)
+        assert {f"SVM {kernel}, {form}" for form in ("binary", "pairs", "margins", "ovr", "one-vs-one")} <= set(
+            stages_by_name
+        )
+    assert {"flatten, channels first", "activation leaky_relu:0.2", "activation elu:0.5"} <= set(stages_by_name)
     table2 = [name for name in stages_by_name if name.startswith("Table 2")]
     assert sorted(table2) == sorted(
         f"Table 2: {target}, {activation}"

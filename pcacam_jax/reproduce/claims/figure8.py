@@ -11,9 +11,10 @@ Ours:    on the samples, at the tap block5_pool, similar for the linear SVM on 4
 """
 
 from pcacam_jax.core.text import listed
+from pcacam_jax.reports.class_table import CLASSIFIERS
 from pcacam_jax.reproduce.claim import Claim, Finding, Outcomes, Table
 from pcacam_jax.reproduce.outcome import Outcome
-from pcacam_jax.reproduce.paper import CLASSIFIERS, MANY_COMPONENTS
+from pcacam_jax.reproduce.paper import MANY_COMPONENTS
 from pcacam_jax.reproduce.seed_statistics import (
     ABOVE_CHANCE,
     OFTEN,

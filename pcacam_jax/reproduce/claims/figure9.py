@@ -10,9 +10,10 @@ Ours:    on the samples, at the tap block5_pool, holds for Dog vs. Cat (correlat
 
 import numpy as np
 
+from pcacam_jax.reports.class_table import CLASSIFIERS
 from pcacam_jax.reproduce.claim import Claim, Finding, Outcomes, Table
 from pcacam_jax.reproduce.outcome import Outcome
-from pcacam_jax.reproduce.paper import CLASSIFIERS, ONE_COMPONENT
+from pcacam_jax.reproduce.paper import ONE_COMPONENT
 from pcacam_jax.reproduce.seed_statistics import (
     SVMS,
     component_statistic,

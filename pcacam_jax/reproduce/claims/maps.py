@@ -9,9 +9,10 @@ Ours:    on the samples, at the tap block5_pool, the component with the most sim
 """
 
 from pcacam_jax.core.text import listed
+from pcacam_jax.reports.class_table import CLASSIFIERS
 from pcacam_jax.reproduce.claim import Claim, Finding, Outcomes, Table
 from pcacam_jax.reproduce.outcome import Outcome
-from pcacam_jax.reproduce.paper import CLASSIFIERS, SETS
+from pcacam_jax.reproduce.paper import SETS
 from pcacam_jax.reproduce.seed_statistics import (
     SVMS,
     component_count,
