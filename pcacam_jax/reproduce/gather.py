@@ -101,12 +101,16 @@ def gather(request: ReproductionRequest, sets: Iterable[str], progress: Progress
             excluded[name] = reason
             continue
         try:
-            datasets[name] = load_dataset(request, name, digest)
+            datasets[name] = loaded = load_dataset(request, name, digest)
         except InputError as error:
             if name in request.sets:
                 raise
             missing[name] = str(error)
             progress.say(f"{TABLE3[name].title} is not available: {error}")
+            continue
+        if loaded.cached is None:
+            check_outcome_folder(request.out / OUTCOMES / name)
+            check_run_folder(request.out / RUNS / name)
     for name, loaded in datasets.items():
         outcomes[name] = cached_or_new_outcome(request, name, loaded, progress)
     return GatheredOutcomes(outcomes, missing, excluded)
@@ -159,18 +163,15 @@ class LoadedDataset(NamedTuple):
 
 
 def load_dataset(request: ReproductionRequest, name: str, weights_digest: str) -> LoadedDataset:
-    """Load a requested dataset; unless its outcome is cached, check that it can be fitted and its results written.
+    """Load a requested dataset; unless its outcome is cached, check that its images can be decoded.
 
     Raises:
-        InputError: the dataset cannot be loaded, an image cannot be decoded, or the folder of an earlier outcome or run
-            contains other files, which would be lost.
+        InputError: the dataset cannot be loaded, or an image cannot be decoded.
     """
     dataset, config = _read(request, name), settings_of(request.scale, name)
     key = outcome_key(dataset, config, request.seeds, weights_digest)
     cached = read_outcome(request.out / OUTCOMES / name, key)
     if cached is None:
-        check_outcome_folder(request.out / OUTCOMES / name)
-        check_run_folder(request.out / RUNS / name)
         dataset.train.check()
         dataset.test.check()
     return LoadedDataset(dataset, config, key, cached)

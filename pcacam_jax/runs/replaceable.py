@@ -13,6 +13,10 @@ from pcacam_jax.runs.run import CONFIG, EXPLANATIONS, RUN_PARTS, is_run_configur
 REPORT = "report.json"
 RUN_FILES = {*RUN_PARTS, FIGURES, EXPLANATIONS, REPORT}
 """The names of all files and folders that a run folder can contain."""
+FIGURES_OF_SCHEMA_1 = {
+    f"{FIGURES}/{name}.png"
+    for name in ("grid", "learning_curve", "contribution_ratios", "feature_space", "influence", "component_cards")
+}
 
 
 def check_run_folder(folder: Path) -> None:
@@ -42,10 +46,8 @@ def _others(folder: Path, names: Set[str]) -> Iterator[str]:
 
 
 def _figures_of(folder: Path) -> set[str]:
-    """Return the figures that the report of a run of schema 1 names, because these have no digest."""
+    """Return the figures of a run of schema 1, which have no digest."""
     try:
-        if read_json(folder / CONFIG)["schema"] != 1:
-            return set()
-        return set(map(str, read_json(folder / REPORT)["figures"]))
+        return FIGURES_OF_SCHEMA_1 if read_json(folder / CONFIG)["schema"] == 1 else set()
     except (InputError, KeyError, TypeError):
         return set()

@@ -202,6 +202,29 @@ def test_folders_that_must_not_be_replaced_are_rejected_before_the_fits(copied, 
 
 
 @pytest.mark.exhaustive
+def test_a_run_with_other_files_is_not_called_a_missing_dataset(copied, small_paper, no_fits):
+    shutil.rmtree(copied.out / "outcomes" / "mnist")
+    figures = copied.out / "runs" / "mnist" / "figures"
+    figures.mkdir(exist_ok=True)
+    (figures / "thesis.tex").write_text("mine")
+    with pytest.raises(InputError, match=r"no run has written \(figures/thesis\.tex\)"):
+        gather.gather(copied, ["mnist", "dog_cat"], QUIET)
+
+
+@pytest.mark.exhaustive
+def test_a_reproduction_of_an_earlier_version_is_replaced(copied, small_paper, no_fits):
+    shutil.rmtree(copied.out / "outcomes" / "mnist")
+    run = copied.out / "runs" / "mnist"
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps(config | {"schema": 1}))
+    (run / "reference.safetensors").unlink()
+    (run / "figures").mkdir(exist_ok=True)
+    (run / "figures" / "grid.png").write_bytes(b"a figure of an earlier version, which has no digest")
+    with pytest.raises(FittedAgain):
+        gather.gather(copied, ["mnist"], QUIET)
+
+
+@pytest.mark.exhaustive
 def test_an_image_that_cannot_be_read_is_reported_before_any_fit(copied, small_paper, no_fits, monkeypatch):
     def read(name, *arguments, **options):
         dataset = small_papers.read(name, *arguments, **options)
