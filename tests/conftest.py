@@ -31,6 +31,16 @@ FAST_COMPILATION = (
 """XLA compiles faster with these flags. The exhaustive tests compile as users do."""
 
 
+def compiles_fast(config):
+    """Return whether these tests run with few optimizations: the default tests do without ``--usual-compilation``."""
+    return config.option.markexpr == "not exhaustive" and not config.option.usual_compilation
+
+
+def pytest_addoption(parser):
+    """Add the option with which all tests compile as users do."""
+    parser.addoption("--usual-compilation", action="store_true", help="compile with all optimizations")
+
+
 def fast_compilation():
     """Return these flags, or none if the installed XLA does not know one of them and would end the process."""
     flags = " ".join(FAST_COMPILATION)
@@ -47,7 +57,7 @@ def pytest_configure(config):
     if "PCACAM_TEST_SESSION" not in os.environ:
         config.session_folder = tempfile.mkdtemp(prefix="pcacam_tests_")
         os.environ["PCACAM_TEST_SESSION"] = config.session_folder
-        if config.option.markexpr == "not exhaustive":
+        if compiles_fast(config):
             os.environ.setdefault("XLA_FLAGS", fast_compilation())
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", os.path.join(os.environ["PCACAM_TEST_SESSION"], "compiled"))
     jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
@@ -86,7 +96,7 @@ def _compilations(request):
 
     They occupy memory maps, whose number is limited per process (vm.max_map_count).
     """
-    computing = request.path.parent.name in COMPUTING or request.config.option.markexpr != "not exhaustive"
+    computing = request.path.parent.name in COMPUTING or not compiles_fast(request.config)
     jax.config.update("jax_disable_most_optimizations", not computing)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
