@@ -11,6 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from support import oracle
+from support.marks import more
 
 import pcacam_jax
 
@@ -190,7 +191,7 @@ def test_library_equals_oracle_in_special_cases(name):
 
 
 @pytest.mark.usefixtures("x64")
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", [0, 1, 2, *map(more, range(3, 8))])
 def test_library_equals_oracle_on_random_shapes(seed):
     compare(random_setting(seed))
 

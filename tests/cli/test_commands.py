@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
+from support.marks import more
 from support.small_runs import CLASSES, QUICK, entries, small_config, small_dataset
 
 from pcacam_jax.cli import commands
@@ -51,6 +52,7 @@ def test_demo_makes_a_run_of_the_embedded_sample(pcacam, tmp_path, small_world, 
     assert entries(out) == {*make_run.RUN_FILES} - {"explanations", "split.json"}
 
 
+@pytest.mark.exhaustive
 def test_a_run_replaces_an_earlier_one_and_only_json_is_printed(pcacam, data, run, small_world, monkeypatch):
     monkeypatch.setattr(progress, "REPORT_INTERVAL", 0.0)
     (run / "explanations").mkdir()
@@ -106,7 +108,7 @@ def test_explain_writes_a_picture_maps_and_values(pcacam, run, images, small_wor
         assert min(picture.size) > 300
 
 
-@pytest.mark.parametrize("backend", ["reverse", "forward", "finite_difference"])
+@pytest.mark.parametrize("backend", ["reverse", more("forward"), more("finite_difference")])
 def test_backend_and_targets_are_used(pcacam, run, images, tmp_path, small_world, backend):
     out = tmp_path / "maps"
     arguments = ("explain", run, images["grey"], "--targets", "pca:1", "cnn:left", "--out", out, "--backend", backend)

@@ -63,6 +63,7 @@ def test_a_kill_at_every_step_of_a_chunk_in_turn(tmp_path, undisturbed):
     assert stored(tmp_path) == undisturbed
 
 
+@pytest.mark.exhaustive
 def test_a_kill_of_the_real_network_changes_no_bit(tmp_path, monkeypatch, small_params):
     monkeypatch.setenv("PCACAM_CACHE", str(tmp_path / "undisturbed" / "cache"))
     small_chunks(monkeypatch)

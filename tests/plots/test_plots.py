@@ -9,6 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from PIL import Image
+from support.marks import more
 
 from pcacam_jax import plots
 from pcacam_jax.core.checks import InputError
@@ -139,8 +140,8 @@ def test_bar_numbers_are_short(maximum, labels, power):
 # panels
 
 
-@pytest.mark.parametrize("components", [1, 2, 3, 5])
-@pytest.mark.parametrize("titles", [[], ["Lin-SVM"], list(CLASSES)])
+@pytest.mark.parametrize("components", [1, more(2), 3, more(5)])
+@pytest.mark.parametrize("titles", [[], more(["Lin-SVM"]), list(CLASSES)])
 def test_grid_has_its_columns_and_scales(components, titles):
     figure = drawn(grid(depth=components, titles=titles))
     rows = np.reshape(figure.axes, (2, -1))

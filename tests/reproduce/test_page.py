@@ -97,6 +97,7 @@ def test_header_settings_and_figures(reproduction, text):
     assert all((request.out / figure).is_file() for figure in figures)
 
 
+@pytest.mark.exhaustive
 def test_figures_of_the_first_seed_say_so(text):
     note = "The figures show the first seed, 0."
     assert {title: note in section(text, title) for title in ("Figure 2", "Figure 5", "Figure 9", "Section 6.2.2")} == {

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from sklearn.svm import SVC
+from support.marks import more
 
 from pcacam_jax import (
     Chain,
@@ -33,7 +34,6 @@ from pcacam_jax.stages import relative_kernels
 from pcacam_jax.stages.one_vs_one import class_blocks, opponents, pair_classes
 
 COUNTS = [(2, 2, 2), (1, 7, 3, 4), (1, 1, 30, 1, 2), (5, 4, 6, 5, 4, 5)]
-more = functools.partial(pytest.param, marks=pytest.mark.exhaustive)
 some_counts = pytest.mark.parametrize("counts", [COUNTS[1], *map(more, COUNTS[:1] + COUNTS[2:])], ids=str)
 
 
