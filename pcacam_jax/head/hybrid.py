@@ -65,7 +65,8 @@ class HybridHead:
     spaces: tuple[tuple[str, str], ...] = static(default=())
     """Pairs (SVM, what its scores are), such as ("svm", "log_proba"), for SVMs whose scores are not margins."""
     shares: Float[Array, " D"] | None = None
-    """The share of the variance of ``x_m`` that each component explains, ``(D,)``; None if it is not known."""
+    """The share of the variance that each component explains, ``(D,)``; None if it is not known. It refers to what the
+    PCA reads: ``x_m``, or in a pipeline the output of the step before the PCA."""
     columns: int = static(default=0)
     """The number c of further columns, such as clinical values, that SVMs read behind the components, see
     :meth:`with_columns`."""

@@ -37,6 +37,9 @@ def scores_from_sklearn(
         estimator is not a classifier, or ``output`` is not one score per class, it is the stage of
         :func:`from_sklearn`, without ``predict``.
 
+    Warns:
+        PrecisionWarning: as :func:`from_sklearn`.
+
     Raises:
         InputError: if the estimator is not fitted, is not supported or does not have the output.
 
@@ -106,6 +109,9 @@ def svm_classifier(estimator: Estimator, *, dtype: Any = None) -> SVMClassifier:
 
     Returns:
         A stage ``(d,) -> (C,)``.
+
+    Warns:
+        PrecisionWarning: as :func:`from_sklearn`.
 
     Raises:
         InputError: if the estimator is not an SVC or NuSVC, or if :func:`from_sklearn` rejects it.

@@ -46,7 +46,7 @@ class SamplingPipeline(Pipeline):
         return self.steps[-1][1].decision_function(x)
 
 
-class OwnPipeline(BaseEstimator):
+class CustomPipeline(BaseEstimator):
     """A pipeline with samplers that is not derived from scikit-learn's."""
 
     def __init__(self, steps):
@@ -64,12 +64,12 @@ FITTED = SamplingPipeline(steps()).fit(X, NAMES[WHICH])
 def test_samplers_do_nothing_at_prediction():
     stage = from_sklearn(FITTED)
     np.testing.assert_allclose(jax.vmap(stage)(X[:9]), FITTED.decision_function(X[:9]), rtol=1e-10)
-    own = OwnPipeline(FITTED.steps)
-    np.testing.assert_array_equal(jax.vmap(from_sklearn(own))(X[:9]), jax.vmap(stage)(X[:9]))
-    nested = Pipeline([("outer", OwnPipeline(FITTED.steps[:2])), ("rest", Pipeline(FITTED.steps[2:]))])
+    custom = CustomPipeline(FITTED.steps)
+    np.testing.assert_array_equal(jax.vmap(from_sklearn(custom))(X[:9]), jax.vmap(stage)(X[:9]))
+    nested = Pipeline([("outer", CustomPipeline(FITTED.steps[:2])), ("rest", Pipeline(FITTED.steps[2:]))])
     np.testing.assert_array_equal(jax.vmap(from_sklearn(nested))(X[:9]), jax.vmap(stage)(X[:9]))
-    assert outputs_of(OwnPipeline(FITTED.steps[:2])) == ("transform",)
-    predicted = jax.vmap(scores_from_sklearn(own).predict)(X)
+    assert outputs_of(CustomPipeline(FITTED.steps[:2])) == ("transform",)
+    predicted = jax.vmap(scores_from_sklearn(custom).predict)(X)
     assert (FITTED.steps[-1][1].classes_[predicted] == NAMES[WHICH]).mean() > 0.7
 
 
@@ -79,22 +79,22 @@ def test_a_head_takes_them_as_reducer_and_classifier():
 
 
 def test_steps_are_unpacked_without_samplers():
-    assert [type(step).__name__ for step in steps_of(OwnPipeline(FITTED.steps))] == ["StandardScaler", "PCA", "SVC"]
+    assert [type(step).__name__ for step in steps_of(CustomPipeline(FITTED.steps))] == ["StandardScaler", "PCA", "SVC"]
     assert last_step(FITTED) is FITTED.steps[-1][1]
     assert is_identity(Sampler())
-    assert is_identity(OwnPipeline([("sampler", Sampler())]))
+    assert is_identity(CustomPipeline([("sampler", Sampler())]))
 
 
 def test_other_objects_with_steps_are_no_pipelines():
     assert not is_pipeline(SamplingPipeline)
-    assert not is_pipeline(OwnPipeline([("scaler", StandardScaler())]))
-    assert not is_pipeline(OwnPipeline("abc"))
-    assert not is_pipeline(OwnPipeline([1, "ab"]))
+    assert not is_pipeline(CustomPipeline([("scaler", StandardScaler())]))
+    assert not is_pipeline(CustomPipeline("abc"))
+    assert not is_pipeline(CustomPipeline([1, "ab"]))
     assert is_pipeline(make_pipeline(StandardScaler()))
 
 
 def test_unfitted_steps_are_named():
     with pytest.raises(InputError, match="SVC is not fitted"):
-        from_sklearn(OwnPipeline([*FITTED.steps[:-1], ("svm", SVC())]))
-    with pytest.raises(InputError, match="OwnPipeline is not supported because it is not defined in scikit-learn"):
-        from_sklearn(Pipeline([("own", OwnPipeline(FITTED.steps[2:]))]))
+        from_sklearn(CustomPipeline([*FITTED.steps[:-1], ("svm", SVC())]))
+    with pytest.raises(InputError, match="CustomPipeline is not supported because it is not defined in scikit-learn"):
+        from_sklearn(Pipeline([("custom", CustomPipeline(FITTED.steps[2:]))]))
