@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-import math
-
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colorbar import Colorbar
+from matplotlib.colors import Normalize
 from matplotlib.image import AxesImage
+from matplotlib.transforms import ScaledTranslation, blended_transform_factory
 
 from pcacam_jax.plots.names import SMALL
+
+GAP, WIDTH = 0.055, 0.08
+"""Inches between the axes and the bar, and the width of the bar."""
+ROOM = 0.72
+"""Inches beside the axes that the bar and its labels need."""
+LOW = 0.45
+"""A bar of fewer inches has no label at half of the maximum."""
 
 
 def colour_bar(axes: Axes, mappable: AxesImage) -> Colorbar:
     """Attach a thin colour bar to the right of ``axes``, as high as the image, with ticks at 0, half and the maximum.
 
-    If the maximum lies outside 0.1..1000, the ticks are written with a common power of ten beside the bar. The bar
-    shows the colours without transparency.
+    A low bar has no tick at half. If the maximum lies outside 0.01..1000, every tick is written with its power of ten,
+    such as 3e-7. The bar shows the colours without transparency.
 
     Args:
         axes: the axes that hold the heatmap.
@@ -35,15 +42,22 @@ def colour_bar(axes: Axes, mappable: AxesImage) -> Colorbar:
         ['0', '0.5', '1']
     """
     maximum = float(mappable.get_clim()[1] or 1)
-    exponent = 0 if 0.1 <= maximum < 1000 else math.floor(math.log10(maximum))
-    opaque = ScalarMappable(mappable.norm, mappable.cmap)
-    bar = axes.figure.colorbar(opaque, cax=axes.inset_axes((1.04, 0, 0.06, 1)))
-    ticks = [0, maximum / 2, maximum]
-    bar.set_ticks(ticks, labels=[f"{tick / 10.0**exponent:.3g}" for tick in ticks], minor=False)
-    thin(bar)
-    if exponent:
-        bar.set_label(rf"$\times\,10^{{{exponent}}}$", fontsize=SMALL, labelpad=3)
-    return bar
+    beside = axes.figure.dpi_scale_trans + ScaledTranslation(1, 0, axes.transAxes)
+    place = axes.inset_axes((GAP, 0, WIDTH, 1), transform=blended_transform_factory(beside, axes.transAxes))
+    bar = axes.figure.colorbar(ScalarMappable(Normalize(0, 1), mappable.cmap), cax=place)
+    low = axes.get_window_extent().height < LOW * axes.figure.dpi
+    shares = [0, 1] if low else [0, 0.5, 1]
+    labels = [_short(share * maximum, plain=0.01 <= maximum < 1000) for share in shares]
+    bar.set_ticks(shares, labels=labels, minor=False)
+    return thin(bar)
+
+
+def _short(tick: float, *, plain: bool) -> str:
+    """Return a number with three digits; with its power of ten unless ``plain``."""
+    if plain or not tick:
+        return f"{tick:.3g}"
+    digits, power = f"{tick:.2e}".split("e")
+    return f"{float(digits):g}e{int(power)}"
 
 
 def thin(bar: Colorbar) -> Colorbar:

@@ -19,8 +19,9 @@ from pcacam_jax.core.explanation import component_names
 from pcacam_jax.plots.heatmaps import image as draw_image
 from pcacam_jax.plots.heatmaps import signed_overlay, unknown
 from pcacam_jax.plots.inputs import check_count, numbers
-from pcacam_jax.plots.names import SMALL, readable, wrapped, write
+from pcacam_jax.plots.names import SMALL, readable, write
 from pcacam_jax.plots.pairs import flags_of, negligible
+from pcacam_jax.plots.sheet import fitted
 from pcacam_jax.plots.signed_foot import CELL, foot_height, signed_foot, wrapped_note
 from pcacam_jax.plots.words import percentage
 
@@ -103,9 +104,10 @@ def component_cards(
     for name, block, card, ratio, faint in zip(
         component_names(len(ratios)), blocks, checked, ratios, small, strict=True
     ):
-        block.suptitle(f"{name} ({percentage(ratio)} of the variance)", fontsize=SMALL + 4, fontweight="bold")
+        heading = fitted(f"{name} ({percentage(ratio)} of the variance)", 0.85 * width, SMALL + 4)
+        block.suptitle(heading, fontsize=SMALL + 4, fontweight="bold")
         for half, side, end in zip(block.subfigures(1, 2, wspace=0.04), card, ("largest", "smallest"), strict=True):
-            half.suptitle(f"{end} values of {name}", fontsize=SMALL + 2)
+            half.suptitle(fitted(f"{end} values of {name}", CELL * count, SMALL + 2), fontsize=SMALL + 2)
             _side(half, side, largest, {"alpha": FAINT if faint else BOLD, **style})
     signed_foot(foot, note, ("lowers the value", "raises the value"))
     return figure
@@ -116,7 +118,7 @@ def _side(half: SubFigure, side: Side, largest: float | None, style: dict[str, A
     lost = flags_of("vanished", side.vanished, len(side.images), "image")
     for n, (above, below) in enumerate(panels.T):
         draw_image(above, side.images[n])
-        write(above.set_title, wrapped(readable(side.names[n], 40), 18), SMALL)
+        write(above.set_title, fitted(readable(side.names[n], 40), CELL - 0.1, SMALL), SMALL)
         above.set_xlabel(f"value {side.values[n]:.3g}", fontsize=SMALL, labelpad=2)
         if lost[n]:
             unknown(below, side.images[n])

@@ -21,7 +21,8 @@ from pcacam_jax.core.checks import InputError
 from pcacam_jax.plots.heatmaps import image as draw_image
 from pcacam_jax.plots.heatmaps import signed_overlay
 from pcacam_jax.plots.inputs import check_count, numbers, positive_number
-from pcacam_jax.plots.names import SMALL, readable, wrapped, write
+from pcacam_jax.plots.names import SMALL, readable, write
+from pcacam_jax.plots.sheet import fitted
 from pcacam_jax.plots.signed_foot import CELL, foot_height, signed_foot, wrapped_note
 from pcacam_jax.plots.words import percentage
 
@@ -35,7 +36,7 @@ NOTE = (
 )
 DISTANCE_NOTE = (
     "\nd*: the distance at which a training image has the largest influence. Much closer and much more distant "
-    "training images have almost none."
+    "training images have almost none. Influence: in percent of this largest one."
 )
 
 
@@ -121,10 +122,10 @@ def decision_evidence(
     left, right = body.subfigures(1, 2, squeeze=False, width_ratios=[1.35, count + 1], wspace=0.03)[0]
     whole = float(max(np.abs(signed).max(), np.abs(rest).max()))
     style = {"image": image, "interpolation": interpolation, "cells": cells}
-    write(left.suptitle, wrapped(readable(title, 120), 22), SMALL + 2, fontweight="bold")
+    write(left.suptitle, fitted(readable(title, 120), 1.2 * CELL, SMALL + 2), SMALL + 2, fontweight="bold")
     above, below = left.subplots(2, 1)
     draw_image(above, image)
-    explained = "explained image" + (f"\n{wrapped(readable(comparison, 120), 28)}" if comparison else "")
+    explained = "explained image" + (f"\n{fitted(readable(comparison, 200), 1.3 * CELL, SMALL)}" if comparison else "")
     write(above.set_xlabel, explained, SMALL, labelpad=2)
     _map(below, signed, whole, "map of the decision", style)
     _contributions(right, support_images, critical_distance, style)
@@ -141,13 +142,13 @@ def decision_evidence(
 def _contributions(block: SubFigure, support_images: SupportImages, critical: float | None, style: dict) -> None:
     """Draw the contributions of single training images; the last column is left to the sum of all others."""
     columns = len(support_images.names) + 1
-    heading = wrapped("support vectors (training images), largest contribution first", 12 * CELL * columns)
+    heading = fitted("support vectors (training images), largest contribution first", 0.9 * CELL * columns, SMALL + 2)
     block.suptitle(heading, fontsize=SMALL + 2, fontweight="bold")
     panels = block.subplots(2, columns, squeeze=False)
     maximum = float(np.abs(support_images.maps).max())
     for n, (above, below) in enumerate(panels.T[:-1]):
         _training_image(above, support_images.images, n)
-        write(above.set_title, wrapped(readable(support_images.names[n], 40), 18), SMALL + 1)
+        write(above.set_title, fitted(readable(support_images.names[n], 40), CELL - 0.1, SMALL + 1), SMALL + 1)
         above.set_xlabel(_in_words(support_images, n, critical), fontsize=SMALL, labelpad=2)
         _map(below, support_images.maps[n], maximum, f"share {percentage(support_images.shares[n])}", style)
         _sign(below, "=" if n == 0 else "+")
@@ -169,7 +170,7 @@ def _in_words(support_images: SupportImages, n: int, critical: float | None) -> 
         return f"{side}\ndistance {distance:.3g}\ninfluence {influence:.3g}"
     # The influence at d* is exp(-1/2) / d* (Theorem 2).
     largest = math.exp(-0.5) / critical
-    return f"{side}\ndistance {distance / critical:.2f} d*\ninfluence {percentage(influence / largest)} of max"
+    return f"{side}\ndistance {distance / critical:.2f} d*\ninfluence {percentage(influence / largest)}"
 
 
 def _map(axes: Axes, heatmap: np.ndarray, maximum: float, text: str, style: dict) -> None:
@@ -179,7 +180,8 @@ def _map(axes: Axes, heatmap: np.ndarray, maximum: float, text: str, style: dict
 
 
 def _sign(axes: Axes, sign: str) -> None:
-    axes.text(-0.1, 0.5, sign, transform=axes.transAxes, ha="center", va="center", fontsize=SMALL + 4)
+    options = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "center", "va": "center"}
+    axes.annotate(sign, (0, 0.5), (-9, 0), fontsize=SMALL + 4, **options)
 
 
 def _checked(support_images: SupportImages, shape: tuple[int, ...]) -> SupportImages:

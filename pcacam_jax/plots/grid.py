@@ -3,46 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from pcacam_jax.core.checks import InputError, check_choice
-from pcacam_jax.core.explanation import Explanation, component_names
-from pcacam_jax.plots.colour_bars import colour_bar
+from pcacam_jax.core.checks import InputError
+from pcacam_jax.core.explanation import Explanation
+from pcacam_jax.plots.colour_bars import ROOM, colour_bar
+from pcacam_jax.plots.grid_columns import Column, columns_of, columns_of_arrays
 from pcacam_jax.plots.heatmaps import image as draw_image
 from pcacam_jax.plots.heatmaps import overlay, overlay_pair, unknown
-from pcacam_jax.plots.inputs import check_count, numbers, picture, shrunk
+from pcacam_jax.plots.inputs import check_count, picture, shrunk
 from pcacam_jax.plots.names import SMALL, inline, readable, wrapped, write
 from pcacam_jax.plots.notes import note_on
-from pcacam_jax.plots.pairs import Pair, check_left_out, flags_of, pairs_of
-from pcacam_jax.plots.sheet import LINE, Sheet, fitted, height_of
-from pcacam_jax.plots.words import TITLES, quantity
+from pcacam_jax.plots.pairs import check_left_out
+from pcacam_jax.plots.sheet import LINE, Sheet, fitted, height_of, width_of
 
-CELL, BAR, HEADER = 1.35, 0.58, SMALL + 1
-"""Width of a panel and of a colour bar with its labels in inches, and the font size of the columns' titles."""
+CELL, HEADER, LABEL = 1.35, SMALL + 1, SMALL + 2
+"""Width of a panel in inches, and the font sizes of the columns' titles and of the images' names."""
+FLATTEST = 0.1
+"""The smallest height of a panel relative to its width."""
 MOST_COMPONENTS = 12
 """The largest number of components that are drawn."""
 MOST_ROWS = 100
 """The largest number of images in one figure."""
 WRONG = "#bd1f01"
 """Colour of wrong predictions."""
-
-
-class Column(NamedTuple):
-    """The maps of one classifier, or the two maps of one component, on N images."""
-
-    title: str
-    pairs: list[Pair]
-    """One pair per image; of a classifier only the positive map is drawn."""
-    predicted: list[str]
-    """The N classes that a classifier predicts, or nothing."""
-    values: list[str]
-    """N texts about the values, or nothing."""
-    is_component: bool
 
 
 def paper_grid(
@@ -108,10 +96,10 @@ def paper_grid(
     if isinstance(given, Explanation):
         check_left_out({"components": components, "predictions": predictions, "vanished": vanished})
         check_count("images", images, len(given.labels), "example of the explanation")
-        columns, scale_free = _columns_of(given, typical), given.scale_free
+        columns, scale_free = columns_of(given, typical), given.scale_free
         sizes, names = given.image_sizes, given.image_names
     else:
-        columns, scale_free = _columns_of_arrays(count, given or {}, components, predictions or {}, vanished), False
+        columns, scale_free = columns_of_arrays(count, given or {}, components, predictions or {}, vanished), False
         sizes = names = None
     labels = [str(name) for name in (truth if truth is not None else names or [""] * count)]
     check_count("truth", labels, count, "image")
@@ -125,56 +113,6 @@ def paper_grid(
     return _draw(
         rows, aspects, [*shown, *parts[:MOST_COMPONENTS]], labels, truth is not None, note, title, shared_scale, style
     )
-
-
-def _columns_of_arrays(
-    count: int,
-    classifiers: Mapping[str, ArrayLike],
-    components: ArrayLike | None,
-    predictions: Mapping[str, Sequence[str]],
-    vanished: Mapping[str, ArrayLike] | None,
-) -> list[Column]:
-    signed = numbers("components", () if components is None else components, (count, "D", "h", "w"))
-    heat = {title: numbers(title, maps, (count, "h", "w"), lowest=0) for title, maps in classifiers.items()}
-    for title, classes in predictions.items():
-        check_choice("predictions", title, heat)
-        check_count(f"predictions[{title!r}]", classes, count, "image")
-    for title in vanished or {}:
-        check_choice("vanished", title, heat)
-    columns = []
-    for title, maps in heat.items():
-        lost = flags_of(f"vanished[{title!r}]", (vanished or {}).get(title), count, "image")
-        pairs = [Pair(title, each, 0 * each, flag) for each, flag in zip(maps, lost, strict=True)]
-        columns.append(
-            Column(readable(title, 40), pairs, [str(name) for name in predictions.get(title, ())], [], False)
-        )
-    for name, maps in zip(component_names(signed.shape[1]), np.moveaxis(signed, 1, 0), strict=True):
-        pairs = [Pair(name, np.maximum(each, 0), np.maximum(-each, 0), None) for each in maps]
-        columns.append(Column(name, pairs, [], [], True))
-    return columns
-
-
-def _columns_of(explanation: Explanation, typical: ArrayLike | Mapping | None) -> list[Column]:
-    rows = [pairs_of(explanation, b, None, typical) for b in range(len(explanation.labels))]
-    values = np.asarray(explanation.values)
-    columns = []
-    for t, (target, space) in enumerate(zip(explanation.targets, explanation.spaces, strict=True)):
-        pairs, (output, _, entry) = [row[t] for row in rows], target.partition(":")
-        is_component, predicted = space == "component", entry == "predicted"
-        title = TITLES.get(output, readable(output, 30))
-        if is_component:
-            title = joined_title(str(explanation.labels[0, t]), pairs[0].variance)
-        elif not predicted:
-            title = f"{title}, {inline(explanation.labels[0, t], 30)}"
-        texts = [f"{'value' if is_component else quantity(space)} {value:.3g}" for value in values[:, t]]
-        names = [str(name) for name in explanation.labels[:, t]] if predicted else []
-        columns.append(Column(title, pairs, names, texts, is_component))
-    return columns
-
-
-def joined_title(name: str, variance: str) -> str:
-    """Return the title of a component's columns, with its share of the variance in a line above."""
-    return f"{variance}\n{name}" if variance else name
 
 
 def _note(columns: list[Column], components: int, *, scale_free: bool, shared: bool, marked: bool) -> str:
@@ -210,7 +148,9 @@ def _draw(
     shared: bool,
     style: dict,
 ) -> Figure:
-    boxes = [(width, width * aspect) for aspect in aspects for width in [min(CELL, 1.8 * CELL / aspect)]]
+    boxes = [(min(CELL, 1.8 * CELL / aspect), min(CELL * max(aspect, FLATTEST), 1.8 * CELL)) for aspect in aspects]
+    names = [wrapped(readable(name, 40), max(8, 13 * box[1])) for name, box in zip(labels, boxes, strict=True)]
+    left = max(0.35, max(height_of(name, LABEL) for name in names) + 0.12)
     headers = [fitted(column.title, CELL * (2 if column.is_component else 1), HEADER) for column in columns]
     extra = [2 if column.is_component else 1 for column in columns]
     head = max(
@@ -218,26 +158,28 @@ def _draw(
     )
     head = max(head, LINE * HEADER) + 0.08
     lines = [[_below(column, b, labels[b] if marked else None) for column in columns] for b in range(len(images))]
-    under = [max([len(each) for each in row], default=0) * LINE * SMALL + 0.14 for row in lines]
+    under = [max([len(each) for each in row], default=0) * LINE * SMALL + 0.18 for row in lines]
+    beyond = [max(width_of(name, LABEL) - box[1], 0) / 2 for name, box in zip(names, boxes, strict=True)]
+    under = [max(below, beyond[b] + [*beyond, 0][b + 1] + 0.1) for b, below in enumerate(under)]
     heights = [box[1] + below for box, below in zip(boxes, under, strict=True)]
-    widths = [n * CELL + 0.08 * (n - 1) + BAR for n in extra]
-    sheet = Sheet(0.35 + CELL + 0.12 + sum(widths), head + sum(heights), note)
+    widths = [n * CELL + 0.08 * (n - 1) + ROOM for n in extra]
+    sheet = Sheet(left + CELL + 0.12 + sum(widths), head + sum(heights), note)
     if title:
         write(sheet.figure.suptitle, readable(title, 120), 12)
     for b, (image, box) in enumerate(zip(images, boxes, strict=True)):
         top = head + sum(heights[:b])
-        axes = draw_image(sheet.axes(0.35, top, *box), image)
+        axes = draw_image(sheet.axes(left, top, *box), image)
         axes.set_aspect("auto")
-        write(axes.set_ylabel, wrapped(readable(labels[b], 40), max(8, 13 * box[1])), SMALL + 2)
+        write(axes.set_ylabel, names[b], LABEL)
         if b == 0:
             axes.set_title("image", fontsize=HEADER)
         largest = max((c.pairs[b].largest for c in columns if c.is_component and not c.pairs[b].vanished), default=0.0)
-        x = 0.35 + CELL + 0.12
+        x = left + CELL + 0.12
         for c, column in enumerate(columns):
             both = [sheet.axes(x + n * (CELL + 0.08), top, *box) for n in range(extra[c])]
             _maps(both, image, column, b, largest if shared else None, style)
             for line, (text, colour) in enumerate(lines[b][c]):
-                sheet.text(x, top + box[1] + 0.03 + line * LINE * SMALL, text, SMALL, color=colour)
+                sheet.text(x, top + box[1] + 0.07 + line * LINE * SMALL, text, SMALL, color=colour)
             if b == 0:
                 _title(both, headers[c], column)
             x += widths[c]
@@ -276,8 +218,8 @@ def _below(column: Column, b: int, true: str | None) -> list[tuple[str, str]]:
     lines = []
     if column.predicted:
         name = column.predicted[b]
-        text = fitted(f"predicts {inline(name, 40)}", CELL + BAR - 0.1, SMALL)
+        text = fitted(f"predicts {inline(name, 40)}", CELL + ROOM - 0.15, SMALL)
         lines += [(line, "black" if true in (name, None) else WRONG) for line in text.split("\n")]
     lines += [(column.values[b], "black")] if column.values else []
-    remark = fitted(column.pairs[b].remark, CELL + BAR - 0.1, SMALL)
+    remark = fitted(column.pairs[b].remark, CELL + ROOM - 0.15, SMALL)
     return lines + [(line, "#555555") for line in remark.split("\n") if line]

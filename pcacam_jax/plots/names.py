@@ -15,6 +15,7 @@ from typing import Any
 
 from matplotlib import font_manager, rcParams
 from matplotlib.text import Text
+from matplotlib.textpath import text_to_path
 
 SMALL = 7
 """Font size of labels and notes, in points."""
@@ -61,6 +62,19 @@ def wrapped(text: str, width: float) -> str:
     """Return a text broken into lines of at most ``width`` characters; wide characters count twice."""
     share = sum(unicodedata.east_asian_width(char) in WIDE for char in text) / max(len(text), 1)
     return textwrap.fill(text, max(int(width / (1 + share)), 4))
+
+
+def mean_width(text: str) -> float:
+    """Return the mean width of the characters of a line in inches per point of the font size."""
+    return _mean_width(text, tuple(rcParams["font.family"]))
+
+
+@functools.lru_cache(maxsize=4096)
+def _mean_width(text: str, families: tuple[str, ...]) -> float:
+    others = {*_not_in_default_font(text), LEFT_TO_RIGHT}
+    letters = "".join("x" if char in others else char for char in text) or "x"
+    font = font_manager.FontProperties(family=families, size=100)
+    return text_to_path.get_text_width_height_descent(letters, font, ismath=False)[0] / (7200 * len(letters))
 
 
 def write(setter: Callable[..., Text], text: str, size: float, **style: Any) -> Text:

@@ -14,14 +14,14 @@ from numpy.typing import ArrayLike
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.core.explanation import Explanation
 from pcacam_jax.plots.canvas import Canvas
-from pcacam_jax.plots.colour_bars import thin
+from pcacam_jax.plots.colour_bars import ROOM, thin
 from pcacam_jax.plots.heatmaps import COLOUR_MAP, overlay_pair
 from pcacam_jax.plots.heatmaps import image as draw_image
 from pcacam_jax.plots.inputs import picture, shrunk
 from pcacam_jax.plots.names import SMALL, readable, write
 from pcacam_jax.plots.notes import note_on
 from pcacam_jax.plots.pairs import Pair, check_left_out, pairs_of, pairs_of_arrays
-from pcacam_jax.plots.sheet import Sheet, box_of, fitted, height_of
+from pcacam_jax.plots.sheet import LINE, Sheet, box_of, fitted, height_of
 
 MOST_TARGETS = 200
 """The largest number of targets in one figure."""
@@ -29,8 +29,10 @@ MANY_TARGETS = 24
 """With more targets, the maps are drawn smaller, and one colour bar stands for all."""
 HEADING = SMALL + 2
 """Font size of the headings."""
-GAP, BAR, MARGIN = 0.08, 0.62, 0.1
-"""Inches between the maps of a pair, of a colour bar with its labels, and around the figure."""
+GAP, MARGIN = 0.08, 0.1
+"""Inches between the maps of a pair, and around the figure."""
+ABOVE = 0.07
+"""Inches between a pair and the text above it, for the upper label of the colour bar."""
 EFFECTS = ("raises", "lowers")
 NOTE = "raises, lowers: regions that raise, lower the value in the title above the pair of maps."
 OWN_SCALES = "The two maps of a pair share a colour scale. Every pair has its own scale."
@@ -164,13 +166,14 @@ class _Layout:
         self.pairs = pairs
         self.many = len(pairs) > MANY_TARGETS
         self.cell = box_of((1.1 if self.many else 1.55) ** 2, aspect)
-        self.block = max(2 * self.cell[0] + GAP + (2 * MARGIN if self.many else BAR), 2.4 if self.many else 2.7)
+        self.block = max(2 * self.cell[0] + GAP + (2 * MARGIN if self.many else ROOM), 2.4 if self.many else 2.7)
         self.across = columns_for(len(pairs), (self.block, self.cell[1] + 0.7))
         self.headings = [fitted(pair.heading, self.block - 0.15, HEADING) for pair in pairs]
         self.details = [fitted(pair.details, self.block - 0.15, SMALL) for pair in pairs]
         rows = [range(start, min(start + self.across, len(pairs))) for start in range(0, len(pairs), self.across)]
         above = [
-            max(height_of(self.headings[t], HEADING) + height_of(self.details[t], SMALL) for t in row) for row in rows
+            max(height_of(self.headings[t], HEADING) + height_of(self.details[t], SMALL) for t in row) + ABOVE
+            for row in rows
         ]
         starts = np.cumsum([0.0, *(text + self.cell[1] + 0.45 for text in above)])
         self.tops = [start + text + 0.12 for start, text in zip(starts, above, strict=False)]
@@ -193,7 +196,7 @@ class _Layout:
             x, y = self.left + column * self.block, self.tops[row]
             places = [(x, y), (x + self.cell[0] + GAP, y)]
             top = largest.get(pair.output, pair.largest)
-            sheet.text(x, y - height_of(self.details[t], SMALL) - 0.03, self.details[t], SMALL, color="#555555")
+            sheet.text(x, y - height_of(self.details[t], SMALL) - ABOVE, self.details[t], SMALL, color="#555555")
             if canvas:
                 self._draw_small(sheet, canvas, t, places, top)
             else:
@@ -215,7 +218,7 @@ class _Layout:
         both = [sheet.axes(*place, *self.cell) for place in places]
         style |= {"alpha": pair.alpha, "vanished": pair.vanished}
         overlay_pair(both[0], both[1], image, pair.positive, pair.negative, **style)
-        write(both[0].set_title, self.headings[t], HEADING, loc="left", pad=72 * below + 4)
+        write(both[0].set_title, self.headings[t], HEADING, loc="left", pad=72 * (below + ABOVE) + 4)
         for axes, effect in zip(both, EFFECTS, strict=True):
             axes.set_aspect("auto")
             axes.set_xlabel(effect, fontsize=SMALL, labelpad=2)
@@ -223,7 +226,8 @@ class _Layout:
     def _draw_small(self, sheet: Sheet, canvas: Canvas, t: int, places: list[tuple[float, float]], top: float) -> None:
         pair, above = self.pairs[t], height_of(self.details[t], SMALL) + height_of(self.headings[t], HEADING)
         canvas.draw(pair, places, self.cell, top)
-        sheet.text(places[0][0], places[0][1] - above - 0.05, self.headings[t], HEADING)
-        texts = [EFFECTS[0], EFFECTS[1] if pair.vanished else f"{EFFECTS[1]} (maximum {top:.2g})"]
-        for (x, y), text in zip(places, texts, strict=True):
-            sheet.text(x, y + self.cell[1] + 0.02, text, SMALL)
+        sheet.text(places[0][0], places[0][1] - above - ABOVE - 0.03, self.headings[t], HEADING)
+        for (x, y), effect in zip(places, EFFECTS, strict=True):
+            sheet.text(x, y + self.cell[1] + 0.02, effect, SMALL)
+        if not pair.vanished:
+            sheet.text(places[0][0], places[0][1] + self.cell[1] + 0.02 + LINE * SMALL, f"maximum {top:.2g}", SMALL)

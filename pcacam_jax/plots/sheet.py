@@ -8,12 +8,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pcacam_jax.plots.names import SMALL, wrapped, write
+from pcacam_jax.plots.names import SMALL, mean_width, wrapped, write
 
 LINE = 1.25 / 72
 """Height of a line of text in inches per point of its font size."""
-CHARACTERS = 118
-"""Characters per inch times the font size in points, for the default font."""
+SPARE = 0.94
+"""Lines are made narrower by this factor, because letters differ in width."""
 
 
 def height_of(text: str, size: float) -> float:
@@ -23,7 +23,13 @@ def height_of(text: str, size: float) -> float:
 
 def fitted(text: str, width: float, size: float) -> str:
     """Return ``text`` broken into lines that fit ``width`` inches."""
-    return "\n".join(wrapped(line, CHARACTERS * width / size) for line in text.split("\n")) if text else ""
+    lines = text.split("\n") if text else []
+    return "\n".join(wrapped(line, SPARE * width / (mean_width(line) * size)) for line in lines)
+
+
+def width_of(text: str, size: float) -> float:
+    """Return the width in inches of a text with line breaks."""
+    return max(len(line) * mean_width(line) * size for line in text.split("\n"))
 
 
 def box_of(area: float, aspect: float) -> tuple[float, float]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
-
 from matplotlib.cm import ScalarMappable
 from matplotlib.colorbar import Colorbar
 from matplotlib.colors import Normalize
@@ -12,6 +10,7 @@ from matplotlib.figure import SubFigure
 from pcacam_jax.plots.colour_bars import thin
 from pcacam_jax.plots.heatmaps import SIGNED_COLOURS
 from pcacam_jax.plots.names import SMALL
+from pcacam_jax.plots.sheet import fitted, height_of
 
 CELL = 1.35
 """Width of a panel in inches."""
@@ -19,12 +18,12 @@ CELL = 1.35
 
 def wrapped_note(note: str, width: float) -> str:
     """Return ``note`` broken into lines that fit a figure of ``width`` inches at the font size ``SMALL``."""
-    return "\n".join(textwrap.fill(line, int(21 * width)) for line in note.split("\n"))
+    return fitted(note, width - 0.2, SMALL)
 
 
 def foot_height(note: str) -> float:
     """Return the height in inches that :func:`signed_foot` needs for its colour bar and the lines of ``note``."""
-    return 0.5 + 0.12 * len(note.split("\n"))
+    return 0.5 + height_of(note, SMALL)
 
 
 def signed_foot(foot: SubFigure, note: str, ends: tuple[str, str]) -> Colorbar:
