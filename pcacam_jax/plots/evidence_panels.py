@@ -22,6 +22,7 @@ from pcacam_jax.plots.heatmaps import image as draw_image
 from pcacam_jax.plots.heatmaps import signed_overlay
 from pcacam_jax.plots.inputs import check_count, numbers, positive_number
 from pcacam_jax.plots.names import SMALL, readable, write
+from pcacam_jax.plots.pairs import LONGEST
 from pcacam_jax.plots.sheet import fitted
 from pcacam_jax.plots.signed_foot import CELL, foot_height, signed_foot, wrapped_note
 from pcacam_jax.plots.words import percentage
@@ -125,8 +126,8 @@ def decision_evidence(
     write(left.suptitle, fitted(readable(title, 120), 1.2 * CELL, SMALL + 2), SMALL + 2, fontweight="bold")
     above, below = left.subplots(2, 1)
     draw_image(above, image)
-    explained = "explained image" + (f"\n{fitted(readable(comparison, 200), 1.3 * CELL, SMALL)}" if comparison else "")
-    write(above.set_xlabel, explained, SMALL, labelpad=2)
+    compared = [fitted(readable(comparison, LONGEST), 1.3 * CELL, SMALL)] if comparison else []
+    write(above.set_xlabel, "\n".join(["explained image", *compared]), SMALL, labelpad=2)
     _map(below, signed, whole, "map of the decision", style)
     _contributions(right, support_images, critical_distance, style)
     corner, last = right.axes[count], right.axes[-1]

@@ -22,6 +22,8 @@ TINY = 1e-3
 """A map is tiny if its largest value is below this multiple of the typical one in the same unit."""
 TINY_ELSEWHERE = 1e-6
 """The same for maps whose unit is not known to be the same."""
+LONGEST = 300
+"""The largest number of characters that say how a value compares."""
 TYPICAL, LARGEST = "typical scale", "largest map"
 
 
@@ -80,7 +82,7 @@ def texts_of(name: str, texts: Sequence[str] | None, count: int) -> list[str]:
     if texts is None:
         return [""] * count
     check_count(name, texts, count, "target")
-    return [readable(text, 120) if text else "" for text in texts]
+    return [readable(text, LONGEST) if text else "" for text in texts]
 
 
 def pairs_of_arrays(

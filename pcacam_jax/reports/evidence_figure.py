@@ -1,5 +1,7 @@
 """The figure that shows which training images contribute most to an SVM decision of a fitted or loaded run."""
 
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -9,7 +11,9 @@ from matplotlib.figure import Figure
 
 from pcacam_jax import plots
 from pcacam_jax.cam.evidence import Evidence, evidence
+from pcacam_jax.cam.explain import explain
 from pcacam_jax.core.checks import InputError, check_choice
+from pcacam_jax.core.explanation import Explanation
 from pcacam_jax.fitting.config import FitConfig
 from pcacam_jax.fitting.fit import Fitted
 from pcacam_jax.head.hybrid import HybridHead
@@ -52,6 +56,10 @@ class LoadedRun(Protocol):
 
     def features(self, images: np.ndarray) -> np.ndarray:
         """Return the feature maps of images."""
+        ...
+
+    def compare(self, explanation: Explanation) -> Sequence[Sequence[Any]]:
+        """Return how the values of an explanation compare."""
         ...
 
     def support_expansion(self, name: str) -> KernelExpansion | OneVsOneExpansion | None:
@@ -134,7 +142,8 @@ def evidence_figure(
         scale_free: as in :func:`pcacam_jax.evidence`.
 
     Returns:
-        The figure of :func:`pcacam_jax.plots.decision_evidence`.
+        The figure of :func:`pcacam_jax.plots.decision_evidence`. For a loaded run it says how the value of the decision
+        compares with those of the other classes and of the training images.
 
     Raises:
         InputError: the image or the target does not exist, the images of a loaded run cannot be read again, or the map
@@ -168,7 +177,17 @@ def evidence_figure(
         title=f"{decision} = {float(explained.values[0]):.3g}",
         others=explained.support_vectors - len(rows),
         critical_distance=explained.critical_distance,
+        comparison=_comparison(fitted, maps, target),
     )
+
+
+def _comparison(fitted: Fitted | LoadedRun, maps: np.ndarray, target: str) -> str:
+    """Return how the value of the decision compares; an empty text for a fitted run."""
+    if isinstance(fitted, Fitted):
+        return ""
+    outputs = {name: values[None] for name, values in fitted.head(maps[0]).items()}
+    explanation = dataclasses.replace(explain(fitted.head, maps, target), outputs=outputs)
+    return fitted.compare(explanation)[0][0].summary
 
 
 def _image_of(fitted: Fitted | LoadedRun, row: Any) -> tuple[np.ndarray, np.ndarray, str]:

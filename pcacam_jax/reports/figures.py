@@ -1,5 +1,7 @@
 """The figures of a fitted run: the paper's Figures 4 to 9 and the component cards."""
 
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -48,10 +50,12 @@ def grid(fitted: Fitted) -> Figure:
     classifiers = ["cnn", *fitted.svms]
     targets = [*(f"{name}:predicted" for name in classifiers), "pca"]
     explanation = explain(fitted.head, fitted.tap_maps["test"][rows], targets)
+    spreads = {name: np.std(values, axis=0) for name, values in fitted.outputs.values.items()}
     return plots.paper_grid(
         list(fitted.dataset.test.images(rows, fitted.config.size)),
         explanation,
         truth=[fitted.dataset.class_names[label] for label in fitted.dataset.test.labels[rows]],
+        typical=typical_scales(explanation, slice(None), spreads),
     )
 
 
@@ -186,12 +190,52 @@ def furthest(v: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     return rows, np.moveaxis(places.reshape(ends.shape), 2, 0)
 
 
-def explanation(image: np.ndarray, explained: Explanation, index: int) -> Figure:
+def explanation(
+    image: np.ndarray,
+    explained: Explanation,
+    index: int,
+    comparison: Sequence[str] | None = None,
+    spreads: Mapping[str, np.ndarray] | None = None,
+) -> Figure:
     """Return the panel that explains ``image``, example ``index`` of ``explained``, with the targets named in words.
 
     Args:
         image: (H, W, 3) uint8, the original or the resized image.
         explained: the explanation.
         index: which of its examples the image is.
+        comparison: how the value of each target compares with the training images; None if this is not known.
+        spreads: the standard deviations of the values of each output among the training images.
     """
-    return plots.explanation_panel(image, explained, example=index)
+    typical = typical_scales(explained, index, spreads or {})
+    return plots.explanation_panel(image, explained, example=index, comparison=comparison, typical=typical)
+
+
+def typical_scales(explained: Explanation, rows: int | slice, spreads: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """Return for each target the scale of maps that would change its value by about a standard deviation.
+
+    The sum of a map's cells is, to first order, the part of the value that comes from the image. So the scale is the
+    standard deviation among the training images, divided by the number of cells. Constant values have none.
+
+    Args:
+        explained: the explanation.
+        rows: one of its examples, or several, over whose classes the mean is taken.
+        spreads: the standard deviations of the values of each output, ``(C,)`` or ``(D,)``.
+
+    Example:
+        >>> import numpy as np
+        >>> from pcacam_jax import explain, hybrid_head
+        >>> from pcacam_jax.reports.figures import typical_scales
+        >>> head = hybrid_head([(np.ones((4, 2)), np.zeros(2))], maps_shape=(2, 2, 1), at=1)
+        >>> explained = explain(head, np.ones((1, 2, 2, 1)), "cnn:1")
+        >>> typical_scales(explained, 0, {"cnn": np.array([8.0, 2.0])})
+        {'cnn:1': 0.5}
+    """
+    cells = math.prod(explained.positive.shape[2:])
+    columns = np.atleast_2d(np.asarray(explained.columns)[rows])
+    known = [(target, spreads.get(target.partition(":")[0])) for target in explained.targets]
+    scales = {
+        target: float(np.mean(spread[columns[:, t]])) / cells
+        for t, (target, spread) in enumerate(known)
+        if spread is not None
+    }
+    return {target: scale for target, scale in scales.items() if scale > 0}

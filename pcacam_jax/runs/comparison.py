@@ -37,6 +37,17 @@ class Comparison(NamedTuple):
     sentence: str
     """All of this in words."""
 
+    @property
+    def summary(self) -> str:
+        """How the value compares in words, without the target and the value itself."""
+        text = f"larger than for {_percent(self.percentile)} of all training images"
+        if self.class_percentile is not None:
+            text += f" and {_percent(self.class_percentile)} of those of {self.class_name}"
+        if self.rank is None:
+            return text
+        other = f"{'before' if self.rank == 1 else 'behind'} {self.runner_up} ({self.runner_up_value:.4g})"
+        return f"rank {self.rank} of {self.classes}, {other}; {text}"
+
 
 def comparisons(explanation: Explanation, head: HybridHead, reference: Reference) -> list[list[Comparison]]:
     """Return for each image of an explanation how the value of each target compares.
@@ -72,29 +83,17 @@ def _comparison(
     class_name = None if class_index is None else head.outputs[head.classifiers[0]][class_index]
     overall = reference.percentile(output, column, value)
     of_class = None if class_index is None else reference.percentile(output, column, value, class_index)
-    sentence = f"{words(target, label, explanation.spaces[t])} = {value:.4g}"
-    if rank is not None:
-        sentence += f", rank {rank} of {classes}, {_beside(rank, runner_up, runner_up_value)}"
-    sentence += f"; larger than {overall:.0f} % of all training images"
-    if of_class is not None:
-        sentence += f" and {of_class:.0f} % of those of {class_name}"
-    return Comparison(
-        target,
-        label,
-        value,
-        overall,
-        class_name,
-        of_class,
-        rank,
-        classes,
-        runner_up,
-        runner_up_value,
-        f"{sentence}.",
-    )
+    numbers = (overall, class_name, of_class, rank, classes, runner_up, runner_up_value)
+    comparison = Comparison(target, label, value, *numbers, sentence="")
+    named = f"{words(target, label, explanation.spaces[t])} = {value:.4g}"
+    return comparison._replace(sentence=f"{named}{', ' if rank else '; '}{comparison.summary}.")
 
 
-def _beside(rank: int, other: str | None, value: float | None) -> str:
-    return f"{'before' if rank == 1 else 'behind'} {other} ({value:.4g})"
+def _percent(percentage: float) -> str:
+    """Return a percentage with a digit more near its ends: "0 %" and "100 %" are written only for none and all."""
+    if 1 <= percentage <= 99 or percentage in (0, 100):
+        return f"{percentage:.0f} %"
+    return f"{np.clip(percentage, 0.1, 99.9):.1f} %"
 
 
 def _predicted(outputs: dict[str, np.ndarray], head: HybridHead, b: int) -> int | None:

@@ -14,7 +14,6 @@ import numpy as np
 from pcacam_jax.cam.explain import scale_free_head
 from pcacam_jax.cam.methods import METHODS
 from pcacam_jax.core.checks import InputError, check_choice
-from pcacam_jax.core.explanation import Explanation
 from pcacam_jax.core.files import writable_folder
 from pcacam_jax.core.paths import identities, printable, user_path
 from pcacam_jax.core.progress import CACHED, Advance, Progress
@@ -25,7 +24,6 @@ from pcacam_jax.data.pictures import LoadedPicture, load_picture
 from pcacam_jax.fitting.features import BATCH
 from pcacam_jax.head.targets import parse_targets
 from pcacam_jax.reports.figures import FIGURES
-from pcacam_jax.runs.comparison import Comparison
 from pcacam_jax.runs.explanation_files import check_results, earlier_report, file_digest, write_results
 from pcacam_jax.runs.image_paths import ImagePath, find_images
 from pcacam_jax.runs.loaded_run import Run
@@ -149,6 +147,8 @@ def _compute(
     """Explain the images that are left and write their results, a batch at a time."""
     reports: dict[ImagePath, dict[str, Any]] = {}
     left = list(plan.requests)
+    # Runs of earlier versions have no reference.
+    spreads = run.reference.spreads if left and (run.folder / REFERENCE).is_file() else None
     if left:
         _ = run.params  # load the weights now, so that an error is raised before anything is written
         writable_folder(out)
@@ -161,18 +161,12 @@ def _compute(
                 image_names=tuple(printable(image.path.name) for image in pictures),
                 image_sizes=tuple(picture.size for picture in pictures.values()),
             )
-            compared = _compared(run, explained)
+            compared = run.compare(explained) if spreads else [None] * len(pictures)
         for index, (image, picture) in enumerate(pictures.items()):
-            reports[image] = write_results(out, image, plan.requests[image], picture, explained, index, compared[index])
+            answer = plan.requests[image]
+            reports[image] = write_results(out, image, answer, picture, explained, index, compared[index], spreads)
             advance(1, image.path.name)
     return reports
-
-
-def _compared(run: Run, explained: Explanation) -> Sequence[Sequence[Comparison] | None]:
-    """Return how the values compare; None for each image if the run has no reference, as runs of earlier versions."""
-    if (run.folder / REFERENCE).is_file():
-        return run.compare(explained)
-    return [None] * len(explained.labels)
 
 
 def _load(images: Sequence[ImagePath], run: Run, plan: _Plan, advance: Advance) -> dict[ImagePath, LoadedPicture]:

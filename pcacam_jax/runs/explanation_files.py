@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +94,7 @@ def write_results(
     explained: Explanation,
     index: int,
     compared: Sequence[Comparison] | None,
+    spreads: Mapping[str, np.ndarray] | None,
 ) -> dict[str, Any]:
     """Write the picture, the maps and then the values of one image, each completely or not at all.
 
@@ -105,6 +106,7 @@ def write_results(
         explained: the explanation of several images.
         index: the number of the image among them.
         compared: how the values of the image compare, for each target; None for a run of an earlier version.
+        spreads: the standard deviations of the values of each output among the training images; None for such a run.
 
     Returns:
         The content of the .json file.
@@ -112,7 +114,9 @@ def write_results(
     paths = result_paths(out, image)
     for path in paths.values():
         remove_stale(path)
-    plots.save(figures.explanation(picture.drawn, explained, index), paths[".png"], overwrite=True)
+    texts = None if compared is None else [comparison.summary for comparison in compared]
+    figure = figures.explanation(picture.drawn, explained, index, texts, spreads)
+    plots.save(figure, paths[".png"], overwrite=True)
     arrays = {name: np.asarray(getattr(explained, name)[index]) for name in ARRAYS}
     arrays["targets"] = np.array(explained.targets)
     arrays |= {"original_size": np.array(picture.size), "orientation": np.array(picture.orientation)}

@@ -99,6 +99,29 @@ def test_the_panel_of_an_image_names_its_targets_in_words(fitted):
     assert "component 2 = " in written
 
 
+def test_maps_are_tiny_beside_the_spread_of_the_values_in_the_run(fitted):
+    targets = ["svm_rbf:predicted", "cnn:left", "pca:1"]
+    explained = explain(fitted.head, fitted.tap_maps["test"][:2], targets)
+    spreads = {name: np.std(values, axis=0) for name, values in fitted.outputs.values.items()}
+    scales = figures.typical_scales(explained, 1, spreads)
+    cells = explained.positive.shape[2] * explained.positive.shape[3]
+    assert scales["pca:1"] == pytest.approx(np.std(fitted.components["train"][:, 1]) / cells, rel=1e-3)
+    class_index = fitted.dataset.class_names.index(explained.labels[1, 0])
+    assert scales["svm_rbf:predicted"] == pytest.approx(spreads["svm_rbf"][class_index] / cells)
+    factors = np.array([scales["svm_rbf:predicted"] * 1e-5, 1, 1])[:, None, None]
+    tiny = dataclasses.replace(
+        explained,
+        positive=0 * explained.positive + factors,
+        negative=0 * explained.negative,
+        vanished=np.zeros((2, 3), bool),
+    )
+    image = fitted.dataset.test.images([1], 32)[0]
+    written = " ".join(" ".join(texts(figures.explanation(image, tiny, 1, spreads=spreads))).split())
+    assert written.count("tiny: 1e-05 of the typical scale") == 1
+    assert "typical" not in " ".join(texts(figures.explanation(image, explained, 1, spreads=spreads)))
+    assert figures.typical_scales(explained, 0, {"pca": np.zeros(3)}) == {}
+
+
 def card_values(figure, r, sign):
     """Return the values written below the images of one side of component ``r``, in their order."""
     block = figure.subfigs[r - 1].subfigs[0 if sign > 0 else 1]

@@ -3,10 +3,12 @@
 import json
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 from support.small_runs import pictures
 
@@ -208,6 +210,45 @@ def test_results_below_the_images_are_not_explained_in_turn(explain, photos):
         assert len(explain(photos, out=photos / "out").reports) == 4
     (photos / "out").rename(photos / "moved")
     assert len(explain(photos, out=photos / "out").reports) == 4
+
+
+@pytest.fixture
+def panels(monkeypatch):
+    """Return the panels; empty figures are saved in their places."""
+    drawn, plots = [], explanation_files.figures.plots
+    draw = plots.explanation_panel
+    monkeypatch.setattr(
+        plots, "explanation_panel", lambda *args, **options: drawn.append(draw(*args, **options)) or Figure()
+    )
+    return drawn
+
+
+def words_of(figure):
+    texts = [text.get_text() for text in figure.findobj(Text)]
+    return " ".join(" ".join(texts).split())
+
+
+def test_the_panel_and_the_json_say_how_each_value_compares(run_folder, photos, tmp_path, small_world, panels):
+    run, path = load(run_folder), photos / "tall.png"
+    (report,) = explain_files(run_folder, [path], TARGETS, tmp_path / "out").reports
+    [compared] = run.compare(run.explain(path, TARGETS))
+    [panel] = panels
+    for row, comparison in zip(report["targets"], compared, strict=True):
+        assert comparison.summary in words_of(panel)
+        assert comparison.summary in row["sentence"]
+        assert (row["percentile"], row["rank"]) == (comparison.percentile, comparison.rank)
+    assert words_of(panel).count("of all training images") == len(TARGETS)
+
+
+def test_a_run_of_an_earlier_version_explains_files_without_percentiles(photos, tmp_path, small_world, panels):
+    stored = Path(__file__).parents[1] / "stored" / "run"
+    (report,) = explain_files(stored, [photos / "tall.png"], TARGETS, tmp_path / "out").reports
+    [panel] = panels
+    assert "training images" not in words_of(panel)
+    assert "component 1 = " in words_of(panel)
+    assert [row["target"] for row in report["targets"]] == TARGETS
+    assert not report["targets"][0].keys() & {"percentile", "rank", "sentence"}
+    assert explain_files(stored, [photos / "tall.png"], TARGETS, tmp_path / "out").reused == 1
 
 
 def test_progress_is_shown(explain, photos, monkeypatch, capsys):

@@ -13,6 +13,7 @@ from pcacam_jax.core.checks import InputError
 from pcacam_jax.fitting.reference import distance_to_nearest
 from pcacam_jax.reports import evidence_figure as module
 from pcacam_jax.reports.evidence_figure import evidence_figure, evidence_of, training_rows
+from pcacam_jax.runs.comparison import Comparison
 from pcacam_jax.runs.reference_file import LINEAR_SUPPORT, REFERENCE, write_reference
 from pcacam_jax.runs.source import recorded
 
@@ -98,6 +99,16 @@ def test_values_compare_as_counted_by_hand(fitted, run_folder, small_world):
             beside = f"{'before' if comparison.rank == 1 else 'behind'} {comparison.runner_up} ("
             assert f", rank {comparison.rank} of 3, {beside}" in comparison.sentence
             assert comparison.sentence.endswith(f"of those of {comparison.class_name}.")
+            assert comparison.sentence.endswith(f"{comparison.value:.4g}, {comparison.summary}.")
+
+
+@pytest.mark.parametrize(
+    ("percentage", "text"),
+    [(0, "0 %"), (0.004, "0.1 %"), (0.84, "0.8 %"), (1, "1 %"), (96.6, "97 %"), (99.4, "99.4 %"), (99.99, "99.9 %")],
+)
+def test_only_none_and_all_are_0_and_100_percent(percentage, text):
+    comparison = Comparison("pca:0", "component 1", 1.0, percentage, None, None, None, None, None, None, "")
+    assert comparison.summary == f"larger than for {text} of all training images"
 
 
 def test_an_explanation_from_elsewhere_cannot_be_compared(fitted, run_folder):
@@ -148,16 +159,21 @@ def drawn(monkeypatch, run, row):
     monkeypatch.setattr(module.plots, "decision_evidence", lambda *args, **options: calls.append((args, options)))
     evidence_figure(run, row, count=3)
     [((image, signed, shown, _), options)] = calls
-    return image, np.asarray(signed), shown, options["title"]
+    return image, np.asarray(signed), shown, options
 
 
 def test_a_loaded_run_draws_the_evidence_of_a_test_image(fitted, with_data, small_world, monkeypatch):
-    image, signed, shown, title = drawn(monkeypatch, pcacam_jax.load(with_data), 20)
-    expected, expected_signed, expected_shown, expected_title = drawn(monkeypatch, fitted, 20)
+    run = pcacam_jax.load(with_data)
+    image, signed, shown, options = drawn(monkeypatch, run, 20)
+    expected, expected_signed, expected_shown, expected_options = drawn(monkeypatch, fitted, 20)
     np.testing.assert_array_equal(image, expected)
     np.testing.assert_array_equal(shown.images, expected_shown.images)
     np.testing.assert_allclose(signed, expected_signed, rtol=1e-3, atol=1e-5 * np.abs(expected_signed).max())
-    assert (title, shown.names) == (expected_title, expected_shown.names)
+    assert (options["title"], shown.names) == (expected_options["title"], expected_shown.names)
+    [[comparison]] = run.compare(run.explain(image[None], "svm_rbf:predicted"))
+    assert options["comparison"] == comparison.summary
+    assert "% of all training images and" in comparison.summary
+    assert expected_options["comparison"] == ""
 
 
 def test_without_its_images_a_loaded_run_shows_thumbnails_or_says_what_is_missing(
