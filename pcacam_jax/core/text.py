@@ -36,6 +36,19 @@ def percent(share: float | None) -> str:
     return "an undefined share" if share is None else f"{100 * share:.0f} %"
 
 
+def percentile(percentage: float) -> str:
+    """Return a percentage of examples as a text; "0 %" and "100 %" mean none and all.
+
+    Example:
+        >>> from pcacam_jax.core.text import percentile
+        >>> percentile(96.6), percentile(99.97), percentile(100)
+        ('97 %', '99.9 %', '100 %')
+    """
+    if 1 <= percentage <= 99 or percentage in (0, 100):
+        return f"{percentage:.0f} %"
+    return f"{np.clip(percentage, 0.1, 99.9):.1f} %"
+
+
 def number(value: float | None) -> str:
     """Return a number with two decimals, or "undefined" for None."""
     return "undefined" if value is None else f"{value:.2f}"

@@ -17,7 +17,12 @@ BATCH = 256
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Reference:
-    """What a run says of its N training images."""
+    """What a run says of its N training images.
+
+    ``values`` give the percentiles of :meth:`pcacam_jax.runs.loaded_run.Run.compare`, ``spreads`` the typical scale of
+    maps, ``support`` the training images of the evidence. ``components``, ``predicted`` and ``nearest_support`` are for
+    comparisons of your own.
+    """
 
     components: Float[np.ndarray, "N D"]
     """The PCA features."""

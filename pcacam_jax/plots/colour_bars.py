@@ -22,7 +22,7 @@ LOW = 0.45
 def colour_bar(axes: Axes, mappable: AxesImage) -> Colorbar:
     """Attach a thin colour bar to the right of ``axes``, as high as the image, with ticks at 0, half and the maximum.
 
-    A low bar has no tick at half. If the maximum lies outside 0.01..1000, every tick is written with its power of ten,
+    A low bar has no tick at half. If the maximum lies outside 0.001..1000, every tick is written with its power of ten,
     such as 3e-7. The bar shows the colours without transparency.
 
     Args:
@@ -47,7 +47,7 @@ def colour_bar(axes: Axes, mappable: AxesImage) -> Colorbar:
     bar = axes.figure.colorbar(ScalarMappable(Normalize(0, 1), mappable.cmap), cax=place)
     low = axes.get_window_extent().height < LOW * axes.figure.dpi
     shares = [0, 1] if low else [0, 0.5, 1]
-    labels = [_short(share * maximum, plain=0.01 <= maximum < 1000) for share in shares]
+    labels = [_short(share * maximum, plain=0.001 <= maximum < 1000) for share in shares]
     bar.set_ticks(shares, labels=labels, minor=False)
     return thin(bar)
 

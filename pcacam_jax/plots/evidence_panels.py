@@ -181,8 +181,8 @@ def _map(axes: Axes, heatmap: np.ndarray, maximum: float, text: str, style: dict
 
 
 def _sign(axes: Axes, sign: str) -> None:
-    options = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "center", "va": "center"}
-    axes.annotate(sign, (0, 0.5), (-9, 0), fontsize=SMALL + 4, **options)
+    place = axes.annotate(sign, (0, 0.5), (-9, 0), xycoords="axes fraction", textcoords="offset points")
+    place.set(ha="center", va="center", fontsize=SMALL + 4)
 
 
 def _checked(support_images: SupportImages, shape: tuple[int, ...]) -> SupportImages:

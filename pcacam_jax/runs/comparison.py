@@ -6,6 +6,7 @@ import numpy as np
 
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.core.explanation import Explanation
+from pcacam_jax.core.text import percentile
 from pcacam_jax.fitting.reference import Reference
 from pcacam_jax.head.hybrid import HybridHead
 from pcacam_jax.reports.figures import words
@@ -40,9 +41,9 @@ class Comparison(NamedTuple):
     @property
     def summary(self) -> str:
         """How the value compares in words, without the target and the value itself."""
-        text = f"larger than for {_percent(self.percentile)} of all training images"
+        text = f"larger than for {percentile(self.percentile)} of all training images"
         if self.class_percentile is not None:
-            text += f" and {_percent(self.class_percentile)} of those of {self.class_name}"
+            text += f" and {percentile(self.class_percentile)} of those of {self.class_name}"
         if self.rank is None:
             return text
         other = f"{'before' if self.rank == 1 else 'behind'} {self.runner_up} ({self.runner_up_value:.4g})"
@@ -87,13 +88,6 @@ def _comparison(
     comparison = Comparison(target, label, value, *numbers, sentence="")
     named = f"{words(target, label, explanation.spaces[t])} = {value:.4g}"
     return comparison._replace(sentence=f"{named}{', ' if rank else '; '}{comparison.summary}.")
-
-
-def _percent(percentage: float) -> str:
-    """Return a percentage with a digit more near its ends: "0 %" and "100 %" are written only for none and all."""
-    if 1 <= percentage <= 99 or percentage in (0, 100):
-        return f"{percentage:.0f} %"
-    return f"{np.clip(percentage, 0.1, 99.9):.1f} %"
 
 
 def _predicted(outputs: dict[str, np.ndarray], head: HybridHead, b: int) -> int | None:

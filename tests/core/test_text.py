@@ -43,6 +43,14 @@ def test_shares_are_percentages(share: float | None, expected: str) -> None:
     assert percent(share) == expected
 
 
+@pytest.mark.parametrize(
+    ("percentage", "expected"),
+    [(0, "0 %"), (0.004, "0.1 %"), (0.84, "0.8 %"), (1, "1 %"), (96.6, "97 %"), (99.4, "99.4 %"), (99.99, "99.9 %")],
+)
+def test_only_none_and_all_are_0_and_100_percent(percentage: float, expected: str) -> None:
+    assert percentile(percentage) == expected
+
+
 @pytest.mark.parametrize(("value", "expected"), [(0.456, "0.46"), (0.0, "0.00"), (None, "undefined")])
 def test_numbers_have_two_decimals(value: float | None, expected: str) -> None:
     assert number(value) == expected

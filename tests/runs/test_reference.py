@@ -13,7 +13,6 @@ from pcacam_jax.core.checks import InputError
 from pcacam_jax.fitting.reference import distance_to_nearest
 from pcacam_jax.reports import evidence_figure as module
 from pcacam_jax.reports.evidence_figure import evidence_figure, evidence_of, training_rows
-from pcacam_jax.runs.comparison import Comparison
 from pcacam_jax.runs.reference_file import LINEAR_SUPPORT, REFERENCE, write_reference
 from pcacam_jax.runs.source import recorded
 
@@ -100,15 +99,6 @@ def test_values_compare_as_counted_by_hand(fitted, run_folder, small_world):
             assert f", rank {comparison.rank} of 3, {beside}" in comparison.sentence
             assert comparison.sentence.endswith(f"of those of {comparison.class_name}.")
             assert comparison.sentence.endswith(f"{comparison.value:.4g}, {comparison.summary}.")
-
-
-@pytest.mark.parametrize(
-    ("percentage", "text"),
-    [(0, "0 %"), (0.004, "0.1 %"), (0.84, "0.8 %"), (1, "1 %"), (96.6, "97 %"), (99.4, "99.4 %"), (99.99, "99.9 %")],
-)
-def test_only_none_and_all_are_0_and_100_percent(percentage, text):
-    comparison = Comparison("pca:0", "component 1", 1.0, percentage, None, None, None, None, None, None, "")
-    assert comparison.summary == f"larger than for {text} of all training images"
 
 
 def test_an_explanation_from_elsewhere_cannot_be_compared(fitted, run_folder):
