@@ -7,7 +7,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colorbar import Colorbar
 from matplotlib.colors import Normalize
 from matplotlib.image import AxesImage
-from matplotlib.transforms import ScaledTranslation, blended_transform_factory
+from matplotlib.transforms import BboxTransformTo, ScaledTranslation, blended_transform_factory
 
 from pcacam_jax.plots.names import SMALL
 
@@ -42,7 +42,7 @@ def colour_bar(axes: Axes, mappable: AxesImage) -> Colorbar:
         ['0', '0.5', '1']
     """
     maximum = float(mappable.get_clim()[1] or 1)
-    beside = axes.figure.dpi_scale_trans + ScaledTranslation(1, 0, axes.transAxes)
+    beside = axes.figure.dpi_scale_trans + ScaledTranslation(1, 0, BboxTransformTo(axes.bbox))
     place = axes.inset_axes((GAP, 0, WIDTH, 1), transform=blended_transform_factory(beside, axes.transAxes))
     bar = axes.figure.colorbar(ScalarMappable(Normalize(0, 1), mappable.cmap), cax=place)
     low = axes.get_window_extent().height < LOW * axes.figure.dpi

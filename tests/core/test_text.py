@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pcacam_jax.core.text import abbreviated, listed, number, one_line, percent
+from pcacam_jax.core.text import abbreviated, listed, number, one_line, percent, percentile
 
 
 def test_a_value_of_several_lines_is_put_on_one_line() -> None:

@@ -35,12 +35,13 @@ def texts(figure):
 @pytest.mark.parametrize(("components", "count"), [(1, 1), (2, 2)])
 def test_every_image_has_its_name_value_and_map(components, count):
     written = texts(cards(components, count))
+    lines = [" ".join(text.split()) for text in written]
     assert written.count("cat") == 2 * components
     assert written.count("do$g$") == 2 * components * (count - 1)
     for r, ratio in list(enumerate((62, 20), start=1))[:components]:
-        assert f"component {r} ({ratio} % of the variance)" in written
+        assert f"component {r} ({ratio} % of the variance)" in lines
         for end in ("largest", "smallest"):
-            assert f"{end} values of component {r}" in [" ".join(text.split()) for text in written]
+            assert f"{end} values of component {r}" in lines
     assert written.count("value 1.5") == written.count("value -1.5") == components
     assert any("effects are local" in " ".join(text.split()) for text in written)
 
