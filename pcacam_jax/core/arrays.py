@@ -94,7 +94,8 @@ def real_array(name: str, values: Any, *, finite: bool = True) -> Any:
         if array.dtype == object and not array.ndim:
             raise TypeError("it is a single object")
         array = array.astype(np.float64) if array.dtype == object else array
-        real = jnp.issubdtype(array.dtype, jnp.number) and not jnp.issubdtype(array.dtype, jnp.complexfloating)
+        # To NumPy, a duration is an integer.
+        real = jnp.issubdtype(array.dtype, jnp.number) and array.dtype.kind not in "cm"
     except Exception as error:  # the conversion of the user's object may raise anything
         raise InputError(
             f"{name} cannot be read as an array ({one_line(error)}); give an array of real numbers."

@@ -86,9 +86,9 @@ def check_flag(name: str, value: Any) -> bool:
     Raises:
         TypeError: it is not.
     """
-    if not isinstance(value, bool):
+    if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} must be True or False; got {shown(value)}.")
-    return value
+    return bool(value)
 
 
 def check_device() -> None:
@@ -99,7 +99,7 @@ def check_device() -> None:
     """
     try:
         jax.devices()
-    except RuntimeError as error:
+    except Exception as error:  # JAX raises a RuntimeError, and an AssertionError the second time
         platforms = getattr(jax.config, "jax_platforms", None)
         raise InputError(
             f"JAX must have a device of the platforms {platforms!r}, which JAX_PLATFORMS or "

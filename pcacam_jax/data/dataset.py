@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pcacam_jax.core.brief import brief_repr
 from pcacam_jax.core.checks import InputError
-from pcacam_jax.core.text import abbreviated
+from pcacam_jax.core.text import abbreviated, shown
 from pcacam_jax.data.names import composed
 from pcacam_jax.data.splits import Split
 
@@ -118,7 +118,7 @@ def check_seed(seed: int) -> None:
 
 def _check_integer(name: str, value: Any, lowest: int) -> None:
     if not isinstance(value, Integral) or isinstance(value, bool) or value < lowest:
-        raise InputError(f"{name} must be an integer of at least {lowest}, got {value!r}; choose another value.")
+        raise InputError(f"{name} must be an integer of at least {lowest}, got {shown(value)}; choose another value.")
 
 
 def _limited_rows(labels: np.ndarray, classes: int, limit: int, generator: np.random.Generator) -> NDArray[np.int64]:

@@ -22,7 +22,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from pcacam_jax.core.checks import SMALLEST_SIZE, InputError
 from pcacam_jax.core.paths import printable
-from pcacam_jax.core.text import one_line
+from pcacam_jax.core.text import one_line, shown
 from pcacam_jax.data.image_headers import bits_per_channel, grey_depth, states_transparency
 from pcacam_jax.data.names import existing_file
 
@@ -289,5 +289,6 @@ def check_size(size: int) -> None:
     """Raise an ``InputError`` if a side of ``size`` pixels is too small for VGG16, that is, under 32."""
     if not isinstance(size, Integral) or size < SMALLEST_SIZE:
         raise InputError(
-            f"the image size must be an integer and at least {SMALLEST_SIZE} pixels, got {size!r}; choose a larger one."
+            f"the image size must be an integer and at least {SMALLEST_SIZE} pixels, got {shown(size)}; choose a "
+            "larger one."
         )

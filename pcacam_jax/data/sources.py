@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from pcacam_jax.core.checks import InputError
+from pcacam_jax.core.checks import InputError, check_items
 from pcacam_jax.core.paths import printable, user_path
+from pcacam_jax.core.text import shown
 from pcacam_jax.data.dataset import Dataset, check_seed
 from pcacam_jax.data.folders import class_folders, is_undivided_folder, read_folders
 from pcacam_jax.data.names import composed
@@ -96,7 +97,7 @@ def read_dataset(
         (2, 96, 96, 3)
     """
     if not isinstance(test_fraction, Real) or not 0 < test_fraction < 1:
-        raise InputError(f"test_fraction must lie between 0 and 1, got {test_fraction!r}; 0.2 is usual.")
+        raise InputError(f"test_fraction must lie between 0 and 1, got {shown(test_fraction)}; 0.2 is usual.")
     check_seed(seed)
     options = ReadOptions(_given_names(class_names), float(test_fraction), seed)
     try:
@@ -111,13 +112,14 @@ def read_dataset(
 def _given_names(class_names: Sequence[str] | None) -> tuple[str, ...] | None:
     if class_names is None:
         return None
-    if isinstance(class_names, str) or not all(isinstance(name, str) for name in class_names):
-        raise InputError(f"class_names must be a sequence of names, got {class_names!r}; put them into a list.")
-    return tuple(composed(name) for name in class_names)
+    names = check_items("class_names", class_names, "a sequence of names")
+    if not all(isinstance(name, str) for name in names):
+        raise InputError(f"class_names must be a sequence of names, got {shown(class_names)}; put them into a list.")
+    return tuple(composed(name) for name in names)
 
 
 def _read(source: str | Path, options: ReadOptions, data_dir: str | Path | None) -> Dataset:
-    if str(source) == EMBEDDED_SAMPLE:
+    if isinstance(source, str) and source == EMBEDDED_SAMPLE:
         return _stored_reader(read_npz_file)(Path(__file__).with_name(f"{EMBEDDED_SAMPLE}.npz"), options)
     path = user_path(source)
     for file_format in FORMATS:

@@ -58,7 +58,8 @@ def checked_maps(head: HybridHead, maps: Any) -> Any:
             f"maps must be one array of shape (B, {', '.join(map(str, expected))}); got a {type(maps).__name__} that "
             f"NumPy cannot convert to an array ({one_line(error)})."
         ) from error
-    if not any(jnp.issubdtype(maps.dtype, kind) for kind in (jnp.floating, jnp.integer, jnp.bool_)):
+    real = any(jnp.issubdtype(maps.dtype, kind) for kind in (jnp.floating, jnp.integer, jnp.bool_))
+    if not real or maps.dtype.kind == "m":  # to NumPy, a duration is an integer
         raise InputError(f"maps must be real numbers; got the dtype {maps.dtype}.")
     if maps.ndim != 4 or maps.shape[1:] != expected or maps.shape[0] == 0:
         hint = "; for one image write maps[None]" if maps.shape == expected else ""

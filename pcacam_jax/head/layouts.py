@@ -121,10 +121,13 @@ class BatchNorm(NamedTuple):
         defaults = {"scale": np.ones(size), "shift": np.zeros(size)}
         arrays = {}
         for name, value in values.items():
-            arrays[name] = as_numpy(f"{name} of the batch norm", defaults[name] if value is None else value)
+            arrays[name] = as_numpy(f"{name} of the batch norm", defaults.get(name) if value is None else value)
             if arrays[name].shape != (size,):
                 raise InputError(f"{name} of the batch norm must have shape ({size},); got {arrays[name].shape}.")
-        variance = arrays["variance"].astype(np.float64) + self.epsilon
+        epsilon = as_numpy("epsilon of the batch norm", self.epsilon)
+        if epsilon.shape:
+            raise InputError(f"epsilon of the batch norm must be one number; got shape {epsilon.shape}.")
+        variance = arrays["variance"].astype(np.float64) + float(epsilon)
         if variance.min() <= 0:
             raise InputError(f"variance + epsilon of the batch norm must be positive; got {variance.min():g}.")
         factor = arrays["scale"] / np.sqrt(variance)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib import colormaps
 
-from pcacam_jax.core.checks import check_choice
+from pcacam_jax.core.checks import check_choice, check_flag
 from pcacam_jax.plots.heatmaps import COLOUR_MAP, INTERPOLATIONS, LUMINANCE
 from pcacam_jax.plots.inputs import shrunk
 from pcacam_jax.plots.marks import cell_borders, label_at, label_of
@@ -24,7 +24,7 @@ class Canvas:
 
     def __init__(self, sheet: Sheet, image: np.ndarray, *, interpolation: str, cells: bool) -> None:
         self.interpolation = check_choice("interpolation", interpolation, INTERPOLATIONS)
-        self.cells = cells
+        self.cells = check_flag("cells", cells)
         self.grey = (shrunk(image, PIXELS) @ LUMINANCE)[..., None].repeat(3, axis=2)
         self.axes = sheet.figure.add_axes((0, 0, 1, 1))
         self.axes.set_axis_off()

@@ -9,6 +9,8 @@ from matplotlib.colors import Normalize
 from matplotlib.image import AxesImage
 from matplotlib.transforms import BboxTransformTo, ScaledTranslation, blended_transform_factory
 
+from pcacam_jax.core.text import shown
+from pcacam_jax.plots.inputs import check_axes
 from pcacam_jax.plots.names import SMALL
 
 GAP, WIDTH = 0.055, 0.08
@@ -41,6 +43,9 @@ def colour_bar(axes: Axes, mappable: AxesImage) -> Colorbar:
         >>> [label.get_text() for label in plots.colour_bar(axes, mappable).ax.get_yticklabels()]
         ['0', '0.5', '1']
     """
+    check_axes(axes)
+    if not callable(getattr(type(mappable), "get_clim", None)):
+        raise TypeError(f"mappable must be the result of overlay; got {type(mappable).__name__} {shown(mappable)}.")
     maximum = float(mappable.get_clim()[1] or 1)
     beside = axes.figure.dpi_scale_trans + ScaledTranslation(1, 0, BboxTransformTo(axes.bbox))
     place = axes.inset_axes((GAP, 0, WIDTH, 1), transform=blended_transform_factory(beside, axes.transAxes))

@@ -14,8 +14,9 @@ from matplotlib.figure import Figure, SubFigure
 from numpy.typing import ArrayLike
 
 from pcacam_jax.core.brief import brief_repr
-from pcacam_jax.core.checks import InputError
+from pcacam_jax.core.checks import InputError, check_flag, check_items
 from pcacam_jax.core.explanation import component_names
+from pcacam_jax.core.text import shown
 from pcacam_jax.plots.heatmaps import image as draw_image
 from pcacam_jax.plots.heatmaps import signed_overlay, unknown
 from pcacam_jax.plots.inputs import check_count, numbers
@@ -87,11 +88,8 @@ def component_cards(
         4
     """
     ratios = numbers("ratios", ratios, ("D",), lowest=0)
-    check_count("cards", cards, len(ratios), "component")
-    count = len(cards[0][0].images)
-    if not count:
-        raise InputError("every side of a card must contain at least one image; got none.")
-    checked = [tuple(_checked(f"cards[{r}]", side, count) for side in card) for r, card in enumerate(cards)]
+    checked = _checked_cards(cards, len(ratios))
+    shared_scale, count = check_flag("shared_scale", shared_scale), len(checked[0][0].images)
     width = CELL * (2 * count + 0.3)
     small = [negligible(ratio, ratios.tolist()) for ratio in ratios]
     height, across = checked[0][0].maps.shape[1:]
@@ -130,10 +128,26 @@ def _side(half: SubFigure, side: Side, largest: float | None, style: dict[str, A
         below.set_xlabel(range_text if maximum else zero, fontsize=SMALL, labelpad=2)
 
 
+def _checked_cards(cards: Sequence[tuple[Side, Side]], components: int) -> list[list[Side]]:
+    cards = check_items("cards", cards, "a list of pairs of Sides")
+    check_count("cards", cards, components, "component")
+    for r, card in enumerate(cards):
+        if not isinstance(card, tuple | list) or len(card) != 2 or not all(isinstance(side, Side) for side in card):
+            raise TypeError(
+                f"cards[{r}] must be a pair of Sides, (largest values, smallest values); got {shown(card)}."
+            )
+    count = len(check_items("cards[0].images", cards[0][0].images, "a list of images"))
+    if not count:
+        raise InputError("every side of a card must contain at least one image; got none.")
+    return [[_checked(f"cards[{r}]", side, count) for side in card] for r, card in enumerate(cards)]
+
+
 def _checked(name: str, side: Side, count: int) -> Side:
-    check_count(f"{name}.images", side.images, count, "image")
-    check_count(f"{name}.names", side.names, count, "image")
+    images = check_items(f"{name}.images", side.images, "a list of images")
+    names = check_items(f"{name}.names", side.names, "a list of names")
+    check_count(f"{name}.images", images, count, "image")
+    check_count(f"{name}.names", names, count, "image")
     values = numbers(f"{name}.values", side.values, (count,))
     maps = numbers(f"{name}.maps", side.maps, (count, "h", "w"))
     flags = None if side.vanished is None else np.array(flags_of(f"{name}.vanished", side.vanished, count, "image"))
-    return Side(side.images, [str(class_name) for class_name in side.names], values, maps, flags)
+    return Side(images, [str(class_name) for class_name in names], values, maps, flags)

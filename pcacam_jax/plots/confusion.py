@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.plots.colour_bars import thin
-from pcacam_jax.plots.inputs import check_count, numbers
+from pcacam_jax.plots.inputs import check_axes, check_count, list_of, numbers
 from pcacam_jax.plots.names import SMALL, as_plain_text, readable
 
 MOST_COUNTED = 20
@@ -45,10 +45,12 @@ def confusion_matrix(axes: Axes, matrix: ArrayLike, class_names: Sequence[str]) 
         >>> [text.get_text() for text in axes.texts]
         ['9', '1', '5']
     """
+    check_axes(axes)
     counts = numbers("matrix", matrix, ("C", "C"), lowest=0)
     classes = len(counts)
     if counts.shape != (classes, classes) or (counts != np.floor(counts)).any():
         raise InputError(f"matrix must be square and hold counts, whole numbers; got shape {counts.shape}.")
+    class_names = list_of("class_names", class_names)
     check_count("class_names", class_names, classes, "class")
     totals = counts.sum(axis=1, keepdims=True)
     shares = counts / np.where(totals > 0, totals, 1)

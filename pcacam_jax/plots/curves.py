@@ -8,7 +8,8 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from pcacam_jax.core.checks import InputError
-from pcacam_jax.plots.inputs import numbers, positive_number
+from pcacam_jax.core.text import shown
+from pcacam_jax.plots.inputs import as_text, check_axes, numbers, positive_number
 from pcacam_jax.plots.names import readable, write
 
 BLUE, ORANGE, GREY = "#3f90da", "#e76300", "#717581"
@@ -42,6 +43,7 @@ def learning_curve(
         >>> axes.get_legend().get_texts()[-1].get_text()
         'best epoch: 2 (accuracy 0.900)'
     """
+    check_axes(axes)
     validation = _shares("validation_accuracy", validation_accuracy, ("E",))
     epochs = np.arange(1, len(validation) + 1)
     marker = "o" if len(epochs) < 10 else ""
@@ -50,8 +52,8 @@ def learning_curve(
         axes.plot(epochs, train, color=GREY, linestyle="--", linewidth=1, marker=marker, markersize=3, label="training")
     axes.plot(epochs, validation, color=BLUE, marker=marker, markersize=3, label="validation")
     best = int(validation.argmax()) + 1 if best_epoch is None else best_epoch
-    if best not in epochs:
-        raise InputError(f"best_epoch must lie between 1 and {len(epochs)}, the epochs run; got {best}.")
+    if isinstance(best, bool) or not isinstance(best, int | np.integer) or not 1 <= best <= len(epochs):
+        raise InputError(f"best_epoch must lie between 1 and {len(epochs)}, the epochs run; got {shown(best)}.")
     label = f"best epoch: {best} (accuracy {validation[best - 1]:.3f})"
     axes.scatter(best, validation[best - 1], s=80, facecolors="none", edgecolors=ORANGE, zorder=3, label=label)
     axes.set(xlabel="epoch", ylabel="accuracy")
@@ -81,6 +83,7 @@ def contribution_ratios(axes: Axes, ratios: ArrayLike) -> Axes:
         >>> [round(float(bar.get_height()), 2) for bar in axes.patches]
         [0.6, 0.3]
     """
+    check_axes(axes)
     ratios = numbers("ratios", ratios, ("D",), lowest=0)
     total = np.cumsum(ratios)
     if total[-1] > 1 + 1e-6:
@@ -121,6 +124,7 @@ def influence_curve(axes: Axes, gamma: float, distances: ArrayLike | None = None
         >>> float(axes.lines[-1].get_xdata()[0])
         1.0
     """
+    check_axes(axes)
     gamma = positive_number("gamma", gamma)
     peak = 1 / np.sqrt(2 * gamma)
     height = np.sqrt(2 * gamma) * np.exp(-0.5)
@@ -162,7 +166,8 @@ def component_weights(axes: Axes, mixture: ArrayLike, title: str = "") -> Axes:
         >>> [float(bar.get_height()) for bar in axes.patches]
         [0.5, -2.0]
     """
-    mixture = numbers("mixture", mixture, ("D",))
+    check_axes(axes)
+    mixture, title = numbers("mixture", mixture, ("D",)), as_text("title", title)
     places = np.arange(1, len(mixture) + 1)
     bars = axes.bar(places, mixture, width=0.6, color=np.where(mixture < 0, ORANGE, BLUE))
     axes.axhline(0, color="black", linewidth=0.8)

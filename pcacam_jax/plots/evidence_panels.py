@@ -17,10 +17,10 @@ from matplotlib.figure import Figure, SubFigure
 from numpy.typing import ArrayLike
 
 from pcacam_jax.core.brief import brief_repr
-from pcacam_jax.core.checks import InputError
+from pcacam_jax.core.checks import InputError, check_items
 from pcacam_jax.plots.heatmaps import image as draw_image
 from pcacam_jax.plots.heatmaps import signed_overlay
-from pcacam_jax.plots.inputs import check_count, numbers, positive_number
+from pcacam_jax.plots.inputs import as_text, check_count, numbers, positive_number
 from pcacam_jax.plots.names import SMALL, readable, write
 from pcacam_jax.plots.pairs import LONGEST
 from pcacam_jax.plots.sheet import fitted
@@ -111,6 +111,8 @@ def decision_evidence(
     signed = numbers("signed", signed, ("h", "w"))
     rest = numbers("rest", rest, signed.shape)
     support_images = _checked(support_images, signed.shape)
+    title, comparison = as_text("title", title), as_text("comparison", comparison)
+    others = int(numbers("others", others, (), lowest=0))
     if critical_distance is not None:
         critical_distance = positive_number("critical_distance", critical_distance)
     count = len(support_images.names)
@@ -186,8 +188,11 @@ def _sign(axes: Axes, sign: str) -> None:
 
 
 def _checked(support_images: SupportImages, shape: tuple[int, ...]) -> SupportImages:
-    names = [str(name) for name in support_images.names]
-    images = [None] * len(names) if support_images.images is None else list(support_images.images)
+    if not isinstance(support_images, SupportImages):
+        raise TypeError(f"support_images must be a SupportImages; got {type(support_images).__name__}.")
+    names = [str(name) for name in check_items("support_images.names", support_images.names, "a list of names")]
+    images = support_images.images
+    images = [None] * len(names) if images is None else check_items("support_images.images", images, "a list of images")
     count = len(images)
     if not count:
         raise InputError("support_images must contain at least one training image; got none.")

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
 from pcacam_jax.core.checks import InputError
-from pcacam_jax.plots.inputs import numbers
+from pcacam_jax.plots.inputs import check_axes, list_of, numbers
 from pcacam_jax.plots.names import as_plain_text, name_legend, readable
 
 # Ten colours that colour-blind readers can distinguish (Petroff 2021, arXiv 2107.02270). With eleven markers, a pair of
@@ -58,6 +58,8 @@ def feature_space(
         >>> [text.get_text() for text in axes.get_legend().get_texts()]
         ['cat', 'dog', 'support vector']
     """
+    check_axes(axes)
+    class_names = list_of("class_names", class_names)
     points = _checked_points(features, axes)
     count, components = points.shape
     kinds = _checked_labels(labels, count, len(class_names))
@@ -127,10 +129,10 @@ def _checked_labels(labels: ArrayLike, count: int, classes: int) -> np.ndarray:
 
 
 def _checked_rows(rows: ArrayLike, count: int) -> np.ndarray:
-    rows = np.asarray(rows)
     try:
+        rows = np.asarray(rows)
         return np.arange(count)[rows if rows.size else []]
-    except IndexError as error:
+    except Exception as error:  # the conversion of the user's object may raise anything
         raise InputError(
             f"support_vectors must be indices or a mask of the rows of the {count} features; {error}."
         ) from error

@@ -9,13 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from pcacam_jax.core.checks import InputError
+from pcacam_jax.core.checks import InputError, check_flag, check_items
 from pcacam_jax.core.explanation import Explanation
 from pcacam_jax.plots.colour_bars import ROOM, colour_bar
 from pcacam_jax.plots.grid_columns import Column, columns_of, columns_of_arrays
 from pcacam_jax.plots.heatmaps import image as draw_image
 from pcacam_jax.plots.heatmaps import overlay, overlay_pair, unknown
-from pcacam_jax.plots.inputs import check_count, picture, shrunk
+from pcacam_jax.plots.inputs import as_text, check_count, picture, shrunk
 from pcacam_jax.plots.names import SMALL, inline, readable, wrapped, write
 from pcacam_jax.plots.notes import note_on
 from pcacam_jax.plots.pairs import check_left_out
@@ -89,7 +89,8 @@ def paper_grid(
     if explanation is not None and classifiers is not None:
         raise InputError("paper_grid takes an explanation or classifiers, but both are given; leave one out.")
     given = explanation if classifiers is None else classifiers
-    count = len(images)
+    images = check_items("images", images, "a list of images")
+    count, title, shared_scale = len(images), as_text("title", title), check_flag("shared_scale", shared_scale)
     if not 0 < count <= MOST_ROWS:
         got = f"{count}; draw them in parts" if count else "none"
         raise InputError(f"images must contain at least one image and at most {MOST_ROWS}; got {got}.")
@@ -99,9 +100,15 @@ def paper_grid(
         columns, scale_free = columns_of(given, typical), given.scale_free
         sizes, names = given.image_sizes, given.image_names
     else:
+        for name, table in (("classifiers", given), ("predictions", predictions), ("vanished", vanished)):
+            if table is not None and not isinstance(table, Mapping):
+                raise TypeError(f"{name} must be a dictionary by classifier; got {type(table).__name__}.")
         columns, scale_free = columns_of_arrays(count, given or {}, components, predictions or {}, vanished), False
         sizes = names = None
-    labels = [str(name) for name in (truth if truth is not None else names or [""] * count)]
+    labels = [
+        str(name)
+        for name in (check_items("truth", truth, "a list of names") if truth is not None else names or [""] * count)
+    ]
     check_count("truth", labels, count, "image")
     shown = [column for column in columns if not column.is_component]
     parts = [column for column in columns if column.is_component]

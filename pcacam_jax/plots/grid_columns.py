@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from pcacam_jax.core.checks import check_choice
 from pcacam_jax.core.explanation import Explanation, component_names
-from pcacam_jax.plots.inputs import check_count, numbers
+from pcacam_jax.plots.inputs import check_count, list_of, numbers
 from pcacam_jax.plots.names import inline, readable
 from pcacam_jax.plots.pairs import Pair, flags_of, pairs_of
 from pcacam_jax.plots.words import TITLES, quantity
@@ -39,9 +39,10 @@ def columns_of_arrays(
     """Return the columns of maps that are given as arrays."""
     signed = numbers("components", () if components is None else components, (count, "D", "h", "w"))
     heat = {title: numbers(title, maps, (count, "h", "w"), lowest=0) for title, maps in classifiers.items()}
-    for title, classes in predictions.items():
+    predictions = {title: list_of(f"predictions[{title!r}]", names) for title, names in predictions.items()}
+    for title, names in predictions.items():
         check_choice("predictions", title, heat)
-        check_count(f"predictions[{title!r}]", classes, count, "image")
+        check_count(f"predictions[{title!r}]", names, count, "image")
     for title in vanished or {}:
         check_choice("vanished", title, heat)
     columns = []

@@ -20,9 +20,9 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.image import AxesImage
 from numpy.typing import ArrayLike
 
-from pcacam_jax.core.checks import InputError, check_choice
+from pcacam_jax.core.checks import InputError, check_choice, check_flag
 from pcacam_jax.plots.colour_bars import colour_bar
-from pcacam_jax.plots.inputs import numbers, picture
+from pcacam_jax.plots.inputs import as_text, check_axes, numbers, one_flag, opacity, picture
 from pcacam_jax.plots.marks import UNDERFLOWED, cell_borders, label_at, label_of
 from pcacam_jax.plots.names import SMALL, readable, wrapped, write
 
@@ -57,6 +57,7 @@ def image(axes: Axes, image: ArrayLike, title: str = "") -> Axes:
         >>> axes.get_title()
         'cat'
     """
+    check_axes(axes)
     axes.imshow(picture(image), origin="upper", interpolation="antialiased", aspect="equal")
     return _without_ticks(axes, title)
 
@@ -105,10 +106,10 @@ def overlay(
         >>> [float(limit) for limit in mappable.get_clim()]
         [0.0, 1.0]
     """
+    check_axes(axes)
     heat = numbers("heatmap", heatmap, ("h", "w"), lowest=0)
     top = _checked_maximum(heat, maximum)
-    if not 0 <= alpha <= 1:
-        raise InputError(f"alpha must lie between 0 and 1; got {alpha:g}.")
+    alpha, vanished = opacity(alpha), one_flag("vanished", vanished)
     colours: dict[str, Any] = {"cmap": COLOUR_MAP, "vmin": 0, "vmax": top or 1, "alpha": 0 if vanished else alpha}
     drawn = _draw_map(axes, image, heat, interpolation, cells, **colours)
     if label := label_of(heat, vanished):
@@ -139,6 +140,7 @@ def unknown(axes: Axes, image: ArrayLike, title: str = "") -> Axes:
         >>> axes.texts[0].get_text().split()
         ['gradient', 'underflowed']
     """
+    check_axes(axes)
     _draw_grey(axes, image)
     label_at(axes, 0.5, 0.5, UNDERFLOWED, axes.transAxes)
     return _without_ticks(axes, title)
@@ -186,15 +188,18 @@ def overlay_pair(
         >>> [label.get_text() for label in bar.ax.get_yticklabels()]
         ['0', '1', '2']
     """
+    check_axes(positive_axes)
+    check_axes(negative_axes)
     positive = numbers("positive", positive, ("h", "w"), lowest=0)
     negative = numbers("negative", negative, positive.shape, lowest=0)
+    vanished = one_flag("vanished", vanished)
     if vanished:
         for axes in (positive_axes, negative_axes):
             unknown(axes, image)
         return None
     largest = float(max(positive.max(), negative.max()))
     options: dict[str, Any] = {"alpha": alpha, "vanished": vanished, "interpolation": interpolation, "cells": cells}
-    top = largest if maximum is None else float(maximum)
+    top = largest if maximum is None else maximum
     overlay(positive_axes, image, positive, maximum=top, **options)
     drawn = overlay(negative_axes, image, negative, maximum=top, **options)
     return colour_bar(negative_axes, drawn) if largest else None
@@ -235,14 +240,17 @@ def signed_overlay(
         >>> [float(limit) for limit in mappable.get_clim()]
         [-2.0, 2.0]
     """
+    check_axes(axes)
     heat = numbers("heatmap", heatmap, ("h", "w"))
+    maximum = float(numbers("maximum", maximum, ()))
     if np.abs(heat).max() > maximum * (1 + 1e-6):
         raise InputError(
             f"maximum must be at least the largest magnitude of the heatmap, {np.abs(heat).max():g}; got {maximum:g}."
         )
     top = maximum or 1
+    colours: dict[str, Any] = {"cmap": SIGNED_COLOURS, "vmin": -top, "vmax": top, "alpha": opacity(alpha)}
     _without_ticks(axes, "")
-    return _draw_map(axes, image, heat, interpolation, cells, cmap=SIGNED_COLOURS, vmin=-top, vmax=top, alpha=alpha)
+    return _draw_map(axes, image, heat, interpolation, cells, **colours)
 
 
 def _draw_grey(axes: Axes, image: ArrayLike) -> tuple[float, float, float, float]:
@@ -254,6 +262,7 @@ def _draw_grey(axes: Axes, image: ArrayLike) -> tuple[float, float, float, float
 
 def _draw_map(axes: Axes, image: ArrayLike, heat: np.ndarray, interpolation: str, cells: bool, **style) -> AxesImage:
     check_choice("interpolation", interpolation, INTERPOLATIONS)
+    cells = check_flag("cells", cells)
     extent = _draw_grey(axes, image)
     options: dict[str, Any] = {"extent": extent, "origin": "upper", "interpolation": interpolation, "aspect": "equal"}
     drawn = axes.imshow(heat, **options, **style)
@@ -273,6 +282,7 @@ def _checked_maximum(heat: np.ndarray, maximum: float) -> float:
 
 
 def _without_ticks(axes: Axes, title: str) -> Axes:
+    title = as_text("title", title)
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_linewidth(0.4)

@@ -8,9 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pcacam_jax.core.checks import InputError
+from pcacam_jax.core.checks import InputError, check_items
 from pcacam_jax.core.explanation import Explanation
-from pcacam_jax.plots.inputs import check_count, numbers, positive_number
+from pcacam_jax.core.text import shown
+from pcacam_jax.plots.inputs import as_array, as_text, check_count, numbers, positive_number
 from pcacam_jax.plots.names import inline, readable
 from pcacam_jax.plots.words import percentage, quantity, words
 
@@ -72,7 +73,10 @@ def flags_of(name: str, flags: ArrayLike | None, count: int, each: str) -> list[
     """Return ``count`` booleans, or None for every target if the flags are not given."""
     if flags is None:
         return [None] * count
-    checked = np.asarray(flags, bool).ravel().tolist()
+    array = as_array(name, flags)
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"{name} must hold one bool per {each}; got {shown(flags)}.")
+    checked = array.astype(bool).ravel().tolist()
     check_count(name, checked, count, each)
     return checked
 
@@ -81,8 +85,9 @@ def texts_of(name: str, texts: Sequence[str] | None, count: int) -> list[str]:
     """Return one text per target, empty ones if none are given."""
     if texts is None:
         return [""] * count
+    texts = [as_text(f"{name}[{n}]", each) for n, each in enumerate(check_items(name, texts, "a list of texts"))]
     check_count(name, texts, count, "target")
-    return [readable(text, LONGEST) if text else "" for text in texts]
+    return [readable(each, LONGEST) if each else "" for each in texts]
 
 
 def pairs_of_arrays(

@@ -11,13 +11,14 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from pcacam_jax.core.checks import InputError
+from pcacam_jax.core.checks import InputError, check_flag, check_items
 from pcacam_jax.core.explanation import Explanation
+from pcacam_jax.core.text import shown
 from pcacam_jax.plots.canvas import Canvas
 from pcacam_jax.plots.colour_bars import ROOM, thin
 from pcacam_jax.plots.heatmaps import COLOUR_MAP, overlay_pair
 from pcacam_jax.plots.heatmaps import image as draw_image
-from pcacam_jax.plots.inputs import picture, shrunk
+from pcacam_jax.plots.inputs import index_below, one_flag, picture, shrunk
 from pcacam_jax.plots.names import SMALL, readable, write
 from pcacam_jax.plots.notes import note_on
 from pcacam_jax.plots.pairs import Pair, check_left_out, pairs_of, pairs_of_arrays
@@ -113,11 +114,12 @@ def explanation_panel(
         name = [readable(explanation.image_names[place])] if explanation.image_names else []
         size = explanation.image_sizes[place] if explanation.image_sizes else None
     else:
-        given = (explanation if names is None else names) or []
+        scale_free = one_flag("scale_free", scale_free)
+        given = explanation if names is None else names
+        given = [] if given is None else check_items("names", given, "an Explanation, or the names of targets")
         options = {"vanished": vanished, "comparison": comparison, "typical": typical}
         pairs, name, size = pairs_of_arrays(given, positive, negative, values, **options), [], None
-    if isinstance(first, bool) or not 0 <= first < len(pairs):
-        raise InputError(f"first must lie between 0 and {len(pairs) - 1}, the last of the targets; got {first}.")
+    first, shared_scale = index_below("first", first, len(pairs), "targets"), check_flag("shared_scale", shared_scale)
     shown = pairs[first : first + MOST_TARGETS]
     zeros = any(not pair.positive.any() or not pair.negative.any() for pair in shown)
     lines = [NOTE, SHARED_SCALES if shared_scale else OWN_SCALES, *note_on(shown, zeros, bool(scale_free))]
@@ -140,7 +142,7 @@ def example_of(explanation: Explanation, example: int | None) -> int:
     if example is None and count == 1:
         return 0
     if isinstance(example, bool) or not isinstance(example, int | np.integer) or not 0 <= example < count:
-        got = "none" if example is None else repr(example)
+        got = "none" if example is None else shown(example)
         raise InputError(
             f"example must say which of the {count} examples of the explanation the image is, 0 to {count - 1}; "
             f"got {got}."

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from pcacam_jax.core.checks import InputError
+from pcacam_jax.core.checks import InputError, check_flag
 from pcacam_jax.core.files import atomic_write
 from pcacam_jax.core.paths import user_path
 from pcacam_jax.core.written import OVERWRITE, check_output, seal_png
@@ -41,7 +41,9 @@ def save(figure: Figure, path: Path | str, *, dpi: float = 150, overwrite: bool 
         ...     print(plots.save(Figure(), Path(folder) / "figure.png").name)
         figure.png
     """
-    path = user_path(path)
+    path, overwrite = user_path(path), check_flag("overwrite", overwrite)
+    if not callable(getattr(type(figure), "savefig", None)):
+        raise TypeError(f"figure must be a matplotlib Figure; got {type(figure).__name__}.")
     if path.suffix.lower() != ".png":
         raise InputError(f"figures are written as PNG: the path must end in .png; got {path.name!r}.")
     dpi = positive_number("dpi", dpi)

@@ -6,7 +6,7 @@ import numpy as np
 
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.core.explanation import Explanation
-from pcacam_jax.core.text import percentile
+from pcacam_jax.core.text import percentile, shown
 from pcacam_jax.fitting.reference import Reference
 from pcacam_jax.head.hybrid import HybridHead
 from pcacam_jax.reports.figures import words
@@ -59,11 +59,17 @@ def comparisons(explanation: Explanation, head: HybridHead, reference: Reference
         reference: the training images of the run.
 
     Raises:
-        InputError: the explanation has no ``outputs``.
+        InputError: the explanation has no ``outputs``, or those of another head.
+        TypeError: ``explanation`` is no explanation.
     """
+    if not isinstance(explanation, Explanation):
+        raise TypeError(f"explanation must be an Explanation; got {type(explanation).__name__} {shown(explanation)}.")
     if explanation.outputs is None:
         raise InputError("explanation must hold the values of all outputs; make it with the method explain of the run.")
     outputs = {name: np.asarray(values) for name, values in explanation.outputs.items()}
+    sizes = {name: len(entries) for name, entries in head.outputs.items()}
+    if {name: values.shape[-1] for name, values in outputs.items()} != sizes:
+        raise InputError("explanation must be one of this run; make it with the method explain of the run.")
     images, targets = range(len(explanation.labels)), range(len(explanation.targets))
     return [[_comparison(explanation, b, t, outputs, head, reference) for t in targets] for b in images]
 

@@ -10,10 +10,12 @@ import jax
 import numpy as np
 
 from pcacam_jax.cam.explain import explain
+from pcacam_jax.core.arrays import real_array
 from pcacam_jax.core.brief import brief_repr
-from pcacam_jax.core.checks import InputError, check_finite
+from pcacam_jax.core.checks import InputError, check_finite, check_items
 from pcacam_jax.core.explanation import Explanation
 from pcacam_jax.core.paths import printable, user_path
+from pcacam_jax.core.text import shown
 from pcacam_jax.data import Dataset, load_image
 from pcacam_jax.data.pictures import load_picture
 from pcacam_jax.fitting.config import FitConfig
@@ -72,14 +74,16 @@ class Run:
 
     def support_expansion(self, name: str) -> KernelExpansion | OneVsOneExpansion | None:
         """Return the support vectors of an SVM for :func:`pcacam_jax.evidence`; None if the head holds them itself."""
-        return read_linear_support(self.folder) if name == LINEAR else None
+        return read_linear_support(self.folder) if isinstance(name, str) and name == LINEAR else None
 
     def training_images(self, rows: np.ndarray) -> np.ndarray:
         """Return training images: the images of the fit, or else their thumbnails.
 
         Raises:
-            InputError: the run has no thumbnails, and its images cannot be read again.
+            InputError: ``rows`` are no indices of training images, or the run has no thumbnails and its images cannot
+                be read again.
         """
+        rows = _checked_rows(rows, len(self.reference.labels))
         try:
             return self.dataset.train.images(rows, self.config.size)
         except InputError as error:
@@ -116,12 +120,12 @@ class Run:
         Raises:
             InputError: there are no files, or a file is not an image or too small.
         """
-        paths = [paths] if isinstance(paths, str | Path) else list(paths)
+        paths = [paths] if isinstance(paths, str | Path) else check_items("paths", paths, "a list of paths")
         if not paths:
             raise InputError("paths must name at least one image file; got none.")
         return np.stack([load_image(path, self.config.size, smallest=self.shortest_side) for path in paths])
 
-    def features(self, images: np.ndarray) -> np.ndarray:
+    def features(self, images: Any) -> np.ndarray:
         """Return the feature maps of images at the tap.
 
         Args:
@@ -133,7 +137,7 @@ class Run:
         Raises:
             InputError: there are no images, they have another size, or their values do not lie in 0..255.
         """
-        images = np.asarray(images)
+        images = np.asarray(real_array("images", images, finite=False))
         expected = (self.config.size, self.config.size, 3)
         if images.shape[1:] != expected or not len(images):
             raise InputError(f"images must have shape (B, {', '.join(map(str, expected))}); got {images.shape}.")
@@ -167,7 +171,7 @@ class Run:
             names = tuple(printable(Path(path).name) for path in paths)
             sizes = tuple(picture.size for picture in pictures)
             return dataclasses.replace(explanation, image_names=names, image_sizes=sizes)
-        maps = self.features(np.asarray(images))
+        maps = self.features(images)
         explanation = explain(self.head, maps, targets, **options)
         return dataclasses.replace(explanation, outputs=dict(_outputs(self.head, maps)))
 
@@ -182,6 +186,7 @@ class Run:
 
         Raises:
             InputError: the explanation comes from elsewhere, or an earlier version fitted the run.
+            TypeError: ``explanation`` is no explanation.
         """
         return comparisons(explanation, self.head, self.reference)
 
@@ -189,6 +194,13 @@ class Run:
 def _are_paths(images: Any) -> TypeGuard[str | Path | Sequence[str | Path]]:
     paths = [images] if isinstance(images, str | Path) else images
     return isinstance(paths, list | tuple) and bool(paths) and all(isinstance(path, str | Path) for path in paths)
+
+
+def _checked_rows(rows: Any, count: int) -> np.ndarray:
+    checked = np.asarray(real_array("rows", rows))
+    if checked.dtype.kind not in "iu" or checked.ndim != 1 or (checked < 0).any() or (checked >= count).any():
+        raise InputError(f"rows must be indices of the {count} training images, 0 to {count - 1}; got {shown(rows)}.")
+    return checked
 
 
 @jax.jit

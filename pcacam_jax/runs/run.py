@@ -8,6 +8,7 @@ have neither reference.safetensors nor linear_support.safetensors.
 """
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +141,7 @@ def verify_run(folder: str | Path, *, progress: Progress | None = None) -> Certi
 
 
 def _check_files(folder: Path, *names: str) -> None:
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # Path.is_dir raises an OSError for a name that is too long
         raise InputError(f"the run folder {folder} does not exist; make one with: pcacam fit --data SOURCE --out RUN.")
     for name in names:
         if not (folder / name).is_file():
