@@ -112,7 +112,10 @@ def decision_evidence(
     rest = numbers("rest", rest, signed.shape)
     support_images = _checked(support_images, signed.shape)
     title, comparison = as_text("title", title), as_text("comparison", comparison)
-    others = int(numbers("others", others, (), lowest=0))
+    count = numbers("others", others, (), lowest=0)
+    if count % 1:
+        raise InputError(f"others must be a whole number; got {count:g}.")
+    others = int(count)
     if critical_distance is not None:
         critical_distance = positive_number("critical_distance", critical_distance)
     count = len(support_images.names)

@@ -61,6 +61,11 @@ def test_without_a_critical_distance_numbers_are_plain():
     assert "d*" not in written
 
 
+def test_part_of_a_support_vector_is_rejected():
+    with pytest.raises(InputError, match="others must be a whole number; got 2"):
+        drawn(others=2.5)
+
+
 def test_maps_of_a_side_share_a_scale():
     figure = drawn(support_images(maps=np.stack([np.eye(4, 5), 7 * np.eye(4, 5)])))
     figure.draw_without_rendering()
