@@ -4,8 +4,7 @@ Command: pcacam reproduce figure2 --data-root DIR --scale full
          (or --scale sample)
 Paper:   Figure 2, PCA maps of three images: L1+ is slightly on the airplane, L1- strongly on the sky, L2+ strongly on
          the airplane, and L2- is almost empty; "almost the same" for all three. No numbers; the images are not named.
-Ours:    on the sample, at the tap block5_pool, 7 of 9 maps are one-sided, but only for v3 does the same sign prevail
-         on all three images.
+Ours:    on the sample, 6 of 9 maps are one-sided, and only for v3 does the same sign prevail on all three images.
 """
 
 import numpy as np

@@ -4,8 +4,8 @@ Command: pcacam reproduce figure9 --data-root DIR --scale full
          (or --scale sample)
 Paper:   Figure 9, grids for Chest X-ray and Dog vs. Cat with L1+ and L1-: SVM maps are "highly similar" to them, so
          the SVM probably decides by v1 alone; L1+ belongs to COVID-19 and cats, L1- to pneumonia and dogs. No numbers.
-Ours:    on the samples, at the tap block5_pool, holds for Dog vs. Cat (correlation .99 linear, .75 RBF), but not for
-         Chest X-ray (.43, .50), where v2 has 31 % of the variance.
+Ours:    on the samples, holds for Dog vs. Cat (correlation .99 linear, .75 RBF), but not for Chest X-ray (.43, .50),
+         where v2 has 31 % of the variance.
 """
 
 import numpy as np

@@ -4,8 +4,8 @@ Command: pcacam reproduce maps --data-root DIR --scale full
          (or --scale sample)
 Paper:   Section 6.2.2: where SVM and PCA maps are similar, the SVM "probably" classified by that component only. No
          numbers.
-Ours:    on the samples, at the tap block5_pool, the component with the most similar map has the largest share in an
-         RBF-SVM's decision on 70 to 85 % of the images; the mixture is exact to 1e-6 of the largest value.
+Ours:    on the samples, the component with the most similar map has the largest share in an RBF-SVM's decision on 76
+         to 85 % of the images; the mixture is exact to 1e-6 of the largest value.
 """
 
 from pcacam_jax.core.text import listed
