@@ -72,8 +72,8 @@ def show(name):
 # %% [markdown]
 # ## Table 2: the closed forms
 #
-# This claim needs no data. Every closed form is compared with autodiff and central differences, which takes about
-# fifteen seconds.
+# This claim needs no data. Every closed form is compared with autodiff and central differences, which takes a few
+# seconds.
 
 # %%
 show("table2")

@@ -76,7 +76,7 @@ v, labels = fitted.components["test"], dataset.test.labels
 means = np.array([v[labels == c].mean(axis=0) for c in range(len(dataset.class_names))])
 for r in range(means.shape[1]):
     order = np.argsort(-means[:, r])
-    print(f"v_{r + 1}:", ", ".join(f"{dataset.class_names[c]} {means[c, r]:+.2f}" for c in order))
+    print(f"component {r + 1}:", ", ".join(f"{dataset.class_names[c]} {means[c, r]:+.2f}" for c in order))
 
 # %% [markdown]
 # ## From components to a decision
