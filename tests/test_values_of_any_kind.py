@@ -407,7 +407,8 @@ def test_arrays_of_no_real_numbers_are_rejected(function):
 METHODS = ("compare", "load_images", "features", "training_images", "support_expansion")
 
 
-@pytest.mark.parametrize("method", [*METHODS, pytest.param("explain", marks=pytest.mark.exhaustive)])
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("method", [*METHODS, "explain"])
 def test_methods_of_runs_give_a_result_or_one_sentence(method, small_world, run_folder, tmp_path, monkeypatch):
     run = pcacam_jax.load(run_folder)
     monkeypatch.chdir(tmp_path)

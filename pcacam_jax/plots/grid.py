@@ -126,6 +126,8 @@ def _note(columns: list[Column], components: int, *, scale_free: bool, shared: b
     pairs = [pair for column in columns for pair in column.pairs]
     drawn = [[pair.positive] + [pair.negative] * column.is_component for column in columns for pair in column.pairs]
     lines = ["raises, lowers: regions that raise, lower the value of the component."] if components else []
+    if any(_share(column) for column in columns):
+        lines[0] += " In brackets: its share of the variance."
     if len(columns) > components:
         classifiers = "Classifier columns: regions that raise the score of the explained class."
         lines = [" ".join([classifiers, *lines])]
@@ -158,7 +160,7 @@ def _draw(
     boxes = [(min(CELL, 1.8 * CELL / aspect), min(CELL * max(aspect, FLATTEST), 1.8 * CELL)) for aspect in aspects]
     names = [wrapped(readable(name, 40), max(8, 13 * box[1])) for name, box in zip(labels, boxes, strict=True)]
     left = max(0.35, max(height_of(name, LABEL) for name in names) + 0.12)
-    headers = [fitted(column.title, CELL * (2 if column.is_component else 1), HEADER) for column in columns]
+    headers = [fitted(column.title + _share(column), CELL, HEADER) for column in columns]
     extra = [2 if column.is_component else 1 for column in columns]
     head = max(
         [height_of(each, HEADER) + LINE * HEADER * (n - 1) for each, n in zip(headers, extra, strict=True)], default=0
@@ -214,10 +216,13 @@ def _title(both: list[Axes], header: str, column: Column) -> None:
         return
     index = int(column.title.rpartition(" ")[2])
     for axes, effect, sign in zip(both, ("raises", "lowers"), "+-", strict=True):
-        axes.set_title(
-            f"{header if sign == '+' else column.title.splitlines()[-1]}\n{effect} ($L_{{{index}}}^{sign}$)",
-            fontsize=HEADER,
-        )
+        axes.set_title(f"{header}\n{effect} ($L_{{{index}}}^{sign}$)", fontsize=HEADER)
+
+
+def _share(column: Column) -> str:
+    """Return a component's share of the variance in brackets, if it is known."""
+    share = column.pairs[0].variance.removesuffix(" of the variance")
+    return f" ({share})" if column.is_component and share else ""
 
 
 def _below(column: Column, b: int, true: str | None) -> list[tuple[str, str]]:

@@ -68,15 +68,10 @@ def columns_of(explanation: Explanation, typical: ArrayLike | Mapping | None) ->
         is_component, predicted = space == "component", entry == "predicted"
         title = TITLES.get(output, readable(output, 30))
         if is_component:
-            title = joined_title(str(explanation.labels[0, t]), pairs[0].variance)
+            title = str(explanation.labels[0, t])
         elif not predicted:
             title = f"{title}, {inline(explanation.labels[0, t], 30)}"
         texts = [f"{'value' if is_component else quantity(space)} {value:.3g}" for value in values[:, t]]
         names = [str(name) for name in explanation.labels[:, t]] if predicted else []
         columns.append(Column(title, pairs, names, texts, is_component))
     return columns
-
-
-def joined_title(name: str, variance: str) -> str:
-    """Return the title of a component's columns, with its share of the variance in a line above."""
-    return f"{variance}\n{name}" if variance else name

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pcacam_jax.plots.pairs import Pair
 
 EFFECT = "Brighter: larger effect, computed from the gradient at this image."
+UNIT = "A colour bar has the unit of the explained value. Its colours are blended with the grey image."
 ZERO = "Zero everywhere: no region has this effect."
 ZERO_OR_UNDERFLOWED = "Zero or underflowed: no region has this effect, or the gradient underflowed."
 UNDERFLOWED = "Gradient underflowed: the gradient is too small for the floating-point format, so no map is drawn."
@@ -30,6 +31,7 @@ def note_on(pairs: Sequence[Pair], zeros: bool, scale_free: bool) -> list[str]:
     effect = [f"Every map has {height} x {width} cells.", EFFECT] + [ZERO if known else ZERO_OR_UNDERFLOWED] * zeros
     return [
         " ".join(effect),
+        UNIT,
         *[UNDERFLOWED] * any(pair.vanished for pair in pairs),
         *[FAINT] * any(pair.faint for pair in pairs),
         *[SCALE_FREE] * scale_free,

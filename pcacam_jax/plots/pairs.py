@@ -51,7 +51,7 @@ class Pair(NamedTuple):
     @property
     def details(self) -> str:
         """All that is known about the target beside its value; may be empty."""
-        return joined(self.target, self.variance, self.comparison, self.remark)
+        return joined(f"target {self.target}" if self.target else "", self.variance, self.comparison, self.remark)
 
     @property
     def output(self) -> str:

@@ -36,6 +36,7 @@ ABOVE = 0.07
 """Inches between a pair and the text above it, for the upper label of the colour bar."""
 EFFECTS = ("raises", "lowers")
 NOTE = "raises, lowers: regions that raise, lower the value in the title above the pair of maps."
+TARGETS = "target: the name of the value in calls and commands, where components count from 0."
 OWN_SCALES = "The two maps of a pair share a colour scale. Every pair has its own scale."
 SHARED_SCALES = "All maps of one output of the model share a colour scale."
 
@@ -122,11 +123,12 @@ def explanation_panel(
     first, shared_scale = index_below("first", first, len(pairs), "targets"), check_flag("shared_scale", shared_scale)
     shown = pairs[first : first + MOST_TARGETS]
     zeros = any(not pair.positive.any() or not pair.negative.any() for pair in shown)
-    lines = [NOTE, SHARED_SCALES if shared_scale else OWN_SCALES, *note_on(shown, zeros, bool(scale_free))]
+    notes = [" ".join([NOTE, *[TARGETS] * any(pair.target for pair in shown)])]
+    lines = [*notes, SHARED_SCALES if shared_scale else OWN_SCALES, *note_on(shown, zeros, bool(scale_free))]
     if len(shown) < len(pairs):
         lines.append(f"Targets {first + 1} to {first + len(shown)} of {len(pairs)}; the argument first chooses others.")
     height, width = size or pixels.shape[:2]
-    about = [*name, f"{height} x {width} pixels"] if size else name
+    about = [*name, f"{width} pixels wide, {height} high"] if size else name
     layout = _Layout(shown, height / width, about)
     style = {"interpolation": interpolation, "cells": cells}
     return layout.draw(shrunk(pixels), "\n".join(lines), largest_by_output(shown) if shared_scale else {}, style)

@@ -41,12 +41,12 @@ class Comparison(NamedTuple):
     @property
     def summary(self) -> str:
         """How the value compares in words, without the target and the value itself."""
-        text = f"larger than for {percentile(self.percentile)} of all training images"
+        text = f"higher than on {percentile(self.percentile)} of all training images"
         if self.class_percentile is not None:
-            text += f" and {percentile(self.class_percentile)} of those of {self.class_name}"
+            text += f" and on {percentile(self.class_percentile)} of those of {self.class_name}"
         if self.rank is None:
             return text
-        other = f"{'before' if self.rank == 1 else 'behind'} {self.runner_up} ({self.runner_up_value:.4g})"
+        other = f"{'runner-up' if self.rank == 1 else 'highest'} {self.runner_up} {self.runner_up_value:.3g}"
         return f"rank {self.rank} of {self.classes}, {other}; {text}"
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 from sklearn.cross_decomposition import PLSSVD, PLSRegression
 from sklearn.decomposition import PCA, FactorAnalysis, FastICA, IncrementalPCA, KernelPCA, TruncatedSVD
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
@@ -65,5 +65,5 @@ def shares_of(pca: Estimator | None, dtype: Any) -> jax.Array | None:
     if not isinstance(last, VARIANCES):
         return None
     # A PCA of features that are all equal divides 0 by 0.
-    ratios = jnp.nan_to_num(as_dense(last.explained_variance_ratio_))
+    ratios = np.nan_to_num(as_dense(last.explained_variance_ratio_))
     return as_dtype("variance shares", ratios, dtype or jax.dtypes.canonicalize_dtype(float))

@@ -176,6 +176,7 @@ def test_a_layer_of_zero_weights_is_not_flagged():
     assert not explain(head, NEAR, "cnn").vanished.any()
 
 
+@pytest.mark.exhaustive
 def test_central_differences_also_flag_gradients_below_their_rounding_error(dtype):
     svc = SVC(gamma=1.0).fit(X, LABELS)
     head = head_of(svc, dtype)

@@ -254,7 +254,7 @@ def test_a_tilde_stands_for_the_home_folder(tmp_path, monkeypatch):
         ({"source": None}, "a path must be text or a Path, but it is a NoneType"),
         ({"source": "x" * 5000}, "cannot be used as a path"),
         ({"source": "~nobody-of-this-name/pets"}, "cannot be used as a path"),
-        ({"class_names": "cat"}, "class_names must be a sequence of names, got 'cat'"),
+        ({"class_names": "cat"}, "class_names must be a sequence of names; got str .cat."),
         ({"class_names": [1, 2]}, "class_names must be a sequence of names"),
         ({"test_fraction": "0.2"}, "test_fraction must lie between 0 and 1, got '0.2'"),
     ],

@@ -122,9 +122,13 @@ def test_maps_of_zeros_are_called_zero_only_with_flags():
 
 def test_shares_of_the_variance_are_written_and_negligible_components_faint():
     explanation = explained(1, shares=(0.92, 0.0797, 0.0003))
-    for figure in (plots.explanation_panel(PICTURE, explanation), plots.paper_grid([PICTURE], explanation)):
-        for text in ("92 % of the variance", "8 % of the variance", "0.03 % of the variance", "Faint maps"):
-            assert text in written(figure)
+    panel, grid = plots.explanation_panel(PICTURE, explanation), plots.paper_grid([PICTURE], explanation)
+    for share in ("92 %", "8 %", "0.03 %"):
+        assert f"{share} of the variance" in written(panel)
+        assert written(grid).count(f" ({share})") == 2
+    assert "In brackets: its share of the variance." in written(grid)
+    for figure in (panel, grid):
+        assert "Faint maps" in written(figure)
         faint = [heat.get_alpha() == FAINT for heat in heats(figure)]
         assert faint == [False] * (len(faint) - 2) + [True, True]
     assert "variance" not in written(plots.explanation_panel(PICTURE, explained(1)))
@@ -200,7 +204,7 @@ def test_pictures_keep_the_shape_of_the_original(shape):
             assert len({tuple(image.get_extent()) for image in axes.images}) == 1
     figure = plots.explanation_panel(square, sizes)
     assert "a_$b$.jpg" in written(figure)
-    assert f"{shape[0]} x {shape[1]} pixels" in written(figure)
+    assert f"{shape[1]} pixels wide, {shape[0]} high" in written(figure)
 
 
 def test_large_pictures_are_shrunk_exactly():

@@ -20,7 +20,7 @@ SHORT = ("cat", "dog", "horse", "cow", "pig")
 SCALES = (0.00129, 8.88e-4, 8.77e-5, 4.88e-12, 888e-25, 123456.0)
 """Largest values of maps: plain, with one and with two digits of the exponent."""
 COMPARED = (
-    "rank 1 of 5, runner-up horse 12.3; larger than for 97 % of all training images and 88 % of those of T-shirt/top"
+    "rank 1 of 5, runner-up horse 12.3; higher than on 97 % of all training images and on 88 % of those of T-shirt/top"
 )
 SHAPES = {"square": (96, 96), "wide": (30, 200), "tall": (200, 30)}
 

@@ -54,8 +54,10 @@ def test_the_grid_has_a_row_for_each_image_and_all_columns(fitted):
     panels = [axes for axes in figure.axes if axes.images]
     assert len(panels) == 6 * (1 + 3 + 6)
     written = texts(figure)
-    for title in ("image", "Grad-CAM", "Lin-SVM", "RBF-SVM", "component 3\nlowers ($L_{3}^-$)"):
+    for title in ("image", "Grad-CAM", "Lin-SVM", "RBF-SVM"):
         assert title in written
+    share = percentage(float(fitted.head.shares[2]))
+    assert f"component 3 ({share})\nlowers ($L_{{3}}^-$)" in written
     for name in fitted.dataset.class_names:
         assert written.count(name) == 2  # six rows, three classes
 

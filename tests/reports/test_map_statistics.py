@@ -197,6 +197,7 @@ def test_the_frame_of_the_statements(statements):
     assert json.loads(json.dumps(statements, allow_nan=False)) == statements
 
 
+@pytest.mark.exhaustive
 def test_a_single_component_has_the_whole_share():
     statements = map_statements(small_run(components=1), count=12)
     assert statements["pairs"] == []
@@ -223,6 +224,7 @@ def test_a_vanished_gradient_has_no_similarity_and_is_counted():
     assert "nan" not in written.lower()
 
 
+@pytest.mark.exhaustive
 def test_images_without_maps_change_no_share(run):
     """Where tanh saturates, every gradient and every map is zero."""
     rows = np.arange(90)

@@ -95,7 +95,7 @@ def test_values_compare_as_counted_by_hand(fitted, run_folder, small_world):
             best_other = next(c for c in order if c != column)
             assert comparison.runner_up == run.class_names[best_other]
             assert comparison.runner_up_value == pytest.approx(float(scores[output][best_other]))
-            beside = f"{'before' if comparison.rank == 1 else 'behind'} {comparison.runner_up} ("
+            beside = f"{'runner-up' if comparison.rank == 1 else 'highest'} {comparison.runner_up} "
             assert f", rank {comparison.rank} of 3, {beside}" in comparison.sentence
             assert comparison.sentence.endswith(f"of those of {comparison.class_name}.")
             assert comparison.sentence.endswith(f"{comparison.value:.4g}, {comparison.summary}.")

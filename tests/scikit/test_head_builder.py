@@ -1,6 +1,7 @@
 """Heads from dense layers, reducers and SVMs, and the errors about parts that do not fit together."""
 
 import dataclasses
+import functools
 import itertools
 
 import jax
@@ -298,3 +299,12 @@ def test_the_first_kernel_determines_the_dtype(x64):
     assert {leaf.dtype.name for leaf in jax.tree.leaves(single)} == {"float32"}
     integer = hybrid_head([(dense[0][0].astype(int), dense[0][1]), dense[1]], maps_shape=(1, 3, 4))
     assert {leaf.dtype.name for leaf in jax.tree.leaves(integer)} == {"float64"}
+
+
+def test_a_head_that_was_built_in_a_transformation_can_be_built_in_float64():
+    dense = [(np.ones((8, 4)), np.zeros(4)), (np.ones((4, 2)), np.zeros(2))]
+    pca = PCA(2).fit(np.random.default_rng(0).normal(size=(9, 4)))
+    build = functools.partial(hybrid_head, dense, maps_shape=(2, 2, 2), pca=pca, at=1)
+    jax.eval_shape(lambda maps: build()(maps)["pca"], np.zeros((2, 2, 2), np.float32))
+    with jax.enable_x64(True):
+        assert build().shares.dtype == np.float64

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from support import cases, truth
 from support.cases import case
+from support.marks import more
 
 import pcacam_jax
 from pcacam_jax import jacobian, stages
@@ -44,7 +45,9 @@ def measured(name, dtype):
     }
 
 
-every_case = pytest.mark.parametrize("name", cases.NAMES)
+RARE = {name for name in cases.NAMES if name.startswith("dense, ")} - {"dense, sigmoid", "dense, relu", "dense, gelu"}
+"""Dense layers with the other activations, each of which has a case of its own."""
+every_case = pytest.mark.parametrize("name", [more(name) if name in RARE else name for name in cases.NAMES])
 
 
 @every_case
