@@ -21,6 +21,7 @@ from support.evidence_world import (
     terms_by_loops,
     world,
 )
+from support.marks import more
 
 from pcacam_jax import KernelExpansion, critical_distance, explain, hybrid_head, influence
 from pcacam_jax.cam.evidence import evidence
@@ -243,8 +244,8 @@ def test_scores_other_than_margins_can_be_scale_free_too(output, classes):
     scale_free_evidence(head, maps, "svm:predicted")
 
 
-@pytest.mark.parametrize("far", [1.1, 40])
-@pytest.mark.parametrize("kernel", ["rbf", "poly", "linear after an RBF kernel PCA"])
+@pytest.mark.parametrize("far", [more(1.1), 40])
+@pytest.mark.parametrize("kernel", ["rbf", more("poly"), "linear after an RBF kernel PCA"])
 def test_after_a_kernel_pca_all_terms_have_one_scale(kernel, far):
     rng = np.random.default_rng(0)
     maps, y = rng.random((40, 3, 3, 4)), rng.integers(0, 3, 40)

@@ -97,6 +97,7 @@ def test_the_reported_metrics(fitted):
     assert fitted.head.outputs["cnn"] == fitted.head.outputs["svm_rbf"] == CLASSES
 
 
+@pytest.mark.exhaustive
 def test_the_svms_have_the_cost_and_gamma_of_the_configuration(quick_fit):
     fitted = quick_fit(cost=0.3, gamma=2.5)
     v = fitted.pca.transform(x_m(fitted, "train"))

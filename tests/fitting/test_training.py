@@ -228,6 +228,7 @@ def test_heads_that_train_together_equal_heads_that_train_alone(data):
         assert head.validation_accuracy == alone.validation_accuracy
 
 
+@pytest.mark.exhaustive
 def test_the_divergence_of_one_of_several_heads_is_reported_with_its_learning_rate(data):
     with pytest.raises(InputError, match=r"use a learning rate below 1e\+30"):
         train_heads(*data, [Member(3, 0.5), Member(3, 1e30)], **OPTIONS | {"activation": "relu"})

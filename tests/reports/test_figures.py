@@ -82,6 +82,7 @@ def test_fewer_components_are_drawn_flat(fitted, components):
     assert figure.axes[0].name != "3d"
 
 
+@pytest.mark.exhaustive
 def test_the_grid_shows_every_class_up_to_ten(fitted):
     """Twelve classes in the test part: the rows stop at ten."""
     test = fitted.dataset.test

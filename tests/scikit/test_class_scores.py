@@ -157,6 +157,7 @@ def test_scores_are_the_default_output(name):
     np.testing.assert_array_equal(scores[:, -1], np.asarray(jax.vmap(stage)(jnp.asarray(x)))[:, -1])
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", fits.FITS)
 def test_default_outputs_far_outside_the_data_and_in_float32(name):
     estimator, near = fits.drawn(name, 1)

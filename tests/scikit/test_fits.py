@@ -39,6 +39,7 @@ def test_more_fits_equal_scikit_learn_and_autodiff(name, seed):
         assert_any_fit(name, seed)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", fits.FITS)
 def test_outputs_are_listed_in_the_registry(name):
     for seed in SEEDS:

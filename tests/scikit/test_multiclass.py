@@ -18,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC
 from support import blobs
 from support.blobs import NAMES, NUMBERS, assert_equals, assert_predicts
+from support.marks import more
 
 from pcacam_jax import InputError, from_sklearn
 from pcacam_jax.scikit import outputs_of, scores_from_sklearn
@@ -64,7 +65,7 @@ def test_probabilities_of_far_points_where_every_classifier_gives_almost_zero(dt
 
 @pytest.mark.usefixtures("x64")
 @classes_and_labels
-@pytest.mark.parametrize("name", ["SVC", "linear", "pipeline"])
+@pytest.mark.parametrize("name", ["SVC", more("linear"), more("pipeline")])
 def test_one_vs_one(classes, labels, name):
     x, which = blobs.blobs(classes)
     estimator = OneVsOneClassifier(BASES[name][0]).fit(x, labels[which])

@@ -19,6 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, SVR, LinearSVC, NuSVC, NuSVR, OneClassSVM
 from support import blobs
 from support.blobs import NAMES, NUMBERS, assert_equals, assert_predicts
+from support.marks import more
 
 from pcacam_jax import InputError, from_sklearn
 from pcacam_jax.scikit import outputs_of, parity, svm_classifier
@@ -56,7 +57,7 @@ def assert_predicts_as(svc, x):
 @pytest.mark.parametrize("classes", [2, 3, 10])
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("shape", ["ovo", "ovr"])
-@pytest.mark.parametrize("labels", [NAMES, NUMBERS], ids=["names", "numbers"])
+@pytest.mark.parametrize("labels", [NAMES, more(NUMBERS)], ids=["names", "numbers"])
 def test_svc(classes, kernel, shape, labels):
     x, which = blobs.blobs(classes)
     svc = SVC(kernel=kernel, decision_function_shape=shape, coef0=0.5).fit(x, labels[which])

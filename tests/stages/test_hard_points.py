@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from sklearn.preprocessing import Normalizer, PowerTransformer
 from support import cases, truth
+from support.marks import more
 
 import pcacam_jax
 from pcacam_jax import InputError, KernelExpansion, PairwiseMargins, jacobian, stages
@@ -47,6 +48,13 @@ def test_saturated_slopes_are_accurate_in_float32(name):
     slopes = stages.ACTIVATIONS[name].derivative(jnp.asarray(u))
     np.testing.assert_allclose(slopes, [truth.ACTIVATIONS[name][1](float(value)) for value in u], rtol=2e-5)
     assert slopes.dtype == np.float32
+
+
+@pytest.fixture(params=[more("float32"), "float64"])
+def dtype(request):
+    """Run a test in float64, and in the exhaustive run in float32, too."""
+    with jax.enable_x64(request.param == "float64"):
+        yield request.param
 
 
 @pytest.mark.parametrize("name", stages.ACTIVATIONS)

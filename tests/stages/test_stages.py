@@ -45,6 +45,13 @@ def measured(name, dtype):
     }
 
 
+@pytest.fixture(params=[more("float32"), "float64"])
+def dtype(request):
+    """Run a test in float64, and in the exhaustive run in float32, too."""
+    with jax.enable_x64(request.param == "float64"):
+        yield request.param
+
+
 RARE = {name for name in cases.NAMES if name.startswith("dense, ")} - {"dense, sigmoid", "dense, relu", "dense, gelu"}
 """Dense layers with the other activations, each of which has a case of its own."""
 every_case = pytest.mark.parametrize("name", [more(name) if name in RARE else name for name in cases.NAMES])

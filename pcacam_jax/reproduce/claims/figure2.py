@@ -4,11 +4,13 @@ Command: pcacam reproduce figure2 --data-root DIR --scale full
          (or --scale sample)
 Paper:   Figure 2, PCA maps of three images: L1+ is slightly on the airplane, L1- strongly on the sky, L2+ strongly on
          the airplane, and L2- is almost empty; "almost the same" for all three. No numbers; the images are not named.
-Ours:    on the sample, 6 of 9 maps are one-sided, and only for v3 does the same sign prevail on all three images.
+Ours:    on the sample, 6 of 9 maps are one-sided, and the same sign prevails on all three images only for
+         component 3.
 """
 
 import numpy as np
 
+from pcacam_jax.core.explanation import component_names
 from pcacam_jax.reproduce.claim import Claim, Finding, Outcomes, Table
 from pcacam_jax.reproduce.outcome import Outcome
 from pcacam_jax.reproduce.seed_statistics import correlation
@@ -42,7 +44,7 @@ def measure(outcomes: Outcomes) -> Finding:
     class_shares = outcome.statements()[0]["classes"][0]["positive_share"]
     mean = (f"mean over all measured {name} images, seed {outcome.seeds[0]}",)
     rows.append(mean + tuple("-" if share is None else f"{share:.2f}" for share in class_shares))
-    columns = ("share of the map that raises the component", *(f"v{r + 1}" for r in range(signed.shape[1])))
+    columns = ("share of the map that raises the component", *component_names(signed.shape[1]))
     return Finding(
         tables=(Table(columns, tuple(rows)),),
         verdicts=tuple(verdicts(shares, signed, outcome)),
@@ -65,7 +67,7 @@ def verdicts(shares: np.ndarray, signed: np.ndarray, outcome: Outcome) -> list[s
         f"{sided.sum()} of {defined.sum()} maps{zero_maps(shares)} are one-sided, like the paper's L2: at least "
         f"{ONE_SIDED:.0%} of the map has one sign.",
         f"The same sign prevails in all {len(shares)} images for {len(same)} of {shares.shape[1]} components"
-        + (f" ({', '.join(f'v{r + 1}' for r in same)})" if same else "")
+        + (f" ({', '.join(component_names(r + 1)[r] for r in same)})" if same else "")
         + "; the paper calls the maps of its three images almost the same.",
         "Averaged over these images and all pairs, the signed maps of two components have an absolute correlation of "
         f"{np.mean(np.abs(correlations)):.2f} (1 means the same region; the sign is arbitrary)."

@@ -3,9 +3,10 @@
 Command: pcacam reproduce figure9 --data-root DIR --scale full
          (or --scale sample)
 Paper:   Figure 9, grids for Chest X-ray and Dog vs. Cat with L1+ and L1-: SVM maps are "highly similar" to them, so
-         the SVM probably decides by v1 alone; L1+ belongs to COVID-19 and cats, L1- to pneumonia and dogs. No numbers.
+         the SVM probably decides by component 1 alone; L1+ belongs to COVID-19 and cats, L1- to pneumonia and
+         dogs. No numbers.
 Ours:    on the samples, holds for Dog vs. Cat (correlation .99 linear, .75 RBF), but not for Chest X-ray (.43, .50),
-         where v2 has 31 % of the variance.
+         where component 2 has 31 % of the variance.
 """
 
 import numpy as np
@@ -47,8 +48,11 @@ def measure(outcomes: Outcomes) -> Finding:
         for outcome in outcomes.values()
         for svm in SVMS
     ]
-    columns = ("dataset", "SVM", "map", "correlation", "by chance", "images alike", "share of v1", "v1 dominates")
-    title = "correlation of SVM maps with the side of L1 that enters them, and share of v1 in the decision's map"
+    columns = ("dataset", "SVM", "map", "correlation", "by chance", "images alike", "its share", "it dominates")
+    title = (
+        "correlation of SVM maps with the side of component 1's map that enters them, and share of component 1 in the "
+        "decision's map"
+    )
     return Finding(
         tables=(Table(columns, tuple(rows), title),),
         verdicts=tuple(text for name, outcome in outcomes.items() for text in verdicts(name, outcome)),
@@ -68,34 +72,37 @@ def verdicts(name: str, outcome: Outcome) -> list[str]:
 
 
 def similar(outcome: Outcome, svm: str) -> str:
-    """Return a sentence about the similarity of an SVM's maps and the side of L1 that enters them."""
+    """Return a sentence about the similarity of an SVM's maps and the side of component 1's map that enters them."""
     result, dominant = likeness_to_side(outcome, svm, 0), mean(component_statistic(outcome, svm, 0, "dominates"))
     return (
         f"{outcome.title}: {CLASSIFIERS[svm]} maps {'are' if result.holds else 'are not'} highly similar to one side "
-        f"of L1: {result.describe()}; v1 contributes more than half of the decision's map on {image_share(dominant)}."
+        f"of component 1's map: {result.describe()}; component 1 contributes more than half of the decision's map on "
+        f"{image_share(dominant)}."
     )
 
 
 def ends(outcome: Outcome, expected: tuple[str, str]) -> str:
-    """Return a sentence about the two classes at the ends of v1; if there are no others, about their separation."""
+    """Return a sentence about two classes at the ends of component 1, or, of only two classes, their separation."""
     distance, pair = separation(outcome, expected), " and ".join(expected)
     difference = (
         f"their means differ by {distance:.1f} standard deviations within classes (test images of seed "
         f"{outcome.seeds[0]})"
     )
     if len(outcome.class_names) == 2:
-        verdict = "are separated on v1, as in the paper" if distance > APART else "are not separated on v1"
+        verdict = (
+            "are separated on component 1, as in the paper" if distance > APART else "are not separated on component 1"
+        )
         return f"{outcome.title}: {pair} {verdict}: {difference}; separated means more than {APART:g}."
     orders = [ordered(statements["classes"]) for statements in outcome.statements()]
     number = sum({order[0], order[-1]} == set(expected) for order in orders)
     return (
-        f"{outcome.title}: {pair} are at the two ends of v1, as in the paper, in {number} of {len(orders)} seeds (the "
-        f"sign of v1 is arbitrary); {difference}."
+        f"{outcome.title}: {pair} are at the two ends of component 1, as in the paper, in {number} of {len(orders)} "
+        f"seeds (the sign of a component is arbitrary); {difference}."
     )
 
 
 def separation(outcome: Outcome, pair: tuple[str, str]) -> float:
-    """Return the distance of two classes' means of v1 in standard deviations within the classes, on test images."""
+    """Return the distance of the means of two classes on component 1, in standard deviations within the classes."""
     test = outcome.group("test")
     v = np.asarray(test["features"][:, 0], np.float64)
     first, second = (v[test["labels"] == outcome.class_names.index(name)] for name in pair)
@@ -118,8 +125,8 @@ CLAIM = Claim(
     name="figure9",
     title="maps of datasets on which only the first component matters",
     paper="Figure 9",
-    statement="PCA maps of the first component and SVM maps are highly similar, so the SVM probably decides by v1 "
-    "alone; COVID-19 is at one end of v1 and pneumonia at the other, and likewise cats and dogs.",
+    statement="PCA maps of the first component and SVM maps are highly similar, so the SVM probably decides by "
+    "component 1 alone; COVID-19 is at one end of it and pneumonia at the other, and likewise cats and dogs.",
     sets=ONE_COMPONENT,
     measure=measure,
     draw=draw,

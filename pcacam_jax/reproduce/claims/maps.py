@@ -8,6 +8,7 @@ Ours:    on the samples, the component with the most similar map has the largest
          to 85 % of the images; the mixture is exact to 1e-6 of the largest value.
 """
 
+from pcacam_jax.core.explanation import component_names
 from pcacam_jax.core.text import listed
 from pcacam_jax.reports.class_table import CLASSIFIERS
 from pcacam_jax.reproduce.claim import Claim, Finding, Outcomes, Table
@@ -53,7 +54,7 @@ def measure(outcomes: Outcomes) -> Finding:
         )
         for o, svm in pairs
     ]
-    components = [f"v{r + 1}" for r in range(most)]
+    components = component_names(most)
     return Finding(
         tables=(
             Table(

@@ -119,11 +119,11 @@ def test_figure_6_judges_shares():
     many, one, low = (0.4, 0.3, 0.2), (0.9, 0.05, 0.01), (0.3, 0.2, 0.1)
     finding = claim.measure({"mnist": ratios(many), "dog_cat": ratios(one)})
     assert finding.verdicts[0] == "Three components explain more than 75% of the variance on 2 of 2 datasets."
-    assert "Only v1 is high on 1 of the 1" in finding.verdicts[1]
+    assert "Only component 1 is high on 1 of the 1" in finding.verdicts[1]
     assert "All three are high on 1 of the 1" in finding.verdicts[2]
     finding = claim.measure({"mnist": ratios(one), "dog_cat": ratios(many, many), "cifar10": ratios(low)})
     assert "2 of 3 datasets, but not on set" in finding.verdicts[0]
-    assert "Only v1 is high on 0 of the 1" in finding.verdicts[1]
+    assert "Only component 1 is high on 0 of the 1" in finding.verdicts[1]
     assert "All three are high on 1 of the 2" in finding.verdicts[2]
 
 

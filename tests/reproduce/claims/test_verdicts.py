@@ -76,9 +76,9 @@ def test_figure_9_judges_both_svms_against_chance():
     (claim,) = find_claims(["figure9"])
     yes, by_chance = (0.8, 0.9, 0.1), (0.8, 0.9, 0.85)
     linear, rbf = claim.measure({"dog_cat": outcome(statements(yes, by_chance))}).verdicts
-    assert "Lin-SVM maps are highly similar to one side of L1: alike on 80 % of the images" in linear
-    assert "RBF-SVM maps are not highly similar to one side of L1: " in rbf
-    assert "by chance 0.85; v1 contributes more than half of the decision's map on 70 % of the images." in rbf
+    assert "Lin-SVM maps are highly similar to one side of component 1's map: alike on 80 % of the images" in linear
+    assert "RBF-SVM maps are not highly similar to one side of component 1's map: " in rbf
+    assert "by chance 0.85; component 1 contributes more than half of the decision's map on 70 % of the images." in rbf
     vanished = outcome(statements((None,) * 3, (None,) * 3, share=None))
     assert claim.measure({"dog_cat": vanished}).verdicts[0].endswith("map on an undefined share of the images.")
 
@@ -93,7 +93,7 @@ def test_figure_9_measures_the_separation_of_two_classes(distance, verdict):
     arrays = {"test.features": np.stack([v, 0 * v], axis=1), "test.labels": np.repeat([0, 1], 4)}
     seed = statements((1, 1, 0), (1, 1, 0), classes=(("cat", 0), ("dog", distance)))
     *_, ends = claim.measure({"dog_cat": outcome(seed, class_names=("cat", "dog"), **arrays)}).verdicts
-    assert f"cat and dog {verdict} on v1" in ends
+    assert f"cat and dog {verdict} on component 1" in ends
     assert f"differ by {abs(distance):.1f} standard deviations within classes (test images of seed 7)" in ends
 
 
@@ -105,7 +105,7 @@ def test_figure_9_judges_which_of_three_classes_are_at_the_ends():
         statements((1, 1, 0), (1, 1, 0), classes=zip(names, means, strict=True)) for means in ((2, 0, -1), (0, 2, 1))
     ]
     *_, ends = claim.measure({"chest_xray": outcome(*seeds, class_names=names, **arrays)}).verdicts
-    assert "COVID-19 and pneumonia are at the two ends of v1, as in the paper, in 1 of 2 seeds" in ends
+    assert "COVID-19 and pneumonia are at the two ends of component 1, as in the paper, in 1 of 2 seeds" in ends
     assert "differ by 8.0 standard deviations" in ends
 
 
@@ -129,7 +129,7 @@ def test_opposite_signs_do_not_cancel_in_figure_2():
     (claim,) = find_claims(["figure2"])
     finding = claim.measure(airplanes([SIGNED, SIGNED], [SIGNED, -SIGNED]))
     assert finding.verdicts[0].startswith("4 of 4 maps are one-sided")
-    assert "for 1 of 2 components (v1)" in finding.verdicts[1]
+    assert "for 1 of 2 components (component 1)" in finding.verdicts[1]
     assert "absolute correlation of 1.00 (" in finding.verdicts[2]
     *single, mean = finding.tables[0].rows
     assert [row[0] for row in single] == ["(a) a, seed 7", "(b) a, seed 7"]
