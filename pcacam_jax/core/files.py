@@ -27,6 +27,8 @@ from pcacam_jax.core.paths import printable, user_path
 
 STALE_SECONDS = 3600.0
 """Age in seconds from which a temporary file counts as a leftover of a killed process."""
+LONGEST_NAME = 255
+"""The largest number of bytes of a file name on common file systems."""
 
 
 @contextlib.contextmanager
@@ -41,7 +43,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     writable_folder(path.parent)
-    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
+    temporary = path.with_name(f".{_start_of(path.stem)}.{secrets.token_hex(4)}{path.suffix}")
     temporary.touch()
     mode = temporary.stat().st_mode
     temporary.unlink()
@@ -83,7 +85,7 @@ def atomic_folder(folder: Path, *, marker: str, check: Callable[[Path], None] = 
     writable_folder(folder.parent)
     with _locked(folder.parent):
         _remove_leftovers(folder)
-    temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
+    temporary = folder.with_name(f".{_start_of(folder.name)}.{secrets.token_hex(4)}")
     lock = temporary.with_name(f"{temporary.name}.lock")
     try:
         with _locked(lock):
@@ -144,7 +146,12 @@ def _remove_leftovers(folder: Path) -> None:
 
 def _temporary_siblings(path: Path, stem: str, suffix: str) -> Iterator[Path]:
     """Return the paths beside ``path`` that have the form of its temporary names."""
-    return path.parent.glob(f".{glob.escape(stem)}.{'[0-9a-f]' * 8}{glob.escape(suffix)}")
+    return path.parent.glob(f".{glob.escape(_start_of(stem))}.{'[0-9a-f]' * 8}{glob.escape(suffix)}")
+
+
+def _start_of(name: str) -> str:
+    """Return the start of a name, to which a temporary name adds some bytes."""
+    return os.fsdecode(os.fsencode(name)[: LONGEST_NAME - 55])
 
 
 @contextlib.contextmanager

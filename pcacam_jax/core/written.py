@@ -7,6 +7,7 @@ file that was edited since does not count as written by this library. A .safeten
 
 import hashlib
 import json
+import os
 import struct
 import zlib
 from collections.abc import Mapping, Set
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from pcacam_jax.core.checks import InputError
-from pcacam_jax.core.files import atomic_write, digest, write_json
+from pcacam_jax.core.files import LONGEST_NAME, atomic_write, digest, write_json
 from pcacam_jax.core.paths import identities, printable
 
 DIGEST = "digest"
@@ -60,6 +61,11 @@ def check_output(path: Path, kind: str, *, remedy: str, reads: Set[Any] = frozen
 
 
 def _check_output(path: Path, kind: str, remedy: str, reads: Set[Any], overwrite: bool) -> None:
+    if (length := len(os.fsencode(path.name))) > LONGEST_NAME:
+        raise InputError(
+            f"a file name must have at most {LONGEST_NAME} bytes, but that of the output {printable(path)} has "
+            f"{length}; shorten the name, or that of the file it is named after."
+        )
     if not reads.isdisjoint(identities([path])):
         raise InputError(f"{printable(path)} is an input, which the output would replace; choose another output.")
     if path.is_dir():

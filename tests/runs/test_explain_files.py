@@ -257,6 +257,16 @@ def test_progress_is_shown(explain, photos, monkeypatch, capsys):
     assert "explanations 4 of 4" in capsys.readouterr().err
 
 
+def test_names_may_be_as_long_as_the_results_allow(explain, photos, tmp_path):
+    longest = shutil.copy(photos / "b" / "2.png", tmp_path / f"{'x' * 250}.png")
+    assert len(explain(longest, out=tmp_path / "new").reports) == 1
+    assert (tmp_path / "new" / f"{'x' * 250}.json").is_file()
+    longer = shutil.copy(longest, tmp_path / f"{'é' * 125}x.png")
+    with pytest.raises(InputError, match=r"at most 255 bytes, but that of the output .* has 256; shorten"):
+        explain(longer, longest, out=tmp_path / "newer")
+    assert not (tmp_path / "newer").exists()
+
+
 def touch(root, *names):
     for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
