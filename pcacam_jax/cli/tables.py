@@ -6,7 +6,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from pcacam_jax.core.text import percentile
+from pcacam_jax.core.text import percentile, ranked
 from pcacam_jax.reports.class_table import class_table
 from pcacam_jax.verification.certificate import DTYPES, REFERENCE_METHODS, Certificate, Comparison
 
@@ -50,9 +50,8 @@ def _compared(row: Mapping[str, Any]) -> tuple[str, str]:
     """Return the rank of a class beside the best other one, and the percentile of a value among the training images."""
     if row["rank"] is None:
         return "", percentile(row["percentile"])
-    place = "before" if row["rank"] == 1 else "behind"
-    rank = f"{row['rank']} of {row['classes']}, {place} {escape(row['runner_up'])} ({row['runner_up_value']:.4g})"
-    return rank, percentile(row["percentile"])
+    other = f"{escape(row['runner_up'])} {row['runner_up_value']:.3g}"
+    return ranked(row["rank"], row["classes"], other), percentile(row["percentile"])
 
 
 def certificate_table(certificate: Certificate) -> Table:

@@ -49,6 +49,17 @@ def percentile(percentage: float) -> str:
     return f"{np.clip(percentage, 0.1, 99.9):.1f} %"
 
 
+def ranked(rank: int, count: int, other: str) -> str:
+    """Return a rank beside the best of the others.
+
+    Example:
+        >>> from pcacam_jax.core.text import ranked
+        >>> ranked(1, 3, "dog 0.06"), ranked(2, 3, "cat 0.3")
+        ('1 of 3, runner-up dog 0.06', '2 of 3, highest cat 0.3')
+    """
+    return f"{rank} of {count}, {'runner-up' if rank == 1 else 'highest'} {other}"
+
+
 def number(value: float | None) -> str:
     """Return a number with two decimals, or "undefined" for None."""
     return "undefined" if value is None else f"{value:.2f}"

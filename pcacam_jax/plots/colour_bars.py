@@ -15,7 +15,7 @@ from pcacam_jax.plots.names import SMALL
 
 GAP, WIDTH = 0.055, 0.08
 """Inches between the axes and the bar, and the width of the bar."""
-ROOM = 0.72
+BAR_SPACE = 0.72
 """Inches beside the axes that the bar and its labels need."""
 LOW = 0.45
 """A bar of fewer inches has no label at half of the maximum."""

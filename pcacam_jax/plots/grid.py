@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from pcacam_jax.core.checks import InputError, check_flag, check_items
 from pcacam_jax.core.explanation import Explanation
-from pcacam_jax.plots.colour_bars import ROOM, colour_bar
+from pcacam_jax.plots.colour_bars import BAR_SPACE, colour_bar
 from pcacam_jax.plots.grid_columns import Column, columns_of, columns_of_arrays
 from pcacam_jax.plots.heatmaps import image as draw_image
 from pcacam_jax.plots.heatmaps import overlay, overlay_pair, unknown
@@ -105,11 +105,9 @@ def paper_grid(
                 raise TypeError(f"{name} must be a dictionary by classifier; got {type(table).__name__}.")
         columns, scale_free = columns_of_arrays(count, given or {}, components, predictions or {}, vanished), False
         sizes = names = None
-    labels = [
-        str(name)
-        for name in (check_items("truth", truth, "a list of names") if truth is not None else names or [""] * count)
-    ]
-    check_count("truth", labels, count, "image")
+    given_labels = names or [""] * count if truth is None else check_items("truth", truth, "a list of names")
+    check_count("truth", given_labels, count, "image")
+    labels = [str(name) for name in given_labels]
     shown = [column for column in columns if not column.is_component]
     parts = [column for column in columns if column.is_component]
     pictures = [picture(each) for each in images]
@@ -171,7 +169,7 @@ def _draw(
     beyond = [max(width_of(name, LABEL) - box[1], 0) / 2 for name, box in zip(names, boxes, strict=True)]
     under = [max(below, beyond[b] + [*beyond, 0][b + 1] + 0.1) for b, below in enumerate(under)]
     heights = [box[1] + below for box, below in zip(boxes, under, strict=True)]
-    widths = [n * CELL + 0.08 * (n - 1) + ROOM for n in extra]
+    widths = [n * CELL + 0.08 * (n - 1) + BAR_SPACE for n in extra]
     sheet = Sheet(left + CELL + 0.12 + sum(widths), head + sum(heights), note)
     if title:
         write(sheet.figure.suptitle, readable(title, 120), 12)
@@ -221,8 +219,8 @@ def _title(both: list[Axes], header: str, column: Column) -> None:
 
 def _share(column: Column) -> str:
     """Return a component's share of the variance in brackets, if it is known."""
-    share = column.pairs[0].variance.removesuffix(" of the variance")
-    return f" ({share})" if column.is_component and share else ""
+    share = column.pairs[0].share
+    return f" ({share})" if share else ""
 
 
 def _below(column: Column, b: int, true: str | None) -> list[tuple[str, str]]:
@@ -230,8 +228,8 @@ def _below(column: Column, b: int, true: str | None) -> list[tuple[str, str]]:
     lines = []
     if column.predicted:
         name = column.predicted[b]
-        text = fitted(f"predicts {inline(name, 40)}", CELL + ROOM - 0.15, SMALL)
+        text = fitted(f"predicts {inline(name, 40)}", CELL + BAR_SPACE - 0.15, SMALL)
         lines += [(line, "black" if true in (name, None) else WRONG) for line in text.split("\n")]
     lines += [(column.values[b], "black")] if column.values else []
-    remark = fitted(column.pairs[b].remark, CELL + ROOM - 0.15, SMALL)
+    remark = fitted(column.pairs[b].remark, CELL + BAR_SPACE - 0.15, SMALL)
     return lines + [(line, "#555555") for line in remark.split("\n") if line]

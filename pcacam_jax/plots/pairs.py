@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from pcacam_jax.core.checks import InputError, check_items
 from pcacam_jax.core.explanation import Explanation
-from pcacam_jax.core.text import shown
+from pcacam_jax.core.text import ranked, shown
 from pcacam_jax.plots.inputs import as_array, as_text, check_count, numbers, positive_number
 from pcacam_jax.plots.names import inline, readable
 from pcacam_jax.plots.words import percentage, quantity, words
@@ -39,8 +39,8 @@ class Pair(NamedTuple):
     """Whether the gradient underflowed; None if this is not known."""
     target: str = ""
     """The target string, if the heading does not show it."""
-    variance: str = ""
-    """The component's share of the variance in words, if it is known."""
+    share: str = ""
+    """The component's share of the variance in percent, if it is known."""
     comparison: str = ""
     """How the value compares."""
     remark: str = ""
@@ -51,7 +51,9 @@ class Pair(NamedTuple):
     @property
     def details(self) -> str:
         """All that is known about the target beside its value; may be empty."""
-        return joined(f"target {self.target}" if self.target else "", self.variance, self.comparison, self.remark)
+        target = f"target {self.target}" if self.target else ""
+        variance = f"{self.share} of the variance" if self.share else ""
+        return joined(target, variance, self.comparison, self.remark)
 
     @property
     def output(self) -> str:
@@ -140,7 +142,7 @@ def pairs_of(
                 negative=numbers("negative", negative[example, t], ("h", "w"), lowest=0),
                 vanished=bool(explanation.vanished[example, t]),
                 target=readable(target, 40),
-                variance="" if share is None else f"{percentage(share)} of the variance",
+                share="" if share is None else percentage(share),
                 comparison=texts[t] or rank_of(explanation, example, t),
                 remark=remarks[t],
                 faint=bool(remarks[t]) or (share is not None and negligible(share, explanation.shares)),
@@ -171,7 +173,7 @@ def rank_of(explanation: Explanation, example: int, t: int) -> str:
     if len(values) < 2:
         return ""
     rank, others = 1 + int((values > values[column]).sum()), np.delete(values, column)
-    return f"rank {rank} of {len(values)}, {'runner-up' if rank == 1 else 'highest'} {others.max():.3g}"
+    return f"rank {ranked(rank, len(values), f'{others.max():.3g}')}"
 
 
 def check_left_out(given: Mapping[str, object]) -> None:

@@ -15,7 +15,7 @@ from pcacam_jax.core.checks import InputError, check_flag, check_items
 from pcacam_jax.core.explanation import Explanation
 from pcacam_jax.core.text import shown
 from pcacam_jax.plots.canvas import Canvas
-from pcacam_jax.plots.colour_bars import ROOM, thin
+from pcacam_jax.plots.colour_bars import BAR_SPACE, thin
 from pcacam_jax.plots.heatmaps import COLOUR_MAP, overlay_pair
 from pcacam_jax.plots.heatmaps import image as draw_image
 from pcacam_jax.plots.inputs import index_below, one_flag, picture, shrunk
@@ -170,7 +170,7 @@ class _Layout:
         self.pairs = pairs
         self.many = len(pairs) > MANY_TARGETS
         self.cell = box_of((1.1 if self.many else 1.55) ** 2, aspect)
-        self.block = max(2 * self.cell[0] + GAP + (2 * MARGIN if self.many else ROOM), 2.4 if self.many else 2.7)
+        self.block = max(2 * self.cell[0] + GAP + (2 * MARGIN if self.many else BAR_SPACE), 2.4 if self.many else 2.7)
         self.across = columns_for(len(pairs), (self.block, self.cell[1] + 0.7))
         self.headings = [fitted(pair.heading, self.block - 0.15, HEADING) for pair in pairs]
         self.details = [fitted(pair.details, self.block - 0.15, SMALL) for pair in pairs]

@@ -6,7 +6,7 @@ import numpy as np
 
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.core.explanation import Explanation
-from pcacam_jax.core.text import percentile, shown
+from pcacam_jax.core.text import percentile, ranked, shown
 from pcacam_jax.fitting.reference import Reference
 from pcacam_jax.head.hybrid import HybridHead
 from pcacam_jax.reports.figures import words
@@ -44,10 +44,9 @@ class Comparison(NamedTuple):
         text = f"higher than on {percentile(self.percentile)} of all training images"
         if self.class_percentile is not None:
             text += f" and on {percentile(self.class_percentile)} of those of {self.class_name}"
-        if self.rank is None:
+        if self.rank is None or self.classes is None:
             return text
-        other = f"{'runner-up' if self.rank == 1 else 'highest'} {self.runner_up} {self.runner_up_value:.3g}"
-        return f"rank {self.rank} of {self.classes}, {other}; {text}"
+        return f"rank {ranked(self.rank, self.classes, f'{self.runner_up} {self.runner_up_value:.3g}')}; {text}"
 
 
 def comparisons(explanation: Explanation, head: HybridHead, reference: Reference) -> list[list[Comparison]]:

@@ -17,6 +17,7 @@ FIGURES_OF_SCHEMA_1 = {
     f"{FIGURES}/{name}.png"
     for name in ("grid", "learning_curve", "contribution_ratios", "feature_space", "influence", "component_cards")
 }
+"""The figures of runs of schema 1, which have no digest."""
 
 
 def check_run_folder(folder: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from sklearn.preprocessing import Normalizer, PowerTransformer
 from support import cases, truth
-from support.marks import more
+from support.marks import float64_by_default
 
 import pcacam_jax
 from pcacam_jax import InputError, KernelExpansion, PairwiseMargins, jacobian, stages
@@ -50,11 +50,7 @@ def test_saturated_slopes_are_accurate_in_float32(name):
     assert slopes.dtype == np.float32
 
 
-@pytest.fixture(params=[more("float32"), "float64"])
-def dtype(request):
-    """Run a test in float64, and in the exhaustive run in float32, too."""
-    with jax.enable_x64(request.param == "float64"):
-        yield request.param
+_dtype = float64_by_default
 
 
 @pytest.mark.parametrize("name", stages.ACTIVATIONS)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from support import cases, truth
 from support.cases import case
-from support.marks import more
+from support.marks import float64_by_default, more
 
 import pcacam_jax
 from pcacam_jax import jacobian, stages
@@ -45,11 +45,7 @@ def measured(name, dtype):
     }
 
 
-@pytest.fixture(params=[more("float32"), "float64"])
-def dtype(request):
-    """Run a test in float64, and in the exhaustive run in float32, too."""
-    with jax.enable_x64(request.param == "float64"):
-        yield request.param
+_dtype = float64_by_default
 
 
 RARE = {name for name in cases.NAMES if name.startswith("dense, ")} - {"dense, sigmoid", "dense, relu", "dense, gelu"}
