@@ -1,6 +1,6 @@
 """Similarity of two heatmaps, and the share of each component in a decision.
 
-For maps A and B of the same shape (h, w), with sums over positions::
+For maps A and B of the same shape (*space), with sums over positions::
 
     correlation(A, B) = sum (A - mean A)(B - mean B) / (||A - mean A|| ||B - mean B||)
     cosine(A, B)      = sum A B / (||A|| ||B||)
@@ -22,7 +22,7 @@ from jaxtyping import Array, Float
 
 from pcacam_jax.core.types import Scalar
 
-Heatmap = Float[Array, "h w"]
+Heatmap = Float[Array, "*space"]
 
 DOMINANT = 0.5
 """A component whose share exceeds this value dominates a decision: it contributes more than all others together."""
@@ -32,7 +32,7 @@ def correlation(first: Heatmap, second: Heatmap) -> Scalar:
     """Return Pearson's correlation of two maps over their positions.
 
     Args:
-        first: a heatmap, (h, w).
+        first: a heatmap, (*space).
         second: a heatmap of the same shape.
 
     Returns:
@@ -51,7 +51,7 @@ def cosine(first: Heatmap, second: Heatmap) -> Scalar:
     """Return the cosine of the angle between two maps.
 
     Args:
-        first: a heatmap, (h, w).
+        first: a heatmap, (*space).
         second: a heatmap of the same shape.
 
     Returns:
@@ -66,15 +66,15 @@ def cosine(first: Heatmap, second: Heatmap) -> Scalar:
     return jnp.sum(_unit(first) * _unit(second))
 
 
-def contributions(weights: Float[Array, " D"], maps: Float[Array, "D h w"]) -> Float[Array, "D h w"]:
+def contributions(weights: Float[Array, " D"], maps: Float[Array, "D *space"]) -> Float[Array, "D *space"]:
     """Return the contribution ``w_r L_r`` of every component to a decision's map; their sum is the map before ReLU.
 
     Args:
         weights: ``ds/dv_r``, (D,), one image's row of ``Explanation.mixture``.
-        maps: the signed maps ``L_r`` of all components (Eq. 10), (D, h, w).
+        maps: the signed maps ``L_r`` of all components (Eq. 10), (D, *space).
 
     Returns:
-        The contributions, (D, h, w).
+        The contributions, (D, *space).
 
     Example:
         >>> import jax.numpy as jnp
@@ -82,17 +82,17 @@ def contributions(weights: Float[Array, " D"], maps: Float[Array, "D h w"]) -> F
         >>> contributions(jnp.array([2.0, -1.0]), jnp.ones((2, 1, 2))).tolist()
         [[[2.0, 2.0]], [[-1.0, -1.0]]]
     """
-    return weights[:, None, None] * maps
+    return jnp.expand_dims(weights, tuple(range(1, maps.ndim))) * maps
 
 
-def shares(weights: Float[Array, " D"], maps: Float[Array, "D h w"]) -> Float[Array, " D"]:
+def shares(weights: Float[Array, " D"], maps: Float[Array, "D *space"]) -> Float[Array, " D"]:
     """Return the share of every component in a decision: ``|w_r| ||L_r|| / sum_s |w_s| ||L_s||``.
 
     The shares compare norms, so two contributions that cancel each other both count.
 
     Args:
         weights: ``ds/dv_r``, (D,), one image's row of ``Explanation.mixture``.
-        maps: the signed maps ``L_r`` of all components (Eq. 10), (D, h, w).
+        maps: the signed maps ``L_r`` of all components (Eq. 10), (D, *space).
 
     Returns:
         The shares, (D,), in 0..1 with the sum 1. All are NaN if every contribution is zero, for example after the
@@ -105,7 +105,7 @@ def shares(weights: Float[Array, " D"], maps: Float[Array, "D h w"]) -> Float[Ar
         [0.75, 0.25]
     """
     # Weights and maps are scaled separately: the product of a tiny weight and a tiny map would underflow in float32.
-    sizes = jnp.abs(_scaled(weights)) * jnp.sqrt(jnp.sum(_scaled(maps) ** 2, axis=(1, 2)))
+    sizes = jnp.abs(_scaled(weights)) * jnp.sqrt(jnp.sum(_scaled(maps) ** 2, axis=tuple(range(1, maps.ndim))))
     return sizes / jnp.sum(sizes)
 
 

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support.marks import more
 
 from pcacam_jax.metrics import DOMINANT, contributions, correlation, cosine, shares
 
@@ -132,3 +133,14 @@ def test_contributions_are_the_terms_of_the_mixture():
     parts = contributions(jnp.asarray(weights), jnp.asarray(maps))
     for r in range(3):
         np.testing.assert_allclose(parts[r], weights[r] * maps[r], rtol=1e-6)
+
+
+@pytest.mark.parametrize("space", [more((6,)), (2, 3, 4)])
+def test_maps_may_have_one_or_three_axes(space, x64):
+    first, second = RNG.normal(size=(2, *space))
+    weights, maps = RNG.normal(size=3), RNG.normal(size=(3, *space))
+    results = jax.jit(lambda: (correlation(first, second), cosine(first, second), shares(weights, maps)))()
+    expected = loop_correlation(first, second), loop_cosine(first, second), loop_shares(weights, maps)
+    for result, value in zip(results, expected, strict=True):
+        np.testing.assert_allclose(result, value, atol=1e-14)
+    np.testing.assert_allclose(contributions(weights, maps)[1], weights[1] * maps[1], rtol=1e-14)
