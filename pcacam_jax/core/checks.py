@@ -43,8 +43,10 @@ def check_finite(name: str, values) -> None:
     if isinstance(values, Tracer):
         return
     # A device array is checked on its device and copied to the host only to name its first bad value.
-    if isinstance(values, jax.Array) and bool(jnp.isfinite(values).all()):
-        return
+    if isinstance(values, jax.Array):
+        with jax.ensure_compile_time_eval():  # a known array may be used inside a trace
+            if bool(jnp.isfinite(values).all()):
+                return
     finite = np.isfinite(np.asarray(values))
     if not finite.all():
         first = tuple(int(i) for i in np.argwhere(~finite)[0])
