@@ -1,0 +1,173 @@
+"""DeepLIFT's multipliers of single stages: they add up, equal difference quotients, and hold at difficult points."""
+
+import dataclasses
+import math
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from support import cases, truth
+from support.marks import more
+
+from pcacam_jax import Elementwise, InputError, KernelExpansion, Normalise, OvrDecision, Power, Softmax
+from pcacam_jax.cam.secants import exp_secant, secant, secant_pull_back
+from pcacam_jax.core.numerics import relative_error
+from pcacam_jax.stages import ACTIVATIONS, DiagonalQuadratic, Quadratic
+from pcacam_jax.stages.activation import activation_named
+
+REJECTED = ("normalis", "softmax", "ovr", "side by side", "voter", "parallel, nested", "Pipeline")
+"""Parts of the names of cases with a stage that has no multipliers."""
+REPEATED = ("dense, ", ", binary", ", margins")
+"""Parts of the names of cases whose stages occur in others."""
+CASES = [name for name in cases.NAMES if not any(part in name for part in REJECTED + REPEATED)]
+DEFAULT = (
+    "dense, gelu",
+    "SVM rbf, one-vs-one",
+    "SVM poly, pairs",
+    "SVM sigmoid, margins",
+    "classifier of two",
+    "power, yeo-johnson, below 0",
+    "quadratic",
+    "quadratic, diagonal",
+    "classifier, sign",
+    "parallel, of maps",
+    "fixed values",
+)
+
+
+@pytest.fixture(autouse=True)
+def _in_float64(x64):
+    return x64
+
+
+def multipliers(stage, x, reference):
+    outputs = stage(x)
+    return secant_pull_back(stage, x, reference, jnp.eye(outputs.size).reshape(-1, *outputs.shape))
+
+
+@pytest.mark.parametrize("name", [*DEFAULT, *(more(name) for name in CASES if name not in DEFAULT)])
+def test_multipliers_add_up(name):
+    stage, x = cases.case(name, "float64")
+    reference = jnp.asarray(np.random.default_rng(0).normal(size=x.shape))
+    if any(part in name for part in ("log", "box-cox", "poly")):
+        reference = jnp.abs(reference)
+    if name in ("trunk",) or "max-pool" in name:
+        reference = jnp.zeros_like(x)
+    for other in (reference, x, x * (1 + 1e-9)):
+        other = jnp.zeros_like(x) if other is not reference and not reference.any() else other
+        total = jnp.sum(multipliers(stage, x, other) * (x - other)[None], axis=tuple(range(1, x.ndim + 1)))
+        change = (stage(x) - stage(other)).ravel()
+        size = np.max(np.abs(stage(x))) + np.max(np.abs(change))
+        assert np.max(np.abs(total - change)) <= 1e-13 * size
+
+
+@pytest.mark.parametrize("name", ["relu", "sigmoid", "leaky_relu:0.2", *map(more, ACTIVATIONS)])
+def test_multipliers_of_an_activation_are_difference_quotients(name):
+    function, derivative = truth.ACTIVATIONS[name]
+    u, reference = np.array([0.3, 1.7, 4.0, 0.8]), np.array([2.1, 0.2, 4.0, 6.5])
+    expected = [
+        derivative(one) if one == other else (function(one) - function(other)) / (one - other)
+        for one, other in zip(u, reference, strict=True)
+    ]
+    result = multipliers(Elementwise(name, 4), jnp.asarray(u), jnp.asarray(reference))
+    assert relative_error(result, np.diag(expected)) < 1e-12
+
+
+@pytest.mark.parametrize("kind", [Quadratic, DiagonalQuadratic])
+def test_multipliers_of_quadratic_scores_are_the_mean_of_the_gradients(kind):
+    stage, x = cases.case("quadratic" if kind is Quadratic else "quadratic, diagonal", "float64")
+    reference = jnp.sin(x)
+    _, at_x = truth.truth(stage, np.asarray(x))
+    _, at_reference = truth.truth(stage, np.asarray(reference))
+    assert relative_error(multipliers(stage, x, reference), (np.array(at_x) + np.array(at_reference)) / 2) < 1e-12
+
+
+@pytest.mark.parametrize("name", ["relu", "sigmoid", *map(more, ["cosine", "gelu", "tanh", "hard_swish", "exp"])])
+def test_close_to_the_reference_the_multiplier_is_accurate(name):
+    activation = activation_named(name)
+    u = jnp.array([-1.3, 0.0, 0.4, 2.0, 30.0, 0.0])[:, None]
+    distance = jnp.array([1e-13, 1e-11, 1e-9, 1e-7, 1e-5, 1e-3])[None]
+    slopes = secant(activation.function, activation.derivative, u + distance, u)
+    if name == "relu":
+        np.testing.assert_array_equal(slopes, jnp.broadcast_to(u >= 0, slopes.shape))
+        # across the kink the multiplier is the share of the positive part
+        across = secant(activation.function, activation.derivative, jnp.array([3e-9, -1e-9]), jnp.array([-1e-9, 3e-9]))
+        np.testing.assert_allclose(across, 0.75, rtol=1e-12)
+        return
+    middle = activation.derivative(u + distance / 2)
+    # the slope at the midpoint is the secant up to a term in the square of the distance
+    assert np.max(np.abs(slopes - middle) / (1 + np.abs(middle)) / (1e-8 + distance**2)) < 1
+
+
+def test_far_points_with_equal_values_have_the_multiplier_zero():
+    u, period = jnp.array([0.7]), 2 * math.pi
+    cosine = activation_named("cosine")
+    assert abs(float(secant(cosine.function, cosine.derivative, u + period, u)[0])) < 1e-15
+
+
+def test_multipliers_of_a_kernel_do_not_depend_on_the_unit_of_v():
+    stage, v = cases.case("SVM sigmoid, binary", "float64")
+    reference, unit = -v, 1e-9
+    scaled = dataclasses.replace(
+        stage,
+        support=stage.support * unit,
+        parameters=stage.parameters | {"gamma": stage.parameters["gamma"] / unit**2},
+    )
+    result = multipliers(scaled, v * unit, reference * unit) * unit
+    assert relative_error(result, multipliers(stage, v, reference)) < 1e-9
+
+
+def test_the_secant_of_exp():
+    for e, reference in ((-0.5, -1.5), (-1.5, -0.5), (-3.0, -700.0)):
+        expected = (math.exp(e) - math.exp(reference)) / (e - reference)
+        assert relative_error(exp_secant(jnp.array(e), jnp.array(reference)), np.array(expected)) < 1e-14
+    assert float(exp_secant(jnp.array(-2.0), jnp.array(-2.0))) == math.exp(-2.0)
+    assert relative_error(exp_secant(jnp.array(-2.0), jnp.array(-2 - 1e-9)), np.array(math.exp(-2 - 5e-10))) < 1e-15
+    assert float(exp_secant(jnp.array(-800.0), jnp.array(-900.0))) == 0
+    assert float(exp_secant(jnp.array(-1.0), jnp.array(-jnp.inf))) == 0
+
+
+def test_multipliers_at_a_support_vector_and_far_from_all():
+    stage = KernelExpansion(jnp.array([[1.0, 0.0]]), None, jnp.zeros(1), {"gamma": jnp.array(2.0)}, "rbf")
+    s = stage.support[0]
+    np.testing.assert_array_equal(multipliers(stage, s, s), jnp.zeros((1, 2)))
+    # from s: k falls from 1 to exp(-2 * 0.25) along the first coordinate
+    expected = (math.exp(-0.5) - 1) / 0.5
+    np.testing.assert_allclose(multipliers(stage, s + jnp.array([0.5, 0.0]), s), [[expected, 0]], rtol=1e-14)
+    np.testing.assert_array_equal(multipliers(stage, s + 100, s - 100), jnp.zeros((1, 2)))
+
+
+@pytest.mark.parametrize(
+    ("stage", "advice"),
+    [
+        (Softmax(3), 'explain scores before the softmax, such as those of output="decision", or use a method of'),
+        (OvrDecision(3), 'explain the class margins, which hold no votes, as output="margin"'),
+        (Normalise("l2", 3), 'use a method of gradients, such as method="hirescam", or fit without the normalisation'),
+    ],
+)
+def test_stages_without_multipliers_are_rejected(stage, advice):
+    name = type(stage).__name__
+    with pytest.raises(InputError, match=f"^liftcam has no rule for the stage {name}; {advice}.*\\.$"):
+        secant_pull_back(stage, jnp.ones(3), jnp.zeros(3), jnp.ones((1, 3)))
+
+
+def test_stages_of_users_and_unknown_kernels_are_rejected():
+    class Cubic:
+        def __call__(self, x):
+            return x**3
+
+    with pytest.raises(
+        InputError, match='no rule for the stage Cubic; use a method of gradients, such as method="hire'
+    ):
+        secant_pull_back(Cubic(), jnp.ones(3), jnp.zeros(3), jnp.ones((1, 3)))
+    stage = KernelExpansion(jnp.ones((1, 3)), None, jnp.zeros(1), {}, "laplacian")
+    with pytest.raises(
+        InputError, match="no rule for the kernel 'laplacian', only for linear, poly, sigmoid, rbf; use"
+    ):
+        secant_pull_back(stage, jnp.ones(3), jnp.zeros(3), jnp.ones((1, 1)))
+
+
+def test_multipliers_of_a_power_transform_by_hand():
+    # box-cox with lambda = 2 is (x^2 - 1) / 2, whose secant is the mean of the two points
+    stage = Power(jnp.array([2.0]), "box-cox")
+    np.testing.assert_allclose(multipliers(stage, jnp.array([3.0]), jnp.array([1.0])), [[2.0]], rtol=1e-14)
