@@ -4,37 +4,27 @@ import contextlib
 import dataclasses
 import functools
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float
 
-from pcacam_jax.cam.methods import METHODS
-from pcacam_jax.cam.vanished import unresolved, vanished
+from pcacam_jax.cam.compute import Explained, Settings, explain_batch, explained_example
+from pcacam_jax.cam.images import ImageOptions, checked_images, explain_with_images
+from pcacam_jax.cam.memory import default_batch_size
+from pcacam_jax.cam.method import Method
+from pcacam_jax.cam.methods import cam_method
 from pcacam_jax.core.checks import InputError, check_choice, check_flag
 from pcacam_jax.core.explanation import Explanation, component_names
 from pcacam_jax.core.types import Maps
-from pcacam_jax.head.batches import (
-    Batch,
-    all_finite,
-    batched,
-    check_explained,
-    check_not_traced,
-    checked_batch_size,
-    checked_maps,
-    in_dtype,
-)
+from pcacam_jax.head.batches import batched, check_explained, check_not_traced, checked_batch_size, checked_maps
 from pcacam_jax.head.columns import check_columns, with_each_row
 from pcacam_jax.head.hybrid import HybridHead
-from pcacam_jax.head.targets import Selection, Target, columns_of, parse_targets
-from pcacam_jax.stages.jacobian import BACKENDS, jacobian
+from pcacam_jax.head.targets import Target, parse_targets
+from pcacam_jax.nets.backbone import Backbone
+from pcacam_jax.stages.jacobian import BACKENDS
 from pcacam_jax.stages.kernel_expansion import has_exponential_kernel, relative_kernels
-
-LARGEST_BATCH = 256
-GRADIENT_FLOATS = 2**26
-"""Largest number of floats in the kernel gradients of one batch: 256 MiB in float32."""
 
 
 def explain(
@@ -42,11 +32,16 @@ def explain(
     maps: Float[Array, "B h w K"] | np.ndarray,
     targets: str | Sequence[str],
     *,
-    method: str = "gradcam",
+    method: str | Method = "gradcam",
     backend: str = "closed_form",
     batch_size: int | None = None,
     scale_free: bool = False,
     columns: Float[Array, "B c"] | np.ndarray | None = None,
+    images: Any = None,
+    backbone: Backbone | None = None,
+    samples: int | None = None,
+    noise: float = 0.15,
+    seed: int = 0,
 ) -> Explanation:
     """Compute the heatmaps of targets on a batch of feature maps (Eq. 8-11, 14).
 
@@ -55,23 +50,32 @@ def explain(
         maps: ``(B, h, w, K)`` feature maps at the tap, channels last, from any framework.
         targets: ``"pca"`` (all components), ``"pca:0"``, ``"cnn:3"``, ``"svm_rbf:predicted"``,
             ``"svm_rbf:<class name>"``, or a list of such names.
-        method: the CAM method, ``"gradcam"``.
+        method: the CAM method: a name of :data:`pcacam_jax.cam.methods.METHODS`, such as ``"gradcam"`` or
+            ``"hirescam"``; ``"smooth(hirescam)"``; or the result of :func:`pcacam_jax.cam.methods.cam_method`.
         backend: how derivatives are computed: ``"closed_form"``, ``"reverse"``, ``"forward"`` or
             ``"finite_difference"``, see :func:`pcacam_jax.jacobian`.
         batch_size: number of examples per batch, which bounds memory. The default is at most 256, and 4 for the
             backends other than ``"closed_form"``.
         scale_free: whether to divide the gradients of RBF SVMs (and of an RBF kernel PCA) by their largest kernel
             value, so that they do not underflow. Each of their maps is then multiplied by a positive factor, which
-            differs between examples and targets.
+            differs between examples and targets. Only for methods of which a factor of the gradient is a factor of
+            the map.
         columns: ``(B, c)``, the values of further columns, such as clinical values, for a head whose SVMs read them
             behind the components. They are held fixed: the maps show the dependence on the image alone.
+        images: ``(B, *size, C)``, the images of the maps, for methods that change images ("scorecam",
+            "smooth_gradcam++" and ``smooth(...)``).
+        backbone: what gives the maps of images, for these methods.
+        samples: the number of noisy images, 25 by default, or of permutations of "shapcam", 64 by default.
+        noise: the standard deviation of the noise, a fraction of the range of preprocessed images.
+        seed: the seed of noise and permutations.
 
     Returns:
         The heatmaps, ``(B, T, h, w)``, and the values of the T targets.
 
     Raises:
-        InputError: the maps have another shape or are not finite; a target, the method or the backend is unknown; a
-            stage has no scale-free form; or the values or heatmaps of an example are not finite.
+        InputError: the maps have another shape or are not finite; a target, the method or the backend is unknown; the
+            method is not defined for a target, or needs images; a stage has no scale-free form or no second
+            derivative; or the values or heatmaps of an example are not finite.
         TypeError: ``head`` is not a head, a target is not a string, or ``scale_free`` is not a bool.
 
     Example:
@@ -85,23 +89,32 @@ def explain(
     """
     if not isinstance(head, HybridHead):
         raise TypeError(f"head must be a HybridHead, from pcacam_jax.hybrid_head; got {type(head).__name__}.")
-    check_choice("method", method, METHODS)
+    chosen = method if isinstance(method, Method) else cam_method(method)
     check_choice("backend", backend, BACKENDS)
     check_flag("scale_free", scale_free)
     check_not_traced("explain", head, maps)
     check_columns(head, columns)
+    options = ImageOptions.checked(images, backbone, samples, noise, seed, chosen)
     if columns is not None:
-        options = {"method": method, "backend": backend, "batch_size": batch_size, "scale_free": scale_free}
-        return with_each_row(functools.partial(explain, targets=targets, **options), head, maps, columns)
+        same = {"method": chosen, "backend": backend, "batch_size": batch_size, "scale_free": scale_free}
+        same |= options.without_images(chosen)
+        return with_each_row(functools.partial(explain, targets=targets, **same), head, maps, columns)
     parsed = parse_targets(head, targets)
+    if chosen.check is not None:
+        chosen.check(head, parsed)
     maps = checked_maps(head, maps)
-    size = checked_batch_size(batch_size, default_batch_size(head, backend, len(parsed)))
-    explained = scale_free_head(head, parsed, backend) if scale_free else head
-    compiled = functools.partial(_explain_batch, explained, targets=parsed, method=method, backend=backend)
+    size = checked_batch_size(batch_size, default_batch_size(head, backend, len(parsed), chosen))
+    explained = scale_free_head(head, parsed, backend, chosen) if scale_free else head
+    settings = Settings(parsed, options.with_samples(chosen), backend)
     # Central differences are too coarse in float32, so they are computed in float64 whatever the dtype of the head.
     with jax.enable_x64(True) if backend == "finite_difference" else contextlib.nullcontext():
         dtype = jax.dtypes.canonicalize_dtype("float64" if backend == "finite_difference" else head.dtype)
-        flags, result = batched(compiled, maps, size, dtype)
+        if chosen.needs == "images":
+            images = checked_images(options, maps)
+            flags, result = explain_with_images(explained, maps, images, options, settings, size, dtype)
+        else:
+            compiled = functools.partial(explain_batch, explained, seed=np.uint32(options.seed), settings=settings)
+            flags, result = batched(compiled, maps, size, dtype)
     names = tuple(target.name for target in parsed)
     check_explained(names, flags.finite, head.dtype)
     entries = head.outputs | {"pca": component_names(len(head.outputs.get("pca", ())))}
@@ -112,36 +125,31 @@ def explain(
         labels=np.stack(labels, axis=1),
         spaces=tuple(head.space(target.output) for target in parsed),
         vanished=flags.vanished,
-        method=method,
+        method=chosen.name,
         backend=backend,
         scale_free=explained is not head,
         shares=() if flags.shares is None else tuple(map(float, flags.shares[0])),
+        rule=chosen.rule,
         **result,
     )
 
 
-def default_batch_size(head: HybridHead, backend: str, targets: int = 1) -> int:
-    """Return the number of examples per batch if the caller does not choose one."""
-    if backend != "closed_form":
-        return 4  # these backends form whole Jacobians, or a block of directions, for each example of a batch
-    leaves = jax.tree.leaves((head.pca, head.svms))
-    height, width, channels = head.in_shape
-    # A target needs a row for each stage: over support vectors, channels and classes, and two heatmaps.
-    row = max((max(leaf.shape, default=1) for leaf in leaves), default=1) + channels + 2 * height * width
-    largest = max((leaf.size for leaf in leaves), default=1)
-    return max(1, min(LARGEST_BATCH, GRADIENT_FLOATS // max(largest, targets * row)))
-
-
-def scale_free_head(head: HybridHead, targets: tuple[Target, ...], backend: str) -> HybridHead:
+def scale_free_head(head: HybridHead, targets: tuple[Target, ...], backend: str, method: Method) -> HybridHead:
     """Return the head with scale-free RBF kernels in the stages of the targets, or ``head`` itself if there are none.
 
     Raises:
-        InputError: the backend is not ``"closed_form"``, or a stage has no scale-free form.
+        InputError: the backend is not ``"closed_form"``, the method is not homogeneous, or a stage has no scale-free
+            form.
     """
     if backend != "closed_form":
         raise InputError(
             "scale_free needs backend='closed_form', because the other backends differentiate the values, whose "
             f"gradients underflow; got {backend!r}."
+        )
+    if not method.homogeneous:
+        raise InputError(
+            f"scale_free needs a method of which a factor of the gradient is a factor of the map, such as 'gradcam' or "
+            f"'hirescam'; got {method.name!r}."
         )
     outputs = {target.output for target in targets} - {"cnn"}
     relative = {
@@ -157,70 +165,27 @@ def _can_underflow(stage: Any) -> bool:
     return stage is not None and has_exponential_kernel(stage)
 
 
-class Explained(NamedTuple):
-    """Array fields of :class:`Explanation`, for one example or for a batch."""
-
-    positive: Float[Array, "*B T h w"]
-    negative: Float[Array, "*B T h w"]
-    values: Float[Array, "*B T"]
-    columns: Int[Array, "*B T"]
-    mixture: dict[str, Float[Array, "*B D"]]
-    vanished: Bool[Array, "*B T"]
-
-
-class Flags(NamedTuple):
-    """Numbers that the host reads for each batch."""
-
-    finite: Bool[Array, "B T"]
-    columns: Int[Array, "B T"]
-    vanished: Bool[Array, "B T"]
-    shares: Float[Array, "B D"] | None
-    """The shares of the components' variances, the same for each example; None if the head does not hold them."""
-
-
-@functools.partial(jax.jit, static_argnames=("targets", "method", "backend"))
-def _explain_batch(head: HybridHead, maps: Array, *, targets: tuple[Target, ...], method: str, backend: str) -> Batch:
-    """Explain a batch in the dtype of ``maps``, which is wider than that of the head for central differences."""
-    options = {"targets": targets, "method": method, "backend": backend, "dtype": head.dtype}
-    computing = jax.tree.map(in_dtype(maps.dtype), head)
-    explained = jax.vmap(functools.partial(explain_example, computing, **options))(maps)
-    result = jax.tree.map(in_dtype(head.dtype), explained)
-    finite = functools.reduce(jnp.logical_and, (all_finite(array, 2) for array in result[:3]))
-    large = result._asdict()
-    shares = None if head.shares is None else jnp.broadcast_to(head.shares[None], (len(maps), len(head.shares)))
-    return Batch(all_finite(maps), Flags(finite, result.columns, large.pop("vanished"), shares), large)
-
-
 def explain_example(
-    head: HybridHead, maps: Maps, *, targets: tuple[Target, ...], method: str, backend: str, dtype: Any = None
+    head: HybridHead,
+    maps: Maps,
+    *,
+    targets: tuple[Target, ...],
+    method: str | Method = "gradcam",
+    backend: str = "closed_form",
+    seed: Any = 0,
 ) -> Explained:
     """Return the array fields of :class:`Explanation` for one example; usable inside ``jit`` and ``vmap``.
 
-    ``dtype`` is the dtype in which gradients may underflow, if the head itself computes in a wider one.
+    Args:
+        head: a head.
+        maps: ``(*space, K)``.
+        targets: parsed targets, see :func:`pcacam_jax.head.targets.parse_targets`.
+        method: a method that does not need images.
+        backend: as in :func:`explain`.
+        seed: the seed of a sampling method.
     """
-    selection = Selection(columns_of(head, maps, targets), tuple(target.output for target in targets))
-    positive, negative = METHODS[method](head, maps, selection, backend)
-    values = head(maps)
-    mixture = _mixture(head, maps, targets, selection.columns, backend)
-    narrow = in_dtype(head.dtype if dtype is None else dtype)
-    lost = vanished(jax.tree.map(narrow, head), narrow(maps), selection)
-    if backend == "finite_difference":
-        lost |= unresolved(head, maps, selection)
-    return Explained(positive, negative, selection.values(values), selection.columns, mixture, lost)
-
-
-def _mixture(
-    head: HybridHead, maps: Maps, targets: tuple[Target, ...], columns: Int[Array, " T"], backend: str
-) -> dict[str, Float[Array, " D"]]:
-    """Return ``ds/dv`` of the targets that are entries of SVMs."""
-    chosen = [t for t, target in enumerate(targets) if target.output in head.svms]
-    if head.pca is None or not chosen:
-        return {}
-    selection = Selection(columns[np.array(chosen)], tuple(targets[t].output for t in chosen))
-    if backend == "closed_form":
-        stacked = head.mixture(head.forward(maps)[1], selection.rows(head))
-        weights = selection.in_order(head, jnp.concatenate(list(stacked.values())))
-    else:
-        scores = lambda v: selection.values({name: head.svms[name](v) for name in head.svm_names})  # noqa: E731
-        weights = jacobian(scores, head.components(maps), backend=backend)
-    return {targets[t].name: weights[i] for i, t in enumerate(chosen)}
+    chosen = method if isinstance(method, Method) else cam_method(method)
+    if chosen.needs == "images":
+        raise InputError(f"method {chosen.name!r} changes images, so it has no form for one example; use explain.")
+    settings = Settings(targets, chosen, backend)
+    return explained_example(head, maps, jax.random.key(seed), None, settings=settings, dtype=head.dtype)

@@ -15,15 +15,19 @@ def component_names(count: int) -> tuple[str, ...]:
 
 @dataclasses.dataclass(frozen=True)
 class Explanation:
-    """Heatmaps of T targets on each of B examples, neither normalised nor resized."""
+    """Heatmaps of T targets on each of B examples, neither normalised nor resized.
+
+    The positions ``(*space)`` of the maps are ``(h, w)`` for images; signals have one axis, and volumes three.
+    """
 
     targets: tuple[str, ...]
     """Names of the T targets."""
-    positive: Float[Array, "B T h w"]
-    """``(B, T, h, w)``, ``L+ = ReLU(L) >= 0`` in the unit of ``values``: the regions that raise the value (Eq. 11; for
-    logits and SVMs also Eq. 8 and 14)."""
-    negative: Float[Array, "B T h w"]
-    """``(B, T, h, w)``, ``L- = ReLU(-L) >= 0`` in the unit of ``values``: the regions that lower the value (Eq. 11)."""
+    positive: Float[Array, "B T *space"]
+    """``(B, T, h, w)``, ``L+ = ReLU(L) >= 0``: the regions that raise the value (Eq. 11; for logits and SVMs also Eq. 8
+    and 14). With Grad-CAM it is in the unit of ``values``."""
+    negative: Float[Array, "B T *space"]
+    """``(B, T, h, w)``, ``L- >= 0``: the regions that lower the value. It is ``ReLU(-L)`` (Eq. 11), or for a method of
+    two passes, such as "layercam", the ``L+`` of ``-y``."""
     values: Float[Array, "B T"]
     """``(B, T)``, the numbers that are explained; ``spaces`` names what they are."""
     columns: Int[Array, "B T"]
@@ -33,8 +37,10 @@ class Explanation:
     mixture: dict[str, Float[Array, "B D"]]
     """For each SVM target, ``ds/dv_r``, ``(B, D)``, in the unit of ``values`` per unit of component r.
 
-    The signed map of the target is the sum over r of ``ds/dv_r`` times the signed map of component r. The dictionary is
-    empty without a PCA. With ``scale_free`` the weights are known up to one positive factor for each map.
+    The signed map of the target is the sum over r of ``ds/dv_r`` times the signed map of component r. The dictionary
+    holds the targets for which this is exact: all SVMs for methods that are linear in the gradient (Grad-CAM,
+    XGrad-CAM, HiResCAM), SVMs that are affine in v for methods that are linear in y, and none for others or without a
+    PCA. With ``scale_free`` the weights are known up to one positive factor for each map.
     """
     spaces: tuple[str, ...]
     """For each of the T targets, what its values are: "logit", "component", "margin", "decision", "log_proba", ..."""
@@ -43,7 +49,9 @@ class Explanation:
 
     This happens far from all support vectors (``scale_free=True`` recovers these maps), for probabilities that round to
     0 or 1, in saturated sigmoid or tanh units, and with the backend "finite_difference" where the gradient is smaller
-    than its rounding error. Inactive ReLU units have a true gradient of zero and are not flagged.
+    than its rounding error. Inactive ReLU units have a true gradient of zero and are not flagged. A map of a method
+    without gradients, such as "ablationcam", is flagged where the gradient underflowed and the map is zero, because the
+    values of the target do not differ in floating point.
     """
     method: str
     """Name of the CAM method."""
@@ -60,10 +68,25 @@ class Explanation:
     """``(height, width)`` in pixels of each of the B original images, upright; None if they are not known."""
     outputs: dict[str, Float[Array, "B C"]] | None = None
     """The values of every output of the head, ``(B, C)`` or ``(B, D)``; None if they were not kept."""
+    weights: Float[Array, "B T K"] | None = None
+    """``(B, T, K)``, the weights ``a_k`` of ``L = sum_k a_k F_k``; None for methods without such weights."""
+    opposite_weights: Float[Array, "B T K"] | None = None
+    """``(B, T, K)``, the weights of the second pass, for ``-y``; None for methods of one pass."""
+    standard_errors: Float[Array, "B T *players"] | None = None
+    """The standard errors of what a sampling method estimates: the values of positions or maps for "shapcam", the map
+    itself for ``smooth(...)``; None for exact methods."""
+    position_values: Float[Array, "B T *space"] | None = None
+    """``(B, T, h, w)``, the Shapley values of the positions, in the unit of ``values``; only for "shapcam"."""
+    permutations: Int[Array, "B T"] | None = None
+    """``(B, T)``, the number of permutations of "shapcam" at which its stopping rule held, or the largest number."""
+    fallback: Float[Array, "B T"] | None = None
+    """``(B, T)``, the share of cells at which "gradcam++exact" is undefined and follows its rule."""
+    rule: str = ""
+    """What the method does where its formula leaves a choice or is undefined."""
 
     __repr__ = brief_repr
 
     @property
-    def signed(self) -> Float[Array, "B T h w"]:
-        """``L = L+ - L-``, ``(B, T, h, w)``."""
+    def signed(self) -> Float[Array, "B T *space"]:
+        """``L+ - L-``, ``(B, T, h, w)``; it is L itself for methods of one pass."""
         return self.positive - self.negative

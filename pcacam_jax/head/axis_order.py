@@ -23,7 +23,11 @@ def warn_about_axis_order(head: Any, *, stacklevel: int = 3) -> None:
     vars(head)[_EXAMINED] = True  # not a field of the frozen dataclass, so that copies and JAX ignore it
     shape = head.in_shape
     first = head.spatial.stages[0]
-    if isinstance(first, GlobalAverage) or (isinstance(first, MaxPool) and _pooled(shape) != _pooled_first(shape)):
+    if (
+        len(shape) != 3
+        or isinstance(first, GlobalAverage)
+        or (isinstance(first, MaxPool) and _pooled(shape) != _pooled_first(shape))
+    ):
         return  # the estimators or kernels were fitted on K values per position
     if looks_channels_first(shape):
         channels, height, width = shape

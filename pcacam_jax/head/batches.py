@@ -61,9 +61,9 @@ def checked_maps(head: HybridHead, maps: Any) -> Any:
     real = any(jnp.issubdtype(maps.dtype, kind) for kind in (jnp.floating, jnp.integer, jnp.bool_))
     if not real or maps.dtype.kind == "m":  # to NumPy, a duration is an integer
         raise InputError(f"maps must be real numbers; got the dtype {maps.dtype}.")
-    if maps.ndim != 4 or maps.shape[1:] != expected or maps.shape[0] == 0:
+    if maps.shape[1:] != expected or maps.ndim == 0 or maps.shape[0] == 0:
         hint = "; for one image write maps[None]" if maps.shape == expected else ""
-        if maps.ndim == 4 and maps.shape[1:] == (expected[2], *expected[:2]):
+        if len(expected) == 3 and maps.shape[1:] == (expected[2], *expected[:2]):
             hint = "; the channels are first, so use maps_from_torch"
         raise InputError(
             f"maps must have shape (B, {', '.join(map(str, expected))}), a batch with channels last; got {maps.shape}"

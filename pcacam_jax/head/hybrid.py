@@ -1,6 +1,7 @@
 """The hybrid head: a trunk from feature maps to x_m, then the outputs "cnn", "pca" and one per SVM (Eq. 3, 5, 6)."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -106,6 +107,11 @@ class HybridHead:
         """Return what the values of an output are: "logit", "component", "margin", "decision", "log_proba", ..."""
         return {"cnn": "logit", "pca": "component", **dict(self.spaces)}.get(output, "margin")
 
+    def path(self, output: str) -> Chain:
+        """Return the stages from ``x_m`` to an output."""
+        stages = (self.cnn,) if output == "cnn" else (self.pca, self.svms.get(output))
+        return Chain(tuple(stage for stage in stages if stage is not None))
+
     def with_columns(self, values: Float[Array, " c"]) -> "HybridHead":
         """Return the head for examples with these values of the further columns, ``(c,)``, which are held fixed.
 
@@ -205,7 +211,7 @@ class HybridHead:
         instead. A max-pool before it does not change a sum over positions.
         """
         last, layers = self.spatial.stages[-1], saved.trunk[len(self.spatial.stages) :]
-        positions = self.in_shape[0] * self.in_shape[1]
+        positions = math.prod(self.in_shape[:-1])
         if isinstance(last, GlobalAverage) or not self.dense.stages:
             on_vector = self.dense.pull_back(layers, rows)
             return (last.summed(on_vector) if isinstance(last, Flatten) else on_vector) / positions
@@ -234,7 +240,7 @@ POOLS = (False, True, "average")
 
 
 def spatial_chain(
-    maps_shape: tuple[int, int, int],
+    maps_shape: tuple[int, ...],
     *,
     pool: bool | str = False,
     flattened: str = "channels_last",

@@ -124,6 +124,13 @@ def preprocess(images: Shaped[Array, "B H W *channels"] | np.ndarray, scaling: s
     return images[..., ::-1] - jnp.asarray(CAFFE_MEAN, jnp.float32).reshape(1, 1, 1, 3)
 
 
+def value_range(scaling: str) -> tuple[float, float]:
+    """Return the smallest and the largest value of preprocessed images."""
+    if check_choice("scaling", scaling, SCALINGS) == "unit":
+        return 0.0, 1.0
+    return -max(CAFFE_MEAN), 255 - min(CAFFE_MEAN)
+
+
 def maps_shape(size: tuple[int, ...], tap: str = "block5_pool") -> tuple[int, int, int]:
     """Return the shape ``(h, w, K)`` of the maps at ``tap``.
 

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from pcacam_jax.cam.explain import scale_free_head
-from pcacam_jax.cam.methods import METHODS
+from pcacam_jax.cam.methods import cam_method
 from pcacam_jax.core.checks import InputError, check_choice
 from pcacam_jax.core.files import writable_folder
 from pcacam_jax.core.paths import identities, printable, user_path
@@ -85,10 +85,10 @@ def explain_files(
     run = load(run_folder)
     targets = list(targets) or default_targets(run)
     parsed = parse_targets(run.head, targets)
-    check_choice("method", method, METHODS)
+    chosen = cam_method(method)
     check_choice("backend", backend, BACKENDS)
     if scale_free:
-        scale_free_head(run.head, parsed, backend)
+        scale_free_head(run.head, parsed, backend, chosen)
     options: dict[str, Any] = {"method": method, "backend": backend, "scale_free": scale_free}
     images = find_images([user_path(path) for path in paths], skipped=(out, run_folder))
     with progress.bar("explanations", len(images)) as advance:

@@ -1,5 +1,6 @@
 """Validation of the dense layers of a head, and of the maps that they read."""
 
+import math
 import operator
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -14,6 +15,8 @@ from pcacam_jax.core.text import shown
 from pcacam_jax.head.hybrid import POOLS
 from pcacam_jax.scikit.registry import as_dtype
 
+RANKS = (2, 3, 4)
+"""Numbers of axes of feature maps: one to three spatial axes, and the channels."""
 Layers = list[tuple[jax.Array, jax.Array]]
 
 
@@ -24,24 +27,27 @@ def checked_pool(pool: Any) -> bool | str:
     return pool if isinstance(pool, str) else bool(pool)
 
 
-def checked_maps_shape(maps_shape: Sequence[int], pool: bool | str) -> tuple[int, int, int]:
-    """Return ``(h, w, K)`` as Python integers."""
+def checked_maps_shape(maps_shape: Sequence[int], pool: bool | str) -> tuple[int, ...]:
+    """Return ``(h, w, K)``, or ``(*space, K)`` with one or three spatial axes, as Python integers."""
     smallest = 2 if pool is True else 1
     try:
         shape = tuple(map(operator.index, maps_shape))
     except TypeError as error:
         raise InputError(f"maps_shape must be three integers (h, w, K); got {shown(maps_shape)}.") from error
-    if len(shape) != 3 or min(shape[:2]) < smallest or shape[2] < 1:
-        raise InputError(f"maps_shape must be (h, w, K) with h and w at least {smallest}; got {shape}.")
+    if len(shape) not in RANKS or min(shape[:-1]) < smallest or shape[-1] < 1:
+        raise InputError(
+            f"maps_shape must be (h, w, K) with h and w at least {smallest}, or have one or three spatial axes "
+            f"before K; got {shape}."
+        )
     return shape
 
 
-def vector_size(maps_shape: tuple[int, int, int], pool: bool | str) -> int:
+def vector_size(maps_shape: tuple[int, ...], pool: bool | str) -> int:
     """Return the size of x_0."""
-    height, width, channels = maps_shape
+    *space, channels = maps_shape
     if pool == "average":
         return channels
-    return (height // 2) * (width // 2) * channels if pool else height * width * channels
+    return math.prod(side // 2 if pool else side for side in space) * channels
 
 
 def checked_at(at: Any, layers: int) -> int:
@@ -60,7 +66,7 @@ def checked_at(at: Any, layers: int) -> int:
     return number
 
 
-def checked_layers(dense: Sequence, maps_shape: tuple[int, int, int], pool: bool | str) -> Layers:
+def checked_layers(dense: Sequence, maps_shape: tuple[int, ...], pool: bool | str) -> Layers:
     """Return the kernels and biases, in one dtype, checked to fit together."""
     pooling = {False: "", True: " after a 2 x 2 max-pool", "average": " averaged over their positions"}[pool]
     layers, source, size = [], f"maps of shape {maps_shape}{pooling}", vector_size(maps_shape, pool)

@@ -35,7 +35,7 @@ from pcacam_jax.stages.svm import SVMClassifier
 def hybrid_head(
     dense: Sequence[tuple[Any, Any]],
     *,
-    maps_shape: tuple[int, int, int],
+    maps_shape: tuple[int, ...],
     pca: Estimator | None = None,
     svms: Mapping[str, Estimator] | None = None,
     at: int | None = None,
@@ -57,7 +57,8 @@ def hybrid_head(
             last one has no activation. The first one reads the maps flattened as ``flattened`` says, or their means
             if ``pool`` is ``"average"``. With ``[]`` the PCA and the SVMs read this vector, and there is no
             output ``"cnn"``.
-        maps_shape: ``(h, w, K)``, the shape of the feature maps of one image.
+        maps_shape: ``(h, w, K)``, the shape of the feature maps of one image; ``(length, K)`` for signals and
+            ``(depth, h, w, K)`` for volumes.
         pca: a PCA, another transformer or a Pipeline of transformers, fitted on ``x_m``, the output of layer ``at``.
         svms: name -> classifier, regressor or outlier detector, or a Pipeline that ends in one, fitted on the output
             of ``pca``, or on ``x_m`` without ``pca``. Without ``pca``, the steps of a Pipeline up to its last reducer,

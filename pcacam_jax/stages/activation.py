@@ -192,6 +192,11 @@ def activation_named(name: str) -> Activation:
     return PARAMETRISED[kind](float(number)) if number else ACTIVATIONS[ALIASES.get(name, name)]
 
 
+def is_identity(name: str) -> bool:
+    """Return whether an activation is the identity, under any of its names."""
+    return ALIASES.get(name, name) == "identity"
+
+
 def check_activation(name: str, *, without: tuple[str, ...] = ()) -> str:
     """Return ``name`` if it is the name of an activation.
 

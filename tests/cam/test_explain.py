@@ -15,7 +15,8 @@ from support import cases
 
 import pcacam_jax
 from pcacam_jax import InputError, decompose, evidence, explain, hybrid_head, jacobian
-from pcacam_jax.cam.explain import _explain_batch, explain_example
+from pcacam_jax.cam.compute import explain_batch
+from pcacam_jax.cam.explain import explain_example
 from pcacam_jax.core.numerics import TOLERANCES, relative_error
 from pcacam_jax.head.targets import parse_targets
 
@@ -193,7 +194,7 @@ def test_invalid_maps_raise_an_error(network, change, sentence):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"method": "cam"}, "method must be one of gradcam; got 'cam'"),
+        ({"method": "gradcams"}, r"method must be one of gradcam, cam, .*; got 'gradcams'"),
         ({"backend": "autodiff"}, "backend must be one of closed_form, reverse"),
         ({"batch_size": 0}, "batch_size must be an integer of at least 1; got 0"),
     ],
@@ -272,12 +273,12 @@ def test_a_head_of_two_classes_has_opposite_margins(x64):
 def test_equal_shapes_are_compiled_once(network):
     head = head_in("float32")
     explain(head, network.maps[:4], MIXED, batch_size=3)
-    compiled = _explain_batch._cache_size()
+    compiled = explain_batch._cache_size()
     explain(head, network.maps[::-1], MIXED, batch_size=3)
     explain(jax.tree.map(lambda leaf: leaf * 2, head), network.maps[:4], MIXED, batch_size=3)
-    assert _explain_batch._cache_size() == compiled
+    assert explain_batch._cache_size() == compiled
     explain(head, network.maps[:3], MIXED[1:], batch_size=3)
-    assert _explain_batch._cache_size() == compiled + 1
+    assert explain_batch._cache_size() == compiled + 1
 
 
 def test_one_example_inside_the_jit_and_vmap_of_a_user(network):

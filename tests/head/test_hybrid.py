@@ -17,7 +17,7 @@ from sklearn.svm import SVC, SVR, LinearSVC, OneClassSVM
 from support.marks import more
 
 from pcacam_jax import InputError, explain, hybrid_head, jacobian
-from pcacam_jax.cam.explain import GRADIENT_FLOATS, LARGEST_BATCH, default_batch_size
+from pcacam_jax.cam.memory import GRADIENT_FLOATS, LARGEST_BATCH, default_batch_size
 from pcacam_jax.core.numerics import relative_error
 from pcacam_jax.head.batches import checked_batch_size
 

@@ -12,7 +12,6 @@ from support.marks import float64_by_default, more
 
 import pcacam_jax
 from pcacam_jax import jacobian, stages
-from pcacam_jax.cam.methods import METHODS
 from pcacam_jax.core.numerics import DIFFERENCE_TOLERANCES, TOLERANCES, relative_error
 from pcacam_jax.serialization.schema import STORABLE_CLASSES
 from pcacam_jax.stages.activation import PARAMETRISED
@@ -158,4 +157,3 @@ def test_cases_cover_every_table():
     assert names_of(parts, stages.Flatten, "order") == set(ORDERS)
     assert names_of(parts, stages.Softmax, "log") == {False, True}
     assert set(cases.BACKENDS) == set(BACKENDS)
-    assert set(cases.METHODS) == set(METHODS)

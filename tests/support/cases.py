@@ -41,7 +41,6 @@ from pcacam_jax import (
 from pcacam_jax.verification.cases import Draw, stage_cases
 
 BACKENDS = ("closed_form", "reverse", "forward", "finite_difference")
-METHODS = ("gradcam",)
 PARAMETERS = {
     "linear": {},
     "rbf": {"gamma": 0.4},

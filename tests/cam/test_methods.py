@@ -1,0 +1,265 @@
+"""Every CAM method against NumPy loops, and the identities between methods, in float64."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from support import cam_oracle, cases
+from support.oracle import Oracle
+
+from pcacam_jax import InputError, explain, hybrid_head
+from pcacam_jax.cam.methods import METHODS, cam_method
+from pcacam_jax.core.numerics import relative_error
+
+TARGETS = ["pca:1", "svm_rbf:cat", "svm_linear:ant", "cnn:predicted"]
+TOLERANCE = 1e-10
+
+
+@pytest.fixture(autouse=True)
+def _in_float64(x64):
+    return x64
+
+
+@functools.cache
+def head():
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, "float64"), cases.network().head)
+
+
+MAPS = cases.network().maps[:2]
+
+
+@functools.cache
+def oracle():
+    network = cases.network()
+    return Oracle(network.dense, network.pca, network.svms, 2, "sigmoid")
+
+
+@functools.cache
+def explained(name):
+    with jax.enable_x64(True):
+        return jax.tree.map(lambda x: x, explain(head(), MAPS, TARGETS, method=name))
+
+
+@functools.cache
+def gradient(b, t):
+    return oracle().gradient(_name(b, t), MAPS[b])
+
+
+def _name(b, t):
+    """The target with a fixed class, also at other maps."""
+    name, index = oracle().resolve(TARGETS[t], MAPS[b])
+    return f"{name}:{index}" if TARGETS[t].endswith("predicted") else TARGETS[t]
+
+
+def value(b, t):
+    return lambda maps: oracle().value(_name(b, t), maps)
+
+
+GRADIENT = {
+    "gradcam": cam_oracle.grad_cam,
+    "xgradcam": cam_oracle.xgrad_cam,
+    "hirescam": cam_oracle.hires_cam,
+    "layercam": cam_oracle.layer_cam,
+    "gradcam++": cam_oracle.grad_cam_plus_plus,
+    "gradcam++authors": cam_oracle.grad_cam_plus_plus_authors,
+    "eigengradcam": cam_oracle.eigen_grad_cam,
+}
+PAIRS = [(b, t) for b in range(len(MAPS)) for t in range(len(TARGETS))]
+
+
+def check(name, expected):
+    """Compare both signs with the loops; ``expected(b, t, sign)`` is L of ``sign * y``."""
+    result = explained(name)
+    for b, t in PAIRS:
+        raises, lowers = (np.maximum(expected(b, t, sign), 0) for sign in (1, -1))
+        size = max(np.linalg.norm(raises), np.linalg.norm(lowers))
+        assert size > 1e-4, "the compared maps must not be small"
+        assert np.linalg.norm(result.positive[b, t] - raises) <= TOLERANCE * size
+        assert np.linalg.norm(result.negative[b, t] - lowers) <= TOLERANCE * size
+
+
+@pytest.mark.parametrize("name", GRADIENT)
+def test_methods_of_the_gradient_equal_loops(name):
+    check(name, lambda b, t, sign: GRADIENT[name](sign * gradient(b, t), MAPS[b]))
+
+
+def test_ablation_cam_equals_loops():
+    check("ablationcam", lambda b, t, sign: sign * cam_oracle.ablation_cam(value(b, t), MAPS[b]))
+
+
+def test_eigen_cam_is_the_projection_on_the_first_right_singular_vector():
+    result = explained("eigencam")
+    for b, t in PAIRS:
+        assert relative_error(result.signed[b, t], cam_oracle.eigen_cam(MAPS[b])) < TOLERANCE
+    assert not METHODS["eigencam"].evidence
+
+
+# --- Shapley values ---------------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def exact_shapley(b, t, players):
+    """By all coalitions of the six positions, or of the five maps."""
+    if players == "positions":
+        return cam_oracle.shapley_values(small_value(b, t), SMALL[b], list(np.ndindex(2, 3)))
+    return cam_oracle.shapley_values(small_value(b, t), SMALL[b], [(slice(None), slice(None), k) for k in range(4)])
+
+
+SMALL = np.abs(np.random.default_rng(3).normal(size=(2, 2, 3, 4)))
+
+
+@functools.cache
+def small_head():
+    """A head with curvature, so that Shapley values depend on the order of the players."""
+    rng = np.random.default_rng(4)
+    dense = [(rng.normal(size=(24, 5)) / 2, rng.normal(size=5)), (rng.normal(size=(5, 3)), rng.normal(size=3))]
+    with jax.enable_x64(True):
+        return hybrid_head(dense, maps_shape=(2, 3, 4), at=1, activation="tanh")
+
+
+def small_value(b, t):
+    return lambda maps: float(small_head()(jnp.asarray(maps))["cnn"][t])
+
+
+@pytest.mark.parametrize("players", ["positions", "maps"])
+def test_shapley_values_are_exact_within_three_standard_errors_and_efficient(players):
+    method = cam_method("shapcam", players=players, tolerance=0.0)
+    result = explain(small_head(), SMALL, "cnn", method=method, samples=1000)
+    assert (np.asarray(result.permutations) == 1000).all()
+    for b, t in np.ndindex(2, 3):
+        phi, errors = exact_shapley(b, t, players), np.asarray(result.standard_errors[b, t]).ravel()
+        estimate = result.weights[b, t] if players == "maps" else result.position_values[b, t].ravel()
+        assert np.all(np.abs(estimate - phi) <= 3 * errors)
+        assert errors.max() < 0.05 * np.abs(phi).max()
+        gained = small_value(b, t)(SMALL[b]) - small_value(b, t)(np.zeros((2, 3, 4)))
+        assert abs(float(estimate.sum()) - gained) < 1e-12
+        assert abs(phi.sum() - gained) < 1e-12
+        if players == "positions":
+            assert relative_error(result.signed[b, t], cam_oracle.shap_cam(estimate, SMALL[b])) < TOLERANCE
+
+
+def test_the_stopping_rule_of_shapley_values():
+    loose, tight = (
+        explain(small_head(), SMALL, "cnn:0", method=cam_method("shapcam", tolerance=tolerance), samples=2000)
+        for tolerance in (0.2, 0.05)
+    )
+    assert (np.asarray(loose.permutations) < np.asarray(tight.permutations)).all()
+    for result, tolerance in ((loose, 0.2), (tight, 0.05)):
+        for b in range(2):
+            assert result.standard_errors[b].max() <= tolerance * np.abs(result.position_values[b]).max()
+    again = explain(small_head(), SMALL, "cnn:0", method="shapcam", seed=1)
+    same = explain(small_head(), SMALL[1:], "cnn:0", method="shapcam", seed=1)
+    assert relative_error(same.signed[0], again.signed[1]) < 1e-12
+    other = explain(small_head(), SMALL, "cnn:0", method="shapcam", seed=2)
+    assert relative_error(other.signed, again.signed) > 1e-6
+
+
+def test_shapley_values_behind_a_max_pool_pool_the_remaining_positions():
+    rng = np.random.default_rng(5)
+    dense = [(rng.normal(size=(4, 3)), rng.normal(size=3)), (rng.normal(size=(3, 2)), np.zeros(2))]
+    head, maps = hybrid_head(dense, maps_shape=(2, 3, 4), at=1, activation="tanh", pool=True), SMALL[:1]
+    result = explain(head, maps, "cnn:1", method=cam_method("shapcam", tolerance=0.0), samples=600)
+    phi = cam_oracle.shapley_values(lambda m: float(head(jnp.asarray(m))["cnn"][1]), maps[0], list(np.ndindex(2, 3)))
+    errors = np.asarray(result.standard_errors[0, 0]).ravel()
+    assert np.all(np.abs(result.position_values[0, 0].ravel() - phi) <= 3 * errors + 1e-12)
+    assert errors[2] == 0 == phi[2], "the odd column is dropped by the pooling"
+
+
+# --- CAM and a head with a global average -----------------------------------------------------------------------------
+
+
+@functools.cache
+def averaged_head():
+    rng = np.random.default_rng(6)
+    layers = [(rng.normal(size=(4, 3)), rng.normal(size=3))]
+    with jax.enable_x64(True):
+        return hybrid_head(layers, maps_shape=(2, 3, 4), at=0, pool="average"), layers[0][0]
+
+
+def test_cam_is_the_sum_of_maps_with_the_weights_of_the_last_layer():
+    head, kernel = averaged_head()
+    result = explain(head, SMALL, "cnn", method="cam")
+    grad = explain(head, SMALL, "cnn")
+    exact = explain(head, SMALL, "cnn", method="hirescam")
+    for b, t in np.ndindex(2, 3):
+        assert relative_error(result.signed[b, t], cam_oracle.weighted(kernel[:, t], SMALL[b])) < TOLERANCE
+    assert relative_error(result.signed, 6 * grad.signed) < 1e-12, "CAM = h w Grad-CAM"
+    assert relative_error(grad.signed, exact.signed) < 1e-12, "Grad-CAM = HiResCAM behind a global average"
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (small_head, "needs a head that begins with a global average"),
+        (
+            lambda: hybrid_head(
+                [(np.ones((4, 3)), np.zeros(3)), (np.ones((3, 2)), np.zeros(2))],
+                maps_shape=(2, 3, 4),
+                pool="average",
+                at=1,
+            ),
+            "needs a target that is an affine function of the means of the maps; cnn:0 is not",
+        ),
+    ],
+)
+def test_cam_is_rejected_where_it_is_undefined(make, sentence):
+    with pytest.raises(InputError, match=sentence):
+        explain(make(), SMALL, "cnn", method="cam")
+
+
+# --- identities -------------------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def affine_head():
+    rng = np.random.default_rng(7)
+    with jax.enable_x64(True):
+        return hybrid_head([(rng.normal(size=(24, 3)), rng.normal(size=3))], maps_shape=(2, 3, 4), at=0)
+
+
+def test_identities_of_an_affine_head():
+    head = affine_head()
+    bias = np.asarray(head(jnp.zeros((2, 3, 4)))["cnn"])
+    exact = explain(head, SMALL, "cnn", method="hirescam")
+    dropped = explain(head, SMALL, "cnn", method="ablationcam")
+    shap = explain(head, SMALL, "cnn", method="shapcam")
+    assert relative_error(exact.signed.sum(axis=(2, 3)), exact.values - bias) < TOLERANCE
+    assert relative_error(dropped.weights.sum(axis=2), exact.values - bias) < TOLERANCE
+    assert relative_error(shap.position_values, exact.signed) < TOLERANCE, "a position adds the same in every order"
+
+
+def test_layer_cam_divides_hires_cam_into_two_parts_for_maps_that_are_not_negative():
+    parts, whole = explained("layercam"), explained("hirescam")
+    assert (MAPS >= 0).all()
+    assert relative_error(parts.positive - parts.negative, whole.signed) < TOLERANCE
+
+
+@pytest.mark.parametrize("name", [name for name, method in METHODS.items() if method.needs in ("gradient", "head")])
+def test_flipping_a_component_swaps_the_evidence(name):
+    if name == "cam":
+        return
+    network, result = cases.network(), explained(name)
+    pca = head().pca
+    flipped = dataclasses.replace(head(), pca=dataclasses.replace(pca, matrix=-pca.matrix))
+    other = explain(
+        dataclasses.replace(flipped, svms={}, names=head().names[:2]), network.maps[:2], "pca:1", method=name
+    )
+    for b in range(2):
+        assert relative_error(other.positive[b, 0], result.negative[b, 0]) < TOLERANCE
+        assert relative_error(other.negative[b, 0], result.positive[b, 0]) < TOLERANCE
+
+
+def test_permuting_channels_changes_nothing():
+    head, order = small_head(), np.array([2, 0, 3, 1])
+    first, *rest = head.dense.stages
+    kernel = first.kernel.reshape(6, 4, -1)[:, order].reshape(first.kernel.shape)
+    permuted = dataclasses.replace(
+        head, dense=dataclasses.replace(head.dense, stages=(dataclasses.replace(first, kernel=kernel), *rest))
+    )
+    for name in ("gradcam++", "xgradcam", "ablationcam", "shapcam", "eigengradcam", "layercam"):
+        one, other = (explain(h, m, "cnn:0", method=name) for h, m in ((head, SMALL), (permuted, SMALL[..., order])))
+        assert relative_error(other.positive, one.positive) < TOLERANCE
+        assert relative_error(other.negative, one.negative) < TOLERANCE
