@@ -3,10 +3,11 @@
 import dataclasses
 from typing import Any
 
-from pcacam_jax.cam import ablation, eigen, grad_cam_plus_plus, gradcam, score, shapley
+from pcacam_jax.cam import ablation, eigen, grad_cam_plus_plus, gradcam, score, shapley, weights
 from pcacam_jax.cam.method import Method
+from pcacam_jax.cam.options import checked_options
 from pcacam_jax.cam.smooth import smooth
-from pcacam_jax.core.checks import InputError, check_choice
+from pcacam_jax.core.checks import InputError
 from pcacam_jax.core.text import shown
 
 _FAMILY = "L = sum_k a_k A_k, a_k = "
@@ -136,6 +137,15 @@ _ENTRIES = (
         linear="target",
     ),
     Method(
+        "liftcam",
+        "Jung and Oh 2021; Shrikumar et al. 2017",
+        _FAMILY + "sum_ij of the DeepLIFT contributions of A_ijk",
+        weights.lift_cam,
+        needs="head",
+        linear="target",
+        rule="rescale rule from maps of zeros; raises for probabilities, normalised vectors and votes",
+    ),
+    Method(
         "eigencam",
         "Muhammad and Yeasin 2020",
         "A, (h w, K), projected on its first right singular vector",
@@ -179,11 +189,4 @@ def cam_method(name: str, **options: Any) -> Method:
     if not isinstance(name, str) or name not in METHODS:
         raise InputError(f"method must be one of {', '.join(METHODS)}, or smooth(one of them); got {shown(name)}.")
     method = METHODS[name]
-    defaults = dict(method.options)
-    for option in options:
-        if not defaults:
-            raise InputError(f"method {name!r} has no options; got {option!r}.")
-        check_choice(f"an option of {name!r}", option, defaults)
-    if "players" in options:
-        shapley.check_players(options["players"])
-    return dataclasses.replace(method, options=tuple((defaults | options).items()))
+    return dataclasses.replace(method, options=checked_options(name, dict(method.options), options))

@@ -10,13 +10,14 @@ from pcacam_jax.cam.method import Result
 from pcacam_jax.core.types import Maps
 
 
-def score_cam(example: Example, sign: int, gains: Float[Array, "T K"]) -> Result:
+def score_cam(example: Example, sign: int, gains: Float[Array, "T K"], *, top: int | None = None) -> Result:
     """Return ``L = sum_k a_k A_k`` with ``a_k = y(X * mask_k) - y(baseline)``.
 
     Args:
         example: the example.
         sign: 1 for y, -1 for -y.
         gains: ``a_k`` of every target, 0 for maps whose images were not evaluated.
+        top: the number of maps whose images were evaluated, those of largest range; all by default.
     """
     return weighted(sign * gains, example.maps)
 

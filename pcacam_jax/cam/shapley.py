@@ -14,9 +14,7 @@ from jaxtyping import Array, Bool, Float, Int
 from pcacam_jax.cam.example import Example
 from pcacam_jax.cam.gradcam import per_map, weighted
 from pcacam_jax.cam.method import Result
-from pcacam_jax.core.checks import InputError
 
-PLAYERS = ("positions", "maps")
 BLOCK = 4
 """Number of pairs of permutations between two tests of the stopping rule."""
 
@@ -138,17 +136,6 @@ class _Coalitions:
 
     def _value(self, u: Array) -> Array:
         return self.example.selection.values(self.entry.rest(u))
-
-
-def check_players(players: str) -> str:
-    """Return ``players`` if it is one of :data:`PLAYERS`.
-
-    Raises:
-        InputError: it is not.
-    """
-    if players not in PLAYERS:
-        raise InputError(f"players must be one of {', '.join(PLAYERS)}; got {players!r}.")
-    return players
 
 
 def shapley_cam(example: Example, sign: int) -> Result:

@@ -1,0 +1,11 @@
+"""The methods whose weights come from a propagation through all stages: LIFT-CAM."""
+
+from pcacam_jax.cam.example import Example
+from pcacam_jax.cam.gradcam import weighted
+from pcacam_jax.cam.lift import lift_weights
+from pcacam_jax.cam.method import Result
+
+
+def lift_cam(example: Example, sign: int) -> Result:
+    """Return ``L = sum_k a_k A_k`` with DeepLIFT's contribution of map k as ``a_k`` (Jung and Oh 2021)."""
+    return weighted(sign * lift_weights(example.head, example.maps, example.selection), example.maps)
