@@ -6,7 +6,7 @@ from jaxtyping import Array, Float
 
 Scalar = Float[Array, ""]
 Vector = Float[Array, " d"]
-Maps = Float[Array, "h w K"]
+Maps = Float[Array, "*space K"]
 Rows = Float[Array, "T ..."]
 """T row vectors: the derivatives of T targets with respect to a stage's output or input."""
 
@@ -45,6 +45,46 @@ class Stage(Protocol):
 
     def jacobian(self, saved: Any, /) -> Array:
         """Return the Jacobian ``(*out, *in)``, laid out as by :func:`jax.jacrev`."""
+        ...
+
+
+@runtime_checkable
+class CurvedStage(Stage, Protocol):
+    """A stage that also has its second and third derivatives in closed form.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from pcacam_jax import Elementwise
+        >>> stage, u = Elementwise("exp", 2), jnp.zeros(2)
+        >>> stage.curvature(u, jnp.array([1.0, 2.0]), jnp.array([[1.0, 3.0]])).tolist()
+        [[1.0, 6.0]]
+        >>> stage.taylor(u, jnp.array([[1.0, 2.0], [0.0, 0.0], [0.0, 0.0]])).tolist()
+        [[1.0, 2.0], [1.0, 4.0], [1.0, 8.0]]
+    """
+
+    def curvature(self, x: Array, tangent: Array, rows: Rows, /) -> Rows:
+        """Return ``sum_o rows[:, o] d2 s_o(x)[tangent, .]``, Hessians of T weighted sums of outputs times a direction.
+
+        Args:
+            x: the example.
+            tangent: the direction, of the shape of ``x``.
+            rows: the weights of the outputs, ``(T, *out)``.
+
+        Returns:
+            The products, ``(T, *in)``.
+        """
+        ...
+
+    def taylor(self, x: Array, series: Array, /) -> Array:
+        """Return the first three derivatives of ``s(x(t))`` at ``t = 0`` for a path with ``x(0) = x``.
+
+        Args:
+            x: the example.
+            series: the first, second and third derivative of the path at ``t = 0``, ``(3, *in)``.
+
+        Returns:
+            The derivatives, ``(3, *out)``, not divided by factorials.
+        """
         ...
 
 

@@ -57,7 +57,7 @@ def _check_value(value: Any, hint: Any, name: str) -> None:
     options = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
     matching = [option for option in options if _matches(value, option)]
     if not matching:
-        expected = " or ".join(getattr(option, "__name__", str(option)) for option in options)
+        expected = " or ".join(dict.fromkeys(getattr(option, "__name__", str(option)) for option in options))
         kind = _shown(value)
         if isinstance(value, jax.Array):
             kind += f" of {value.dtype} and shape {value.shape}, but each named dimension must have one size"

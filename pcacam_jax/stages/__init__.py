@@ -5,10 +5,12 @@ from pcacam_jax.stages.affine import Affine, Scaling
 from pcacam_jax.stages.append import Append
 from pcacam_jax.stages.chain import Chain
 from pcacam_jax.stages.classifier import Classifier
+from pcacam_jax.stages.curvature import hessian
 from pcacam_jax.stages.dense import Dense
 from pcacam_jax.stages.flatten import Flatten, GlobalAverage, MaxPool
 from pcacam_jax.stages.kernel import KERNELS, Kernel, critical_distance, influence
 from pcacam_jax.stages.kernel_expansion import KernelExpansion, has_exponential_kernel, relative_kernels
+from pcacam_jax.stages.linear import PiecewiseLinear, curved, push_forward
 from pcacam_jax.stages.normalise import NORMS, Norm, Normalise
 from pcacam_jax.stages.one_vs_one import OneVsOneExpansion
 from pcacam_jax.stages.parallel import Parallel
@@ -42,6 +44,7 @@ __all__ = [
     "OvrDecision",
     "PairwiseMargins",
     "Parallel",
+    "PiecewiseLinear",
     "Power",
     "PowerMethod",
     "Quadratic",
@@ -50,7 +53,10 @@ __all__ = [
     "Softmax",
     "Take",
     "critical_distance",
+    "curved",
     "has_exponential_kernel",
+    "hessian",
     "influence",
+    "push_forward",
     "relative_kernels",
 ]

@@ -1,10 +1,9 @@
 """Element-wise activations f(u) and their derivatives f'(u) (Eq. 18-19).
 
 At a kink the derivative is PyTorch's, which is one of the two one-sided slopes. The functions are written so that
-autodiff gives the same one.
+autodiff gives the same one. The second and third derivatives are in :mod:`pcacam_jax.stages.activation_curves`.
 """
 
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -17,6 +16,9 @@ from pcacam_jax.core.checks import InputError, check_shape
 from pcacam_jax.core.pytree import pytree, static
 from pcacam_jax.core.text import shown
 from pcacam_jax.core.types import Rows, Vector
+from pcacam_jax.stages import activation_curves as curves
+from pcacam_jax.stages.activation_curves import gelu_tanh_argument
+from pcacam_jax.stages.taylor import Three, composed
 
 Values = Float[Array, "..."]
 
@@ -28,6 +30,8 @@ class Activation(NamedTuple):
     derivative: Callable[[Array], Array]
     saturates: bool = False
     """Whether the exact slope has no interval of zeros, but underflows to zero in floating point."""
+    curves: Callable[[Array], tuple[Array, Array]] | None = None
+    """The second and third derivative, element-wise; None if they are not given."""
 
 
 def sigmoid_derivative(u: Values) -> Values:
@@ -57,21 +61,15 @@ def gelu_derivative(u: Values) -> Values:
     return jax.scipy.special.ndtr(u) + u * density
 
 
-def _gelu_tanh_argument(u: Values) -> tuple[Values, Values]:
-    """Return ``z = sqrt(2 / pi) (u + 0.044715 u^3)`` and ``dz/du``; beyond 30, tanh(z) is 1 in floating point."""
-    u, scale = jnp.clip(u, -30, 30), math.sqrt(2 / math.pi)
-    return scale * (u + 0.044715 * u * u * u), scale * (1 + 3 * 0.044715 * u * u)
-
-
 def gelu_tanh(u: Values) -> Values:
     """Return ``f(u) = u (1 + tanh(z)) / 2`` with ``z = sqrt(2 / pi) (u + 0.044715 u^3)``, an approximation of GELU."""
     # (1 + tanh(z)) / 2 is equal to sigmoid(2z), which stays accurate where tanh(z) rounds to -1.
-    return u * jax.nn.sigmoid(2 * _gelu_tanh_argument(u)[0])
+    return u * jax.nn.sigmoid(2 * gelu_tanh_argument(u)[0])
 
 
 def gelu_tanh_derivative(u: Values) -> Values:
     """Return ``f'(u) = s(2z) + 2 u s'(2z) dz/du``, where s is the sigmoid."""
-    z, slope = _gelu_tanh_argument(u)
+    z, slope, _ = gelu_tanh_argument(u)
     return jax.nn.sigmoid(2 * z) + 2 * u * sigmoid_derivative(2 * z) * slope
 
 
@@ -137,6 +135,7 @@ def leaky_relu(slope: float) -> Activation:
     return Activation(
         lambda u: jnp.where(u > 0, u, slope * u),
         lambda u: jnp.where(u > 0, jnp.ones_like(u), slope),
+        curves=curves.zeros,
     )
 
 
@@ -146,32 +145,35 @@ def elu(alpha: float, scale: float = 1.0) -> Activation:
         lambda u: scale * jax.nn.elu(u, alpha),
         lambda u: scale * jnp.where(u > 0, jnp.ones_like(u), alpha * jnp.exp(jnp.minimum(u, 0))),
         saturates=alpha != 0,
+        curves=curves.elu_curves(alpha, scale),
     )
 
 
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 
 ACTIVATIONS: dict[str, Activation] = {
-    "identity": Activation(lambda u: u, jnp.ones_like),
-    "sigmoid": Activation(jax.nn.sigmoid, sigmoid_derivative, saturates=True),
-    "relu": Activation(jax.nn.relu, relu_derivative),
-    "tanh": Activation(jnp.tanh, tanh_derivative, saturates=True),
-    "softplus": Activation(jax.nn.softplus, jax.nn.sigmoid, saturates=True),
-    "gelu": Activation(gelu, gelu_derivative, saturates=True),
-    "gelu_tanh": Activation(gelu_tanh, gelu_tanh_derivative, saturates=True),
+    "identity": Activation(lambda u: u, jnp.ones_like, curves=curves.zeros),
+    "sigmoid": Activation(jax.nn.sigmoid, sigmoid_derivative, saturates=True, curves=curves.sigmoid_curves),
+    "relu": Activation(jax.nn.relu, relu_derivative, curves=curves.zeros),
+    "tanh": Activation(jnp.tanh, tanh_derivative, saturates=True, curves=curves.tanh_curves),
+    "softplus": Activation(jax.nn.softplus, jax.nn.sigmoid, saturates=True, curves=curves.softplus_curves),
+    "gelu": Activation(gelu, gelu_derivative, saturates=True, curves=curves.gelu_curves),
+    "gelu_tanh": Activation(gelu_tanh, gelu_tanh_derivative, saturates=True, curves=curves.gelu_tanh_curves),
     "leaky_relu": leaky_relu(0.01),
     "elu": elu(1.0),
     "selu": elu(SELU_ALPHA, SELU_SCALE),
-    "silu": Activation(jax.nn.silu, silu_derivative, saturates=True),
-    "mish": Activation(mish, mish_derivative, saturates=True),
-    "relu6": Activation(relu6, relu6_derivative),
-    "hard_sigmoid": Activation(hard_sigmoid, hard_sigmoid_derivative),
-    "hard_swish": Activation(hard_swish, hard_swish_derivative),
-    "softsign": Activation(softsign, softsign_derivative, saturates=True),
-    "cosine": Activation(jnp.cos, lambda u: -jnp.sin(u)),
-    "exp": Activation(jnp.exp, jnp.exp, saturates=True),
-    "log": Activation(jnp.log, lambda u: 1 / u),
-    "log_sigmoid": Activation(jax.nn.log_sigmoid, lambda u: jax.nn.sigmoid(-u), saturates=True),
+    "silu": Activation(jax.nn.silu, silu_derivative, saturates=True, curves=curves.silu_curves),
+    "mish": Activation(mish, mish_derivative, saturates=True, curves=curves.mish_curves),
+    "relu6": Activation(relu6, relu6_derivative, curves=curves.zeros),
+    "hard_sigmoid": Activation(hard_sigmoid, hard_sigmoid_derivative, curves=curves.zeros),
+    "hard_swish": Activation(hard_swish, hard_swish_derivative, curves=curves.hard_swish_curves),
+    "softsign": Activation(softsign, softsign_derivative, saturates=True, curves=curves.softsign_curves),
+    "cosine": Activation(jnp.cos, lambda u: -jnp.sin(u), curves=curves.cosine_curves),
+    "exp": Activation(jnp.exp, jnp.exp, saturates=True, curves=curves.exp_curves),
+    "log": Activation(jnp.log, lambda u: 1 / u, curves=curves.log_curves),
+    "log_sigmoid": Activation(
+        jax.nn.log_sigmoid, lambda u: jax.nn.sigmoid(-u), saturates=True, curves=curves.log_sigmoid_curves
+    ),
 }
 """The supported activations by name, with the defaults of PyTorch for those that have a parameter."""
 
@@ -195,6 +197,20 @@ def activation_named(name: str) -> Activation:
 def is_identity(name: str) -> bool:
     """Return whether an activation is the identity, under any of its names."""
     return ALIASES.get(name, name) == "identity"
+
+
+def derivatives_of(name: str, u: Values) -> Three:
+    """Return ``f'(u)``, ``f''(u)`` and ``f'''(u)`` of the activation of this name.
+
+    Raises:
+        InputError: the name is unknown, or its entry in the table has no second and third derivative.
+    """
+    activation = activation_named(name)
+    if activation.curves is None:
+        raise InputError(
+            f"the activation {shown(name)} has no second and third derivative; give its entry in ACTIVATIONS curves=."
+        )
+    return activation.derivative(u), *activation.curves(u)
 
 
 def check_activation(name: str, *, without: tuple[str, ...] = ()) -> str:
@@ -268,3 +284,11 @@ class Elementwise:
     def jacobian(self, slope: Vector) -> Float[Array, "d d"]:
         """Return ``diag(f'(u))``."""
         return jnp.diag(slope)
+
+    def curvature(self, u: Vector, tangent: Vector, rows: Rows) -> Rows:
+        """Return ``rows diag(f''(u) tangent)``: ``(T, d) -> (T, d)``."""
+        return rows * (derivatives_of(self.name, u)[1] * tangent)[None]
+
+    def taylor(self, u: Vector, series: Float[Array, "3 d"]) -> Float[Array, "3 d"]:
+        """Return the derivatives of ``f(u(t))``: ``(3, d) -> (3, d)``."""
+        return composed(derivatives_of(self.name, u), series)

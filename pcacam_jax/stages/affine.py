@@ -7,10 +7,11 @@ from pcacam_jax.core.checks import check_shape
 from pcacam_jax.core.numerics import matmul
 from pcacam_jax.core.pytree import pytree
 from pcacam_jax.core.types import Rows, Vector
+from pcacam_jax.stages.linear import PiecewiseLinear
 
 
 @pytree
-class Affine:
+class Affine(PiecewiseLinear):
     """An affine map ``x -> A (x - center) + offset``, ``(d,) -> (out,)``, with the constant Jacobian A.
 
     A PCA has ``A = P^T``, ``center = mu`` and ``offset = 0`` (Eq. 5, 23); with whitening,
@@ -58,7 +59,7 @@ class Affine:
 
 
 @pytree
-class Scaling:
+class Scaling(PiecewiseLinear):
     """An element-wise affine map ``x -> scale * (x - center)``, ``(d,) -> (d,)``, with Jacobian ``diag(scale)``.
 
     Args:

@@ -11,11 +11,12 @@ from pcacam_jax.core.pytree import pytree, static
 from pcacam_jax.core.types import Rows, Stage, Vector
 from pcacam_jax.stages.chain import Chain
 from pcacam_jax.stages.classifier import Classifier
+from pcacam_jax.stages.linear import PiecewiseLinear
 from pcacam_jax.stages.svm import SVMClassifier
 
 
 @pytree
-class Append:
+class Append(PiecewiseLinear):
     """A vector with c further values behind it, ``x -> (x, values)``, ``(d,) -> (d + c,)``; the values are constant.
 
     Args:

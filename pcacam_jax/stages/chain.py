@@ -5,10 +5,11 @@ large matrices.
 """
 
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from pcacam_jax.core.pytree import pytree
 from pcacam_jax.core.types import Rows, Stage
+from pcacam_jax.stages.linear import curved, push_forward
 
 
 @pytree
@@ -60,3 +61,25 @@ class Chain:
         rows = last.reshape(-1, *self.stages[-1].in_shape)
         rows = Chain(self.stages[:-1]).pull_back(saved[:-1], rows)
         return jnp.reshape(rows, (*out_shape, *self.in_shape))
+
+    def curvature(self, x: Array, tangent: Array, rows: Rows) -> Rows:
+        """Push the direction forward, and pull rows and products back from the last stage to the first.
+
+        The product of each stage's second derivative is added to what is pulled back from the later stages.
+        """
+        points = []
+        for stage in map(curved, self.stages):
+            value, saved = stage.forward(x)
+            points.append((stage, x, saved, tangent))
+            x, tangent = value, push_forward(stage, saved, tangent)
+        total = jnp.zeros_like(rows)
+        for stage, x, saved, tangent in reversed(points):
+            total = stage.pull_back(saved, total) + stage.curvature(x, tangent, rows)
+            rows = stage.pull_back(saved, rows)
+        return total
+
+    def taylor(self, x: Array, series: Float[Array, "3 ..."]) -> Float[Array, "3 ..."]:
+        """Return the derivatives of ``s_n(... s_1(x(t)))``, stage after stage: ``(3, *in) -> (3, *out)``."""
+        for stage in map(curved, self.stages):
+            x, series = stage(x), stage.taylor(x, series)
+        return series

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Int
 from pcacam_jax.core.checks import check_choice
 from pcacam_jax.core.pytree import pytree, static
 from pcacam_jax.core.types import Rows, Stage
+from pcacam_jax.stages.linear import curved
 
 RULES = ("argmax", "sign", "rounded")
 ROUNDS_TO_0, ROUNDS_TO_1 = -1075 * math.log(2), -(2.0**-54)
@@ -79,11 +80,19 @@ class Classifier:
 
     def pull_back(self, saved, rows: Rows) -> Rows:
         """Return ``rows`` times the Jacobian: ``(T, C) -> (T, *in)``."""
-        return self.scores.pull_back(saved, rows[:, 1:] - rows[:, :1] if self._binary else rows)
+        return self.scores.pull_back(saved, self._score_rows(rows))
 
     def jacobian(self, saved) -> Float[Array, "C ..."]:
         """Return the Jacobian of ``scores``; with the rule "sign" its single row, first negated and then as it is."""
         return self._class_scores(self.scores.jacobian(saved))
+
+    def curvature(self, x: Array, tangent: Array, rows: Rows) -> Rows:
+        """Return ``rows`` times the second derivative along a direction: ``(T, C) -> (T, *in)``."""
+        return curved(self.scores).curvature(x, tangent, self._score_rows(rows))
+
+    def taylor(self, x: Array, series: Float[Array, "3 ..."]) -> Float[Array, "3 C"]:
+        """Return the derivatives of the class scores along a path: ``(3, *in) -> (3, C)``."""
+        return jax.vmap(self._class_scores)(curved(self.scores).taylor(x, series))
 
     @property
     def _binary(self) -> bool:
@@ -91,3 +100,6 @@ class Classifier:
 
     def _class_scores(self, scores: Array) -> Array:
         return jnp.concatenate([-scores, scores]) if self._binary else scores
+
+    def _score_rows(self, rows: Rows) -> Rows:
+        return rows[:, 1:] - rows[:, :1] if self._binary else rows

@@ -6,7 +6,8 @@ from pcacam_jax.core.checks import check_shape
 from pcacam_jax.core.numerics import matmul
 from pcacam_jax.core.pytree import pytree, static
 from pcacam_jax.core.types import Rows, Vector
-from pcacam_jax.stages.activation import activation_named
+from pcacam_jax.stages.activation import activation_named, derivatives_of
+from pcacam_jax.stages.taylor import composed
 
 
 @pytree
@@ -56,3 +57,12 @@ class Dense:
     def jacobian(self, slope: Vector) -> Float[Array, "d_out d_in"]:
         """Return ``diag(f'(u)) W``, Eq. 20 and 22."""
         return slope[:, None] * self.kernel.T
+
+    def curvature(self, x: Vector, tangent: Vector, rows: Rows) -> Rows:
+        """Return ``rows diag(f''(u) W tangent) W``: ``(T, d_out) -> (T, d_in)``."""
+        second = derivatives_of(self.activation, self.preactivation(x))[1]
+        return matmul(rows * (second * matmul(tangent, self.kernel))[None], self.kernel.T)
+
+    def taylor(self, x: Vector, series: Float[Array, "3 d_in"]) -> Float[Array, "3 d_out"]:
+        """Return the derivatives of ``f(W x(t) + b)``: ``(3, d_in) -> (3, d_out)``."""
+        return composed(derivatives_of(self.activation, self.preactivation(x)), matmul(series, self.kernel))

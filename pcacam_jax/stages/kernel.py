@@ -1,5 +1,7 @@
-"""Kernels k(s, v) of a support vector s and a point v with their gradients in v (Eq. 7, 25, 26), and the influence."""
+"""Kernels k(s, v) of a support vector s and a point v with derivatives in v (Eq. 7, 25, 26), and the influence."""
 
+import functools
+import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -14,6 +16,11 @@ from pcacam_jax.core.numerics import matmul
 from pcacam_jax.core.text import shown
 from pcacam_jax.core.types import Scalar, Vector
 from pcacam_jax.stages.activation import tanh_derivative
+from pcacam_jax.stages.activation_curves import tanh_derivatives
+from pcacam_jax.stages.taylor import Three, composed
+
+Series = Float[Array, "3 D"]
+"""The first three derivatives of a path v(t)."""
 
 
 class Exponent(NamedTuple):
@@ -31,6 +38,10 @@ class Kernel(NamedTuple):
     parameters: tuple[str, ...]
     exponent: Exponent | None = None
     """The exponent of an exponential kernel, None for other kernels."""
+    curvature: Callable[..., Vector] | None = None
+    """The second derivative in v times a direction, ``(s, v, tangent) -> (D,)``; None if it is not given."""
+    taylor: Callable[..., Float[Array, "3"]] | None = None
+    """The first three derivatives of ``k(s, v(t))``, ``(s, v, series) -> (3,)``; None if they are not given."""
 
 
 def linear(s: Vector, v: Vector) -> Scalar:
@@ -41,6 +52,16 @@ def linear(s: Vector, v: Vector) -> Scalar:
 def linear_gradient(s: Vector, v: Vector) -> Vector:
     """Return ``dk/dv = s^T``, which is constant in v, Eq. 25."""
     return s
+
+
+def linear_curvature(s: Vector, v: Vector, tangent: Vector) -> Vector:
+    """Return 0."""
+    return jnp.zeros_like(v)
+
+
+def linear_taylor(s: Vector, v: Vector, series: Series) -> Float[Array, "3"]:
+    """Return ``s^T`` times the derivatives of the path."""
+    return matmul(series, s)
 
 
 def rbf_exponent(s: Vector, v: Vector, gamma: Scalar) -> Scalar:
@@ -65,6 +86,21 @@ def rbf_gradient(s: Vector, v: Vector, gamma: Scalar) -> Vector:
     return rbf(s, v, gamma) * rbf_exponent_gradient(s, v, gamma)
 
 
+def rbf_curvature(s: Vector, v: Vector, tangent: Vector, gamma: Scalar) -> Vector:
+    """Return ``k (g (g^T tangent) - 2 gamma tangent)`` with the gradient ``g = 2 gamma (s - v)`` of the exponent."""
+    slope = rbf_exponent_gradient(s, v, gamma)
+    return rbf(s, v, gamma) * (slope * matmul(slope, tangent) - 2 * gamma * tangent)
+
+
+def rbf_taylor(s: Vector, v: Vector, series: Series, gamma: Scalar) -> Float[Array, "3"]:
+    """Return the derivatives of ``exp(e(t))``, where the exponent is quadratic in v."""
+    x1, x2, _ = series
+    bends = jnp.stack([jnp.zeros((), v.dtype), matmul(x1, x1), 3 * matmul(x1, x2)])
+    exponent = matmul(series, rbf_exponent_gradient(s, v, gamma)) - 2 * gamma * bends
+    k = rbf(s, v, gamma)
+    return composed((k, k, k), exponent)
+
+
 def poly_base(s: Vector, v: Vector, gamma: Scalar, coef0: Scalar, degree: Scalar) -> Scalar:
     """Return ``gamma s^T v + coef0``, or 1 if the degree is 0."""
     # The power 0 is constant, but autodiff of base^0 gives NaN at base 0.
@@ -81,6 +117,31 @@ def poly_gradient(s: Vector, v: Vector, gamma: Scalar, coef0: Scalar, degree: Sc
     return degree * gamma * jnp.power(poly_base(s, v, gamma, coef0, degree), degree - 1) * s
 
 
+def power_derivatives(base: Scalar, degree: Scalar) -> Three:
+    """Return the first three derivatives of ``base^degree``; 0 where the product of the degrees is 0."""
+
+    def derivative(order: int) -> Scalar:
+        factor = functools.reduce(operator.mul, [degree - i for i in range(order)])
+        # A negative power of base 0 is infinite, and its product with 0 NaN.
+        return jnp.where(factor == 0, 0, factor * jnp.power(jnp.where(factor == 0, 1, base), degree - order))
+
+    return derivative(1), derivative(2), derivative(3)
+
+
+def poly_curvature(s: Vector, v: Vector, tangent: Vector, gamma: Scalar, coef0: Scalar, degree: Scalar) -> Vector:
+    """Return ``degree (degree - 1) gamma^2 (gamma s^T v + coef0)^(degree - 2) (s^T tangent) s^T``."""
+    second = power_derivatives(poly_base(s, v, gamma, coef0, degree), degree)[1]
+    return gamma * gamma * second * matmul(s, tangent) * s
+
+
+def poly_taylor(
+    s: Vector, v: Vector, series: Series, gamma: Scalar, coef0: Scalar, degree: Scalar
+) -> Float[Array, "3"]:
+    """Return the derivatives of ``b(t)^degree`` with ``b = gamma s^T v + coef0``."""
+    base = poly_base(s, v, gamma, coef0, degree)
+    return composed(power_derivatives(base, degree), gamma * matmul(series, s))
+
+
 def sigmoid(s: Vector, v: Vector, gamma: Scalar, coef0: Scalar) -> Scalar:
     """Return ``k(s, v) = tanh(gamma s^T v + coef0)``."""
     return jnp.tanh(gamma * matmul(s, v) + coef0)
@@ -91,11 +152,24 @@ def sigmoid_gradient(s: Vector, v: Vector, gamma: Scalar, coef0: Scalar) -> Vect
     return gamma * tanh_derivative(gamma * matmul(s, v) + coef0) * s
 
 
+def sigmoid_curvature(s: Vector, v: Vector, tangent: Vector, gamma: Scalar, coef0: Scalar) -> Vector:
+    """Return ``-2 gamma^2 k (1 - k^2) (s^T tangent) s^T``."""
+    second = tanh_derivatives(gamma * matmul(s, v) + coef0)[1]
+    return gamma * gamma * second * matmul(s, tangent) * s
+
+
+def sigmoid_taylor(s: Vector, v: Vector, series: Series, gamma: Scalar, coef0: Scalar) -> Float[Array, "3"]:
+    """Return the derivatives of ``tanh(b(t))`` with ``b = gamma s^T v + coef0``."""
+    return composed(tanh_derivatives(gamma * matmul(s, v) + coef0), gamma * matmul(series, s))
+
+
 KERNELS: dict[str, Kernel] = {
-    "linear": Kernel(linear, linear_gradient, ()),
-    "rbf": Kernel(rbf, rbf_gradient, ("gamma",), Exponent(rbf_exponent, rbf_exponent_gradient)),
-    "poly": Kernel(poly, poly_gradient, ("gamma", "coef0", "degree")),
-    "sigmoid": Kernel(sigmoid, sigmoid_gradient, ("gamma", "coef0")),
+    "linear": Kernel(linear, linear_gradient, (), None, linear_curvature, linear_taylor),
+    "rbf": Kernel(
+        rbf, rbf_gradient, ("gamma",), Exponent(rbf_exponent, rbf_exponent_gradient), rbf_curvature, rbf_taylor
+    ),
+    "poly": Kernel(poly, poly_gradient, ("gamma", "coef0", "degree"), None, poly_curvature, poly_taylor),
+    "sigmoid": Kernel(sigmoid, sigmoid_gradient, ("gamma", "coef0"), None, sigmoid_curvature, sigmoid_taylor),
 }
 """The supported kernels by their names in scikit-learn."""
 
@@ -107,6 +181,20 @@ def kernel_named(name: str) -> Kernel:
         InputError: the name is unknown; the message lists the known ones.
     """
     return KERNELS[check_choice("kernel", name, KERNELS)]
+
+
+def curved_kernel_named(name: str) -> tuple[Callable[..., Vector], Callable[..., Float[Array, "3"]]]:
+    """Return the functions ``curvature`` and ``taylor`` of the kernel of this name.
+
+    Raises:
+        InputError: the name is unknown, or its entry in the table lacks them.
+    """
+    kernel = kernel_named(name)
+    if kernel.curvature is None or kernel.taylor is None:
+        raise InputError(
+            f"the kernel {name!r} has no second and third derivative; give its entry in KERNELS curvature= and taylor=."
+        )
+    return kernel.curvature, kernel.taylor
 
 
 def exponent_named(name: str) -> Exponent:

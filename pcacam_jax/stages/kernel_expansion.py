@@ -17,7 +17,7 @@ from pcacam_jax.core.numerics import matmul
 from pcacam_jax.core.pytree import pytree, static
 from pcacam_jax.core.types import Rows, Vector
 from pcacam_jax.stages.classifier import Classifier
-from pcacam_jax.stages.kernel import exponent_named, kernel_named
+from pcacam_jax.stages.kernel import curved_kernel_named, exponent_named, kernel_named
 from pcacam_jax.stages.parallel import Parallel
 
 
@@ -90,6 +90,26 @@ class Expansion:
         if not self.relative:
             return jax.vmap(self.sums, in_axes=1, out_axes=1)(saved)
         return self.pull_back(saved, jnp.eye(len(self.intercept), dtype=self.support.dtype))
+
+    def curvature(self, v: Vector, tangent: Vector, rows: Rows) -> Rows:
+        """Return ``sum_i weights_i d2k(s_i, v)/dv2 tangent``: ``(T, P) -> (T, D)``."""
+        second, _ = self._curved_kernel()
+        along = self._for_each_support(lambda s, v, **parameters: second(s, v, tangent, **parameters), v)
+        return matmul(self.weights(rows), along)
+
+    def taylor(self, v: Vector, series: Float[Array, "3 D"]) -> Float[Array, "3 P"]:
+        """Return the sums of the derivatives of ``k(s_i, v(t))``: ``(3, D) -> (3, P)``."""
+        _, taylor = self._curved_kernel()
+        along = self._for_each_support(lambda s, v, **parameters: taylor(s, v, series, **parameters), v)
+        return jax.vmap(self.sums, in_axes=1)(along)
+
+    def _curved_kernel(self) -> Any:
+        if self.relative:
+            raise InputError(
+                "a relative expansion has no second derivative, because each of its rows has a scale of its "
+                "own; use relative=False."
+            )
+        return curved_kernel_named(self.kernel)
 
     def _for_each_support(self, function: Any, v: Vector) -> Array:
         return jax.vmap(lambda s: function(s, v, **self.parameters))(self.support)

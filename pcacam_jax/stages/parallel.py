@@ -7,6 +7,7 @@ from jaxtyping import Array, Float
 
 from pcacam_jax.core.pytree import pytree
 from pcacam_jax.core.types import Rows, Stage
+from pcacam_jax.stages.linear import curved
 
 
 @pytree
@@ -54,3 +55,16 @@ class Parallel:
         """Return the concatenated Jacobians of the stages."""
         parts = zip(self.stages, saved, strict=True)
         return jnp.concatenate([stage.jacobian(residuals) for stage, (_, residuals) in parts])
+
+    def curvature(self, x: Array, tangent: Array, rows: Rows) -> Rows:
+        """Split the rows among the stages and add up their products: ``(T, out) -> (T, *in)``."""
+        total, start = jnp.zeros((len(rows), *self.in_shape), rows.dtype), 0
+        for stage in map(curved, self.stages):
+            size = len(stage(x))
+            total = total + stage.curvature(x, tangent, rows[:, start : start + size])
+            start += size
+        return total
+
+    def taylor(self, x: Array, series: Float[Array, "3 ..."]) -> Float[Array, "3 out"]:
+        """Return the concatenated derivatives of the stages: ``(3, *in) -> (3, out)``."""
+        return jnp.concatenate([curved(stage).taylor(x, series) for stage in self.stages], axis=1)

@@ -10,9 +10,10 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pcacam_jax.core.checks import check_choice, check_shape
+from pcacam_jax.core.checks import InputError, check_choice, check_shape
 from pcacam_jax.core.pytree import pytree, static
 from pcacam_jax.core.types import Rows, Vector
+from pcacam_jax.stages.taylor import Three, composed
 
 
 class PowerMethod(NamedTuple):
@@ -20,6 +21,8 @@ class PowerMethod(NamedTuple):
 
     function: Callable[[Vector, Vector], Vector]
     derivative: Callable[[Vector, Vector], Vector]
+    curves: Callable[[Vector, Vector], tuple[Vector, Vector]] | None = None
+    """The second and third derivative; None if they are not given."""
 
 
 def expm1(z: Vector) -> Vector:
@@ -47,6 +50,12 @@ def box_cox_derivative(x: Vector, exponents: Vector) -> Vector:
     return jnp.exp((exponents - 1) * jnp.log(x))
 
 
+def box_cox_curves(x: Vector, exponents: Vector) -> tuple[Vector, Vector]:
+    """Return ``(lambda - 1) x^(lambda - 2)`` and ``(lambda - 1) (lambda - 2) x^(lambda - 3)``."""
+    second = (exponents - 1) * jnp.exp((exponents - 2) * jnp.log(x))
+    return second, (exponents - 1) * (exponents - 2) * jnp.exp((exponents - 3) * jnp.log(x))
+
+
 def magnitude(x: Vector) -> Vector:
     """Return ``|x|`` with derivative 1 at ``x = 0``, where both branches of the Yeo-Johnson transform have slope 1."""
     return jnp.where(x >= 0, x, -x)
@@ -68,9 +77,16 @@ def yeo_johnson_derivative(x: Vector, exponents: Vector) -> Vector:
     return jnp.exp((branch_powers(x, exponents) - 1) * jnp.log1p(magnitude(x)))
 
 
+def yeo_johnson_curves(x: Vector, exponents: Vector) -> tuple[Vector, Vector]:
+    """Return ``sign(x) (p - 1) (1 + |x|)^(p - 2)`` and ``(p - 1) (p - 2) (1 + |x|)^(p - 3)``; the sign of 0 is 1."""
+    p, logarithm = branch_powers(x, exponents), jnp.log1p(magnitude(x))
+    second = (p - 1) * jnp.exp((p - 2) * logarithm)
+    return jnp.where(x >= 0, second, -second), (p - 1) * (p - 2) * jnp.exp((p - 3) * logarithm)
+
+
 POWER_METHODS: dict[str, PowerMethod] = {
-    "yeo-johnson": PowerMethod(yeo_johnson, yeo_johnson_derivative),
-    "box-cox": PowerMethod(box_cox, box_cox_derivative),
+    "yeo-johnson": PowerMethod(yeo_johnson, yeo_johnson_derivative, yeo_johnson_curves),
+    "box-cox": PowerMethod(box_cox, box_cox_derivative, box_cox_curves),
 }
 """The supported transforms by their names in scikit-learn."""
 
@@ -116,6 +132,23 @@ class Power:
     def jacobian(self, slope: Vector) -> Float[Array, "d d"]:
         """Return ``diag(f'(x))``."""
         return jnp.diag(slope)
+
+    def curvature(self, x: Vector, tangent: Vector, rows: Rows) -> Rows:
+        """Return ``rows diag(f''(x) tangent)``: ``(T, d) -> (T, d)``."""
+        return rows * (self._derivatives(x)[1] * tangent)[None]
+
+    def taylor(self, x: Vector, series: Float[Array, "3 d"]) -> Float[Array, "3 d"]:
+        """Return the derivatives of ``f(x(t))``: ``(3, d) -> (3, d)``."""
+        return composed(self._derivatives(x), series)
+
+    def _derivatives(self, x: Vector) -> Three:
+        check_shape("x", x.shape, self.in_shape)
+        if self._method.curves is None:
+            raise InputError(
+                f"the method {self.method!r} has no second and third derivative; give its entry in POWER_METHODS "
+                "curves=."
+            )
+        return self._method.derivative(x, self.exponents), *self._method.curves(x, self.exponents)
 
     @property
     def _method(self) -> PowerMethod:

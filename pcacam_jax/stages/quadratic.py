@@ -9,6 +9,12 @@ from pcacam_jax.core.pytree import pytree
 from pcacam_jax.core.types import Rows, Vector
 
 
+def square_derivatives(z: Float[Array, "C r"], series: Float[Array, "3 C r"]) -> Float[Array, "3 C r"]:
+    """Return the first three derivatives of ``-z(t)^2 / 2``, element-wise."""
+    z1, z2, z3 = series
+    return -jnp.stack([z * z1, z1 * z1 + z * z2, 3 * z1 * z2 + z * z3])
+
+
 @pytree
 class Quadratic:
     """Quadratic class scores ``offset_c - ||A_c (x - center_c)||^2 / 2``, ``(d,) -> (C,)``.
@@ -54,6 +60,16 @@ class Quadratic:
     def jacobian(self, jacobian: Float[Array, "C d"]) -> Float[Array, "C d"]:
         """Return ``-(x - center_c)^T A_c^T A_c`` for each class."""
         return jacobian
+
+    def curvature(self, x: Vector, tangent: Vector, rows: Rows) -> Rows:
+        """Return ``-sum_c rows_c tangent^T A_c^T A_c``: ``(T, C) -> (T, d)``."""
+        along = matmul(matmul(self.factors, tangent)[:, None, :], self.factors)[:, 0]
+        return -matmul(rows, along)
+
+    def taylor(self, x: Vector, series: Float[Array, "3 d"]) -> Float[Array, "3 C"]:
+        """Return the derivatives of the scores along a path: ``(3, d) -> (3, C)``."""
+        whitened = jnp.moveaxis(matmul(self.factors, series.T), 2, 0)
+        return jnp.sum(square_derivatives(self._whitened(x), whitened), axis=2)
 
     def _whitened(self, x: Vector) -> Float[Array, "C r"]:
         check_shape("x", x.shape, self.in_shape)
@@ -105,3 +121,13 @@ class DiagonalQuadratic:
     def jacobian(self, jacobian: Float[Array, "C d"]) -> Float[Array, "C d"]:
         """Return ``-q_cj (x_j - center_cj)``."""
         return jacobian
+
+    def curvature(self, x: Vector, tangent: Vector, rows: Rows) -> Rows:
+        """Return ``-sum_c rows_c q_cj tangent_j``: ``(T, C) -> (T, d)``."""
+        return -matmul(rows, self.precisions) * tangent[None]
+
+    def taylor(self, x: Vector, series: Float[Array, "3 d"]) -> Float[Array, "3 C"]:
+        """Return the derivatives of the scores along a path: ``(3, d) -> (3, C)``."""
+        check_shape("x", x.shape, self.in_shape)
+        repeated = jnp.broadcast_to(series[:, None], (3, *self.centers.shape))
+        return jnp.sum(self.precisions[None] * square_derivatives(x[None] - self.centers, repeated), axis=2)

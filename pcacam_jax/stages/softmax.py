@@ -10,6 +10,7 @@ from pcacam_jax.core.checks import check_shape
 from pcacam_jax.core.numerics import matmul
 from pcacam_jax.core.pytree import pytree, static
 from pcacam_jax.core.types import Rows, Vector
+from pcacam_jax.stages.taylor import composed
 
 
 class Probabilities(NamedTuple):
@@ -80,3 +81,28 @@ class Softmax:
     def jacobian(self, saved: Probabilities) -> Float[Array, "C C"]:
         """Return ``diag(p) - p p^T``, or ``I - 1 p^T`` for log p."""
         return self.pull_back(saved, jnp.eye(self.size, dtype=saved.p.dtype))
+
+    def curvature(self, y: Vector, tangent: Vector, rows: Rows) -> Rows:
+        """Return the second derivative along a direction t, with ``dp = p * (t - p^T t)``.
+
+        It is ``dp * (rows - rows p) - (rows dp) p^T``, or ``-(rows 1) dp^T`` for log p.
+        """
+        p, first, _ = self.forward(y)[1]
+        # Constants added to the direction or to a row cancel, so both are made 0 at the maximum.
+        tangent = tangent - jnp.sum(jnp.where(first, tangent, 0))
+        change = p * (tangent - matmul(p, tangent))
+        if self.log:
+            return -jnp.sum(rows, axis=1, keepdims=True) * change[None]
+        rows = rows - jnp.sum(jnp.where(first[None], rows, 0), axis=1, keepdims=True)
+        return (rows - matmul(rows, p)[:, None]) * change[None] - matmul(rows, change)[:, None] * p[None]
+
+    def taylor(self, y: Vector, series: Float[Array, "3 C"]) -> Float[Array, "3 C"]:
+        """Return the derivatives of log p along a path, from the central moments of the path under p, or those of p."""
+        p, first, _ = self.forward(y)[1]
+        series = series - jnp.sum(jnp.where(first[None], series, 0), axis=1, keepdims=True)
+        x1, x2, x3 = series - matmul(series, p)[:, None]
+        log1, log2 = x1, x2 - matmul(p, x1 * x1)
+        log3 = x3 - 3 * matmul(p, x1 * x2) - matmul(p, x1 * x1 * x1)
+        if self.log:
+            return jnp.stack([log1, log2, log3])
+        return composed((p, p, p), jnp.stack([log1, log2, log3]))

@@ -16,11 +16,13 @@ from pcacam_jax.core.pytree import pytree, static
 from pcacam_jax.core.types import Rows, Stage, Vector
 from pcacam_jax.stages.chain import Chain
 from pcacam_jax.stages.kernel_expansion import KernelExpansion
+from pcacam_jax.stages.linear import PiecewiseLinear, curved
 from pcacam_jax.stages.one_vs_one import OneVsOneExpansion, opponents, pair_classes, signed_sums
+from pcacam_jax.stages.taylor import Three, composed
 
 
 @pytree
-class PairwiseMargins:
+class PairwiseMargins(PiecewiseLinear):
     """Class margins ``s_c``: the sum of the decision values of all pairs that contain class c, ``(P,) -> (C,)``.
 
     Each decision value enters with the sign that makes a vote for class c positive. The paper defines only the binary
@@ -74,6 +76,18 @@ def votes(first_wins: Bool[Array, " P"], classes: int) -> Int[Array, " C"]:
     return jnp.sum(first_wins[pair] == is_first, axis=1)
 
 
+def compressed(s: Float[Array, " C"]) -> Float[Array, " C"]:
+    """Return ``h(s) = s / (3 (|s| + 1))``, which lies between -1/3 and 1/3."""
+    return s / (3 * (jnp.abs(s) + 1))
+
+
+def compressed_derivatives(s: Float[Array, " C"]) -> Three:
+    """Return ``h' = 1 / (3 (|s| + 1)^2)``, ``h'' = -2 sign(s) / (3 (|s| + 1)^3)`` and ``h''' = 2 / (|s| + 1)^4``."""
+    size = jnp.abs(s) + 1
+    root = 1 / size
+    return 1 / (3 * size**2), -2 * jnp.sign(s) * root * root * root / 3, 2 * (root * root) * (root * root)
+
+
 @pytree
 class OvrDecision:
     """scikit-learn's "ovr" decision values of an SVC, ``votes + s / (3 (|s| + 1))``, ``(P,) -> (C,)``, for ``C > 2``.
@@ -110,11 +124,11 @@ class OvrDecision:
         """Return ``votes + s / (3 (|s| + 1))``."""
         s = self.margins(pairs)
         first_wins = pairs >= 0 if self.first_at_zero else pairs > 0
-        return votes(first_wins, self.classes).astype(s.dtype) + s / (3 * (jnp.abs(s) + 1))
+        return votes(first_wins, self.classes).astype(s.dtype) + compressed(s)
 
     def forward(self, pairs: Float[Array, " P"]) -> tuple[Float[Array, " C"], Float[Array, " C"]]:
         """Return the decision values and the slopes ``1 / (3 (|s| + 1)^2)``."""
-        return self(pairs), 1 / (3 * (jnp.abs(self.margins(pairs)) + 1) ** 2)
+        return self(pairs), compressed_derivatives(self.margins(pairs))[0]
 
     def pull_back(self, slopes: Float[Array, " C"], rows: Rows) -> Rows:
         """Return ``rows`` times the slopes, pulled back through the margins: ``(T, C) -> (T, P)``."""
@@ -123,6 +137,15 @@ class OvrDecision:
     def jacobian(self, slopes: Float[Array, " C"]) -> Float[Array, "C P"]:
         """Return the Jacobian of the margins times the slopes."""
         return self.margins.jacobian(slopes) * slopes[:, None]
+
+    def curvature(self, pairs: Float[Array, " P"], tangent: Float[Array, " P"], rows: Rows) -> Rows:
+        """Return ``rows`` times ``h''(s) ds``, pulled back through the margins, where h is :func:`compressed`."""
+        s, along = self.margins(pairs), self.margins(tangent)
+        return self.margins.pull_back(s, rows * (compressed_derivatives(s)[1] * along)[None])
+
+    def taylor(self, pairs: Float[Array, " P"], series: Float[Array, "3 P"]) -> Float[Array, "3 C"]:
+        """Return the derivatives of ``h(s(t))``; the votes are constant: ``(3, P) -> (3, C)``."""
+        return composed(compressed_derivatives(self.margins(pairs)), jax.vmap(self.margins)(series))
 
 
 @pytree
@@ -184,6 +207,14 @@ class SVMClassifier:
     def jacobian(self, saved) -> Float[Array, "C D"]:
         """Return ``ds/dv``, the signed sum of the Jacobians of the pairs."""
         return self.scores.jacobian(saved)
+
+    def curvature(self, v: Vector, tangent: Vector, rows: Rows) -> Rows:
+        """Return ``rows d2s/dv2 tangent``: ``(T, C) -> (T, D)``."""
+        return curved(self.scores).curvature(v, tangent, rows)
+
+    def taylor(self, v: Vector, series: Float[Array, "3 D"]) -> Float[Array, "3 C"]:
+        """Return the derivatives of the margins along a path: ``(3, D) -> (3, C)``."""
+        return curved(self.scores).taylor(v, series)
 
 
 def margins_of(pairs: Stage, classes: int) -> Stage:

@@ -7,10 +7,11 @@ from jaxtyping import Array, Float
 from pcacam_jax.core.checks import InputError, check_shape
 from pcacam_jax.core.pytree import pytree, static
 from pcacam_jax.core.types import Rows, Vector
+from pcacam_jax.stages.linear import PiecewiseLinear
 
 
 @pytree
-class Take:
+class Take(PiecewiseLinear):
     """Selection of entries ``x -> x[indices]``, ``(d,) -> (n,)``; each row of the Jacobian has a single 1.
 
     Args:
