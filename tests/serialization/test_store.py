@@ -273,7 +273,7 @@ ones = functools.partial(np.ones, dtype=np.float32)
             pcacam_jax.Chain((pcacam_jax.Elementwise("tanh", 2), pcacam_jax.Elementwise("tanh", 3))),
             "do not fit together",
         ),
-        (pcacam_jax.Flatten((2, 3)), r"Flatten\.shape must be tuple"),
+        (pcacam_jax.Flatten((2,)), r"Flatten\.shape must be tuple; got tuple"),
         (pcacam_jax.PairwiseMargins(1), "classes must be 2 to"),
     ],
 )
