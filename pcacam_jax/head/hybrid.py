@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ from pcacam_jax.stages.activation import Elementwise
 from pcacam_jax.stages.append import Append
 from pcacam_jax.stages.chain import Chain
 from pcacam_jax.stages.dense import Dense
-from pcacam_jax.stages.flatten import ORDERS, Flatten, GlobalAverage, MaxPool, spatial_mean
+from pcacam_jax.stages.flatten import ORDERS, Flatten, GlobalAverage, MapsShape, MaxPool, spatial_mean
 
 
 class HeadResiduals(NamedTuple):
@@ -247,11 +247,12 @@ def spatial_chain(
 ) -> Chain:
     """Return the stages from the maps to ``x_0`` for one of :data:`POOLS`: ``(h, w, K) -> (d_0,)``."""
     order: Any = check_choice("flattened", flattened, ORDERS)
+    shape = cast(MapsShape, maps_shape)
     if pool == "average":
-        return Chain((GlobalAverage(maps_shape),))
+        return Chain((GlobalAverage(shape),))
     if not pool:
-        return Chain((Flatten(maps_shape, order),))
-    pooling = MaxPool(maps_shape)
+        return Chain((Flatten(shape, order),))
+    pooling = MaxPool(shape)
     return Chain((pooling, Flatten(pooling.out_shape, order)))
 
 
