@@ -1,3 +1,5 @@
+import warnings
+
 import pytest
 
 REASON = 'not installed: pip install "pcacam_jax[frameworks]"'
@@ -23,3 +25,17 @@ def keras():
 def grad_cam(torch):
     """pytorch-grad-cam."""
     return pytest.importorskip("pytorch_grad_cam", reason=f"pytorch-grad-cam is {REASON}")
+
+
+@pytest.fixture(scope="session")
+def captum(torch):
+    """The metrics of Captum."""
+    return pytest.importorskip("captum.metrics", reason=f"Captum is {REASON}")
+
+
+@pytest.fixture(scope="session")
+def quantus(torch):
+    """Quantus, with the warnings of its imports."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pytest.importorskip("quantus", reason=f"Quantus is {REASON}")
