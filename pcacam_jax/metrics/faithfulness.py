@@ -29,6 +29,7 @@ from pcacam_jax.metrics.masks import (
     cell_ranks,
     check_count,
     check_positive,
+    float_array,
     heatmap_array,
     values_of,
 )
@@ -129,7 +130,7 @@ def area(curve: Curve) -> Scalar:
         >>> float(area(jnp.array([3.0, -1.0, -1.0])))
         -3.0
     """
-    curve = jnp.asarray(curve)
+    curve = float_array("curve", curve)
     if curve.ndim != 1 or len(curve) < 2:
         raise InputError(f"curve must be one curve of at least two values; got the shape {curve.shape}; use jax.vmap.")
     heights = curve - curve[0]

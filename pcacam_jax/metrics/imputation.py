@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pcacam_jax.core.arrays import real_array
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.core.types import Scalar
 from pcacam_jax.metrics.masks import (
@@ -19,6 +18,7 @@ from pcacam_jax.metrics.masks import (
     cell_ranks,
     check_positive,
     check_same_shape,
+    float_array,
     heatmap_array,
     mask_array,
     values_of,
@@ -130,8 +130,8 @@ def road(
         >>> import jax, jax.numpy as jnp
         >>> from pcacam_jax.metrics import road
         >>> image = jnp.zeros((8, 8, 1)).at[2:4, 2:4].set(1.0)
-        >>> result = jax.jit(lambda heatmap: road(jnp.sum, image, heatmap, jax.random.key(0)))(image[:, :, 0])
-        >>> bool(result.score > 1)
+        >>> scored = jax.jit(lambda heatmap: road(jnp.sum, image, heatmap, jax.random.key(0), fractions=[0.1]))
+        >>> bool(scored(image[:, :, 0]).score > 1)
         True
     """
     image = _image_array(image)
@@ -151,10 +151,10 @@ def road(
 
 
 def _image_array(image: Any) -> Image:
-    image = jnp.asarray(real_array("image", image))
+    image = float_array("image", image)
     if image.ndim != 3 or image.size == 0:
         raise InputError(f"image must be one image (H, W, C); got the shape {image.shape}; use jax.vmap for a batch.")
-    return image if jnp.issubdtype(image.dtype, jnp.floating) else image.astype(float)
+    return image
 
 
 def _neighbours(image: Image) -> Image:

@@ -24,19 +24,31 @@ Value = Callable[[Mask], Scalar]
 MOST_AXES = 3
 
 
-def heatmap_array(heatmap: Any, name: str = "heatmap") -> Heatmap:
+def heatmap_array(heatmap: Any) -> Heatmap:
     """Return a heatmap as floats.
 
     Raises:
         InputError: it does not hold finite real numbers, it has no cells, or it does not have one to three axes.
     """
-    heatmap = jnp.asarray(real_array(name, heatmap))
+    heatmap = float_array("heatmap", heatmap)
     if not 1 <= heatmap.ndim <= MOST_AXES or heatmap.size == 0:
         raise InputError(
-            f"{name} must be one map with one to three axes and at least one cell; got the shape {heatmap.shape}; "
+            f"heatmap must be one map with one to three axes and at least one cell; got the shape {heatmap.shape}; "
             f"write jax.vmap for a batch."
         )
-    return heatmap if jnp.issubdtype(heatmap.dtype, jnp.floating) else heatmap.astype(float)
+    return heatmap
+
+
+def float_array(name: str, values: Any) -> Float[Array, "..."]:
+    """Return finite real numbers as a JAX array of floats, in the dtype that JAX gives them.
+
+    Raises:
+        InputError: the values are not finite real numbers.
+    """
+    array = real_array(name, values)
+    dtype = array.dtype if jnp.issubdtype(array.dtype, jnp.floating) else float
+    # jnp.asarray alone may keep the float64 of a NumPy array inside a trace although x64 is disabled.
+    return jnp.asarray(array, jax.dtypes.canonicalize_dtype(dtype))
 
 
 def mask_array(mask: Any, dtype: Any) -> Float[Array, "..."]:

@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pcacam_jax.core.arrays import real_array
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.core.text import shown
 from pcacam_jax.core.types import Scalar
@@ -17,6 +16,7 @@ from pcacam_jax.metrics.masks import (
     check_count,
     check_fraction,
     check_space,
+    float_array,
     heatmap_array,
     in_batches,
     mask_array,
@@ -137,7 +137,7 @@ def max_sensitivity(
         >>> round(float(max_sensitivity(lambda noise: jnp.array([3.0, 4.0]) + noise, jnp.array([[0.0, 1.0]]))), 3)
         0.2
     """
-    noise = jnp.asarray(real_array("noise", noise))
+    noise = float_array("noise", noise)
     if noise.ndim < 1 or not len(noise):
         raise InputError(f"noise must hold at least one sample, (n, ...); got the shape {noise.shape}.")
     if not callable(heatmap_of):
