@@ -47,7 +47,7 @@ def masks():
 @pytest.mark.parametrize("kind", masks())
 def test_imputation_solves_its_linear_system(kind, x64):
     kept = masks()[kind]
-    result = imputed(IMAGE, kept.astype(float), noise=0.0)
+    result = imputed(IMAGE, np.where(kept, 0.6, 0.4), noise=0.0)  # the pixels of at least 0.5 are kept
     np.testing.assert_allclose(result, dense_imputation(IMAGE, kept), atol=2e-4)
     np.testing.assert_array_equal(np.asarray(result)[kept], IMAGE[kept])
 
@@ -85,8 +85,8 @@ def value_of_image(image):
     return jnp.sum(image[..., 0] ** 2) - jnp.sum(image[..., 1])
 
 
-FRACTIONS = (0.0, 0.1, 0.5)
-roads = jax.jit(lambda heatmap: road(value_of_image, IMAGE, heatmap, KEY, fractions=FRACTIONS, noise=0.0))
+FRACTIONS = (0.0, 0.1, 0.5, 0.5)
+roads = jax.jit(lambda heatmap, noise=0.0: road(value_of_image, IMAGE, heatmap, KEY, fractions=FRACTIONS, noise=noise))
 
 
 def test_road_equals_loops(x64):
@@ -110,6 +110,13 @@ def test_the_sign_of_the_score(x64):
     assert float(roads(-bright).score) == pytest.approx(-float(roads(bright).score))
     for constant in (0.0, 2.0, -1.0):
         assert float(roads(np.full((7, 6), constant)).score) == 0
+
+
+def test_both_orders_have_the_same_noise_and_fractions_have_different_noise(x64):
+    result = roads(np.zeros((7, 6)), 0.1)
+    np.testing.assert_array_equal(result.most_first, result.least_first)
+    assert abs(float(result.most_first[2] - result.most_first[3])) > 0.01
+    assert float(result.most_first[0]) == pytest.approx(float(value_of_image(IMAGE)))  # nothing is removed
 
 
 @pytest.mark.exhaustive
