@@ -52,8 +52,8 @@ def through_head(rule: Rule, head: HybridHead, x: Array, reference: Array, rows:
     on_v = [rows["pca"]] if "pca" in rows else []
     on_v += [rule(head.svms[name], *v, rows[name]) for name in head.svm_names if name in rows]
     if on_v:
-        blocks.append(_stacked(on_v) if head.pca is None else rule(head.pca, *x_m, _stacked(on_v)))
-    return rule(head.trunk, x, reference, _stacked(blocks))
+        blocks.append(stacked(on_v) if head.pca is None else rule(head.pca, *x_m, stacked(on_v)))
+    return rule(head.trunk, x, reference, stacked(blocks))
 
 
 def through_chain(rule: Rule, chain: Chain, x: Array, reference: Array, rows: Any) -> Any:
@@ -77,11 +77,12 @@ def through_parallel(rule: Rule, parallel: Parallel, x: Array, reference: Array,
     return jax.tree.map(lambda *blocks: sum(blocks[1:], blocks[0]), *parts)
 
 
-def without_rule(method: str, stage: Stage) -> InputError:
-    """Return the error for a stage that has no rule in a method."""
+def without_rule(stage: Stage) -> InputError:
+    """Return the error for a stage that has no rule."""
     name = type(stage).__name__
-    return InputError(f"{method} has no rule for the stage {name}; {ADVICE.get(type(stage), GRADIENTS)}.")
+    return InputError(f"liftcam and relevancecam have no rule for {name}; {ADVICE.get(type(stage), GRADIENTS)}.")
 
 
-def _stacked(blocks: list[Any]) -> Any:
+def stacked(blocks: list[Any]) -> Any:
+    """Return the rows of several outputs one after another."""
     return jax.tree.map(lambda *arrays: jnp.concatenate(arrays), *blocks)

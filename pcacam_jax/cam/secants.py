@@ -84,7 +84,7 @@ def secant_pull_back(stage: Stage, x: Array, reference: Array, rows: Rows) -> Ro
     Raises:
         InputError: the stage has no multipliers.
     """
-    raise without_rule("liftcam", stage)
+    raise without_rule(stage)
 
 
 secant_pull_back.register(Chain, functools.partial(through_chain, secant_pull_back))
@@ -143,11 +143,11 @@ def _classifier(stage: Classifier, x: Array, reference: Array, rows: Rows) -> Ro
 @secant_pull_back.register
 def _expansion(stage: Expansion, x: Vector, reference: Vector, rows: Rows) -> Rows:
     if stage.relative:
-        raise InputError("liftcam needs the values of kernels, not their relative derivatives; use scale_free=False.")
+        raise InputError("the secants of a kernel need its values, not its relative derivative; use scale_free=False.")
     if stage.kernel not in KERNEL_SECANTS:
         raise InputError(
-            f"liftcam has no rule for the kernel {stage.kernel!r}, only for {', '.join(KERNEL_SECANTS)}; use a method "
-            f'of gradients, such as method="hirescam".'
+            f"the kernel must be one of {', '.join(KERNEL_SECANTS)}, whose secants are known; got {stage.kernel!r}, so "
+            f'use a method of gradients, such as method="hirescam".'
         )
     multipliers = KERNEL_SECANTS[stage.kernel](stage, x, reference)
     return matmul(stage.weights(rows), multipliers)

@@ -126,12 +126,12 @@ def selection_of(head, target):
         (
             "proba",
             False,
-            'no rule for the stage Softmax; explain scores before .* output="decision", or use a method of',
+            'no rule for Softmax; explain scores before .* output="decision", or use a method of',
         ),
         (
             "decision",
             True,
-            'no rule for the stage Normalise; use a method of gradients, such as method="hirescam"',
+            'no rule for Normalise; use a method of gradients, such as method="hirescam"',
         ),
     ],
 )

@@ -20,10 +20,6 @@ REPEATED = ("dense, ", ", binary", ", margins")
 """Parts of the names of cases whose stages occur in others."""
 CASES = [name for name in cases.NAMES if not any(part in name for part in REJECTED + REPEATED)]
 DEFAULT = (
-    "dense, gelu",
-    "SVM rbf, one-vs-one",
-    "SVM poly, pairs",
-    "SVM sigmoid, margins",
     "classifier of two",
     "power, yeo-johnson, below 0",
     "quadratic",
@@ -50,10 +46,10 @@ def test_multipliers_add_up(name):
     reference = jnp.asarray(np.random.default_rng(0).normal(size=x.shape))
     if any(part in name for part in ("log", "box-cox", "poly")):
         reference = jnp.abs(reference)
-    if name in ("trunk",) or "max-pool" in name:
-        reference = jnp.zeros_like(x)
-    for other in (reference, x, x * (1 + 1e-9)):
-        other = jnp.zeros_like(x) if other is not reference and not reference.any() else other
+    references = [reference, x, x * (1 + 1e-9)]
+    if name == "trunk" or "max-pool" in name:
+        references = [jnp.zeros_like(x)]
+    for other in references:
         total = jnp.sum(multipliers(stage, x, other) * (x - other)[None], axis=tuple(range(1, x.ndim + 1)))
         change = (stage(x) - stage(other)).ravel()
         size = np.max(np.abs(stage(x))) + np.max(np.abs(change))
@@ -141,7 +137,7 @@ def test_multipliers_at_a_support_vector_and_far_from_all():
 )
 def test_stages_without_multipliers_are_rejected(stage, advice):
     name = type(stage).__name__
-    with pytest.raises(InputError, match=f"^liftcam has no rule for the stage {name}; {advice}.*\\.$"):
+    with pytest.raises(InputError, match=f"^liftcam and relevancecam have no rule for {name}; {advice}.*\\.$"):
         secant_pull_back(stage, jnp.ones(3), jnp.zeros(3), jnp.ones((1, 3)))
 
 
@@ -150,14 +146,10 @@ def test_stages_of_users_and_unknown_kernels_are_rejected():
         def __call__(self, x):
             return x**3
 
-    with pytest.raises(
-        InputError, match='no rule for the stage Cubic; use a method of gradients, such as method="hire'
-    ):
+    with pytest.raises(InputError, match='no rule for Cubic; use a method of gradients, such as method="hire'):
         secant_pull_back(Cubic(), jnp.ones(3), jnp.zeros(3), jnp.ones((1, 3)))
     stage = KernelExpansion(jnp.ones((1, 3)), None, jnp.zeros(1), {}, "laplacian")
-    with pytest.raises(
-        InputError, match="no rule for the kernel 'laplacian', only for linear, poly, sigmoid, rbf; use"
-    ):
+    with pytest.raises(InputError, match="one of linear, poly, sigmoid, rbf, whose secants are known; got 'laplacian'"):
         secant_pull_back(stage, jnp.ones(3), jnp.zeros(3), jnp.ones((1, 1)))
 
 

@@ -79,17 +79,17 @@ def contributions(head, target, maps):
         if n < len(head.dense):
             row = row * rescale(head.activation, states[n - 1][0], states_ref[n - 1][0])
         row = head.dense[n - 1][0] @ row
-    return on_maps(head, maps, row)
+    return on_maps(head, maps, row) * maps
 
 
 def on_maps(head, maps, row):
-    """Multipliers on x_0 times the maps; behind a max-pool everything goes to the maximum of each window."""
+    """A row on x_0 as maps, (h, w, K); behind a max-pool each entry goes to the maximum of its window."""
     out = np.zeros(maps.shape)
     if not head.pool:
         for i, j, k in np.ndindex(maps.shape):
-            out[i, j, k] = row[oracle.position(i, j, k, maps.shape[1], maps.shape[2])] * maps[i, j, k]
+            out[i, j, k] = row[oracle.position(i, j, k, maps.shape[1], maps.shape[2])]
         return out
     for i, j, k in np.ndindex(maps.shape[0] // 2, maps.shape[1] // 2, maps.shape[2]):
-        place = (*oracle.pool_winner(maps, i, j, k), k)
-        out[place] = row[oracle.position(i, j, k, maps.shape[1] // 2, maps.shape[2])] * maps[place]
+        row_entry = row[oracle.position(i, j, k, maps.shape[1] // 2, maps.shape[2])]
+        out[(*oracle.pool_winner(maps, i, j, k), k)] = row_entry
     return out

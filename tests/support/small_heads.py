@@ -32,6 +32,7 @@ def small_head(
     classes: int = 3,
     pca: int | None = 3,
     layers: bool = True,
+    widths: tuple[int, int] = (6, 5),
     bias: float = 0.5,
     scaled: bool = False,
     seed: int = 0,
@@ -40,7 +41,7 @@ def small_head(
     rng = np.random.default_rng(seed)
     maps = np.maximum(rng.normal(size=(30, *SHAPE)) + 0.3, 0)
     spatial = {False: 60, True: 10, "average": 5}[pool]
-    sizes = (spatial, 6, 5, classes) if layers else (spatial,)
+    sizes = (spatial, *widths, classes) if layers else (spatial,)
     dense = [
         (rng.normal(size=(d, out)) * 2 / np.sqrt(d), bias * rng.normal(size=out))
         for d, out in itertools.pairwise(sizes)
