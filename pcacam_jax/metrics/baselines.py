@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from pcacam_jax.core.checks import InputError
+from pcacam_jax.core.text import shown
 from pcacam_jax.metrics.masks import Heatmap, check_count, check_positive, check_space, heatmap_array
 
 
@@ -89,7 +91,7 @@ def beside_baselines(
         The scores. That of the random maps is the mean over the seeds.
 
     Raises:
-        InputError: the heatmap, the number of seeds or the width is not valid.
+        InputError: the heatmap, the number of seeds or the width is not valid, or ``score`` is no function.
 
     Example:
         >>> import jax, numpy as np
@@ -102,6 +104,8 @@ def beside_baselines(
         (1.0, True, True)
     """
     heatmap = heatmap_array(heatmap)
+    if not callable(score):
+        raise InputError(f"score must be a function of a heatmap; got {shown(score)}.")
     keys = jax.random.split(key, check_count("seeds", seeds))
 
     def score_of_seed(key):

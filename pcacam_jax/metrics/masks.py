@@ -3,6 +3,7 @@
 A mask says how much of each cell is kept: 1 keeps the cell, and 0 replaces it by the baseline.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from pcacam_jax.core.arrays import real_array, unwrapped
-from pcacam_jax.core.checks import InputError, check_items
+from pcacam_jax.core.checks import InputError, check_finite, check_items
 from pcacam_jax.core.text import shown
 from pcacam_jax.core.types import Scalar
 
@@ -45,10 +46,13 @@ def float_array(name: str, values: Any) -> Float[Array, "..."]:
     Raises:
         InputError: the values are not finite real numbers.
     """
-    array = real_array(name, values)
+    array = real_array(name, values, finite=False)
     dtype = array.dtype if jnp.issubdtype(array.dtype, jnp.floating) else float
     # jnp.asarray alone may keep the float64 of a NumPy array inside a trace although x64 is disabled.
-    return jnp.asarray(array, jax.dtypes.canonicalize_dtype(dtype))
+    with np.errstate(over="ignore"):
+        array = array.astype(jax.dtypes.canonicalize_dtype(dtype))
+    check_finite(name, array)
+    return jnp.asarray(array)
 
 
 def mask_array(mask: Any, dtype: Any) -> Float[Array, "..."]:
@@ -58,8 +62,9 @@ def mask_array(mask: Any, dtype: Any) -> Float[Array, "..."]:
         InputError: a value is not a real number in 0..1; traced values pass, because they are not known yet.
     """
     mask = unwrapped(mask)
-    mask = mask if isinstance(mask, jax.Array | np.ndarray) else np.asarray(mask)
-    mask = real_array("mask", mask.astype(dtype) if mask.dtype == bool else mask)
+    if isinstance(mask, jax.Array | np.ndarray) and mask.dtype == bool:
+        mask = mask.astype(dtype)
+    mask = real_array("mask", mask)
     if not isinstance(mask, Tracer) and mask.size:
         least, most = np.min(np.asarray(mask)), np.max(np.asarray(mask))
         if least < 0 or most > 1:
@@ -78,17 +83,19 @@ def check_same_shape(name: str, shape: tuple[int, ...], other: str, expected: tu
 
 
 def check_positive(name: str, value: Any, *, zero: bool = False) -> Any:
-    """Return a finite number above 0, or of at least 0 if ``zero``; values of arrays are not checked.
+    """Return a finite number above 0, or of at least 0 if ``zero``; traced scalars pass, as they are not known yet.
 
     Raises:
         InputError: it is not.
     """
-    if isinstance(value, jax.Array):
-        return value
+    if isinstance(value, jax.Array) and value.ndim == 0 and jnp.issubdtype(value.dtype, jnp.number):
+        if isinstance(value, Tracer):
+            return value
+        value = np.asarray(value)[()]
     real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    if not real or not np.isfinite(value) or value < 0 or (value == 0 and not zero):
+    if not real or not (value > 0 or (zero and value == 0)) or not math.isfinite(value):
         raise InputError(f"{name} must be a number {'of at least 0' if zero else 'above 0'}; got {shown(value)}.")
-    return value
+    return float(value)
 
 
 def check_count(name: str, count: Any, most: int | None = None) -> int:

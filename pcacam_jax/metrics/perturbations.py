@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pcacam_jax.core.checks import InputError
+from pcacam_jax.core.checks import InputError, check_flag
 from pcacam_jax.core.text import shown
 from pcacam_jax.core.types import Scalar
 from pcacam_jax.metrics.faithfulness import BATCH_SIZE
@@ -103,7 +103,7 @@ def infidelity(
     values = values_of(value, len(masks) + 1, lambda i: jnp.where(i == 0, 1, masks[i - 1]), batch_size)
     changes = values[0] - values[1:]
     predicted = jnp.sum((1 - masks) * heatmap, axis=tuple(range(1, masks.ndim)))
-    if scaled:
+    if check_flag("scaled", scaled):
         largest = jnp.max(jnp.abs(predicted))
         predicted = predicted / jnp.where(largest > 0, largest, 1)  # so that no square underflows
         squares = jnp.sum(predicted**2)

@@ -75,12 +75,13 @@ def test_baselines_map_over_examples():
         (lambda: random_map(KEY, 3), "space must be a shape such as (14, 14); got int 3."),
         (lambda: centred_gaussian((1, 2, 3, 4)), "space must have one to three axes; got (1, 2, 3, 4)."),
         (lambda: centred_gaussian((3,), width=0), "width must be a number above 0; got 0."),
+        (lambda: beside_baselines(None, np.ones(3), KEY), "score must be a function of a heatmap; got None."),
         (
             lambda: beside_baselines(jnp.sum, np.ones(3), KEY, seeds=0),
             "seeds must be an integer of at least 1; got 0.",
         ),
     ],
-    ids=range(5),
+    ids=range(6),
 )
 def test_bad_input_is_rejected_with_a_sentence(call, message):
     with pytest.raises(InputError) as caught:

@@ -210,6 +210,11 @@ BAD = [
         "heatmap must be finite, but 3 of 3 values are NaN or infinite, the first at index (0,); clean them before the "
         "call.",
     ),
+    (
+        lambda: average_drop(smooth, np.full(3, 1e300)),
+        "heatmap must be finite, but 3 of 3 values are NaN or infinite, the first at index (0,); clean them before the "
+        "call.",
+    ),
     (lambda: average_drop(smooth, HEATMAP, spread=0), "spread must be a number above 0; got 0."),
     (lambda: average_drop(smooth, HEATMAP, spread=math.nan), "spread must be a number above 0; got nan."),
     (lambda: area([1.0]), "curve must be one curve of at least two values; got the shape (1,); use jax.vmap."),
