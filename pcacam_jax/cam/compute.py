@@ -113,6 +113,15 @@ def explained_example(
     )
 
 
+def signed_map(example: Example, method: Method, key: Array) -> Float[Array, "T *space"]:
+    """Return ``L+ - L-`` of every target for a method that does not change images."""
+    options = dict(method.options) | ({"key": key} if method.samples else {})
+    first = method.function(example, 1, **options).heatmap
+    if method.passes == 1:
+        return first
+    return jax.nn.relu(first) - jax.nn.relu(method.function(example, -1, **options).heatmap)
+
+
 def _vanished(example: Example, heatmap: Array, method: Method, narrow: Any) -> Bool[Array, " T"]:
     """Return which maps have no meaning: the gradient underflowed, or differences of values did."""
     if method.needs == "maps":

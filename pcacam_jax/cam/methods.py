@@ -169,6 +169,11 @@ METHODS: dict[str, Method] = {method.name: method for method in _ENTRIES}
 """The CAM methods by name."""
 
 
+def needs_images(method: Any) -> bool:
+    """Return whether a method, or the method of this name, changes images."""
+    return (method if isinstance(method, Method) else cam_method(method)).needs == "images"
+
+
 def cam_method(name: str, **options: Any) -> Method:
     """Return a CAM method with options other than the defaults, for ``explain(method=...)``.
 

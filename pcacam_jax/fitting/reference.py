@@ -20,8 +20,8 @@ class Reference:
     """What a run says of its N training images.
 
     ``values`` give the percentiles of :meth:`pcacam_jax.runs.loaded_run.Run.compare`, ``spreads`` the typical scale of
-    maps, ``support`` the training images of the evidence. ``components``, ``predicted`` and ``nearest_support`` are for
-    comparisons of your own.
+    maps, ``support`` the training images of the evidence. ``reconstruction`` and ``nearest_support`` say how far a
+    new image lies from them, see :func:`pcacam_jax.cam.trust.trust`. ``predicted`` is for comparisons of your own.
     """
 
     components: Float[np.ndarray, "N D"]
@@ -41,6 +41,9 @@ class Reference:
     components."""
     thumbnails: UInt8[np.ndarray, "N 48 48 3"] | None
     """Small images; None if the run was fitted without them."""
+    reconstruction: Float[np.ndarray, " N"] | None = None
+    """The errors of the PCA's reconstruction of ``x_m``, in the unit of ``x_m``; None for runs of earlier versions, and
+    for a PCA with as many components as inputs."""
 
     __repr__ = brief_repr
 
@@ -66,7 +69,7 @@ def reference_of(fitted: Fitted, *, thumbnails: bool = False) -> Reference:
         thumbnails: whether to make thumbnails of all training images.
     """
     v, train = fitted.components["train"], fitted.dataset.train
-    values, predicted = fitted.outputs
+    values, predicted, reconstruction = fitted.outputs
     support = {name: svm.support_.astype(np.int64) for name, svm in fitted.svms.items()}
     return Reference(
         components=v,
@@ -77,6 +80,7 @@ def reference_of(fitted: Fitted, *, thumbnails: bool = False) -> Reference:
         support=support,
         nearest_support={name: distance_to_nearest(v, rows) for name, rows in support.items()},
         thumbnails=_thumbnails(fitted) if thumbnails else None,
+        reconstruction=reconstruction,
     )
 
 

@@ -10,6 +10,8 @@ import jax
 import numpy as np
 
 from pcacam_jax.cam.explain import explain
+from pcacam_jax.cam.methods import needs_images
+from pcacam_jax.cam.trust import Trust, trust
 from pcacam_jax.core.arrays import real_array
 from pcacam_jax.core.brief import brief_repr
 from pcacam_jax.core.checks import InputError, check_finite, check_items
@@ -23,8 +25,9 @@ from pcacam_jax.fitting.features import extract_all
 from pcacam_jax.fitting.reference import Reference
 from pcacam_jax.head.hybrid import HybridHead
 from pcacam_jax.nets import vgg16, weights
+from pcacam_jax.nets.backbone import Backbone, vgg16_backbone
 from pcacam_jax.runs.comparison import Comparison, comparisons
-from pcacam_jax.runs.reference_file import LINEAR, read_linear_support, read_reference
+from pcacam_jax.runs.reference_file import LINEAR, REFERENCE, read_linear_support, read_reference
 from pcacam_jax.runs.source import read_again
 from pcacam_jax.stages import KernelExpansion, OneVsOneExpansion
 
@@ -108,6 +111,12 @@ class Run:
             )
         return params
 
+    @property
+    def backbone(self) -> Backbone:
+        """VGG16 up to the tap, for the CAM methods that change images."""
+        config = self.config
+        return vgg16_backbone(self.params, tap=config.tap, scaling=config.scaling, dtype=config.compute)
+
     def load_images(self, paths: str | Path | Sequence[str | Path]) -> np.ndarray:
         """Read image files in the same way as the images that the run was fitted on.
 
@@ -172,8 +181,28 @@ class Run:
             sizes = tuple(picture.size for picture in pictures)
             return dataclasses.replace(explanation, image_names=names, image_sizes=sizes)
         maps = self.features(images)
+        if needs_images(options.get("method", "gradcam")):
+            options = {"images": images, "backbone": self.backbone, **options}
         explanation = explain(self.head, maps, targets, **options)
         return dataclasses.replace(explanation, outputs=dict(_outputs(self.head, maps)))
+
+    def trust(self, explanation: Explanation, images: Any) -> Trust:
+        """Return what speaks for and against the maps of an explanation.
+
+        Args:
+            explanation: the result of :meth:`explain`.
+            images: the images that it explains, ``(B, size, size, 3)``, or the paths of their files.
+
+        Returns:
+            The numbers and sentences of :func:`pcacam_jax.cam.trust.trust`, with this run's training images as
+            reference, if they are known.
+
+        Raises:
+            InputError: the explanation is not one of this run and these images.
+        """
+        maps = self.features(self.load_images(images) if _are_paths(images) else images)
+        reference = self.reference if (self.folder / REFERENCE).is_file() else None
+        return trust(explanation, self.head, maps, reference)
 
     def compare(self, explanation: Explanation) -> list[list[Comparison]]:
         """Compare the values of an explanation with those of the other classes and of the training images.

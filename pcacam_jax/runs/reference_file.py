@@ -9,6 +9,7 @@ It holds these arrays for N training images, C classes and D components::
     predicted/CLASSIFIER  (N,)            predicted classes
     support/SVM           (n,)            rows of the SVM's support vectors, in the order of scikit-learn's ``support_``
     nearest_support/SVM   (N,)            distance of each image to the nearest support vector other than itself
+    reconstruction        (N,)            errors of the PCA's reconstruction, in files of this version on
     thumbnails            (N, 48, 48, 3)  small images, only with ``pcacam fit --thumbnails``
 """
 
@@ -59,7 +60,13 @@ def read_reference(folder: Path) -> Reference:
         for field in ("values", "spreads", "predicted", "support", "nearest_support")
     }
     try:
-        return Reference(arrays["components"], arrays["labels"], **nested, thumbnails=arrays.get("thumbnails"))
+        return Reference(
+            arrays["components"],
+            arrays["labels"],
+            **nested,
+            thumbnails=arrays.get("thumbnails"),
+            reconstruction=arrays.get("reconstruction"),
+        )
     except KeyError as error:
         raise InputError(f"{path} has no array {error}, so it is not the reference of a run; fit it again.") from error
 
