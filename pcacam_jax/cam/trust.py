@@ -24,14 +24,21 @@ BATCH = 16
 class TrainingReference(Protocol):
     """What is known of the training examples; the ``reference`` of a run has these fields."""
 
-    components: Any
-    """``(N, D)``, the components."""
-    support: Any
-    """For every SVM, the rows of its support vectors."""
-    nearest_support: Any
-    """For every SVM, ``(N,)``, the distance to the nearest other support vector."""
-    reconstruction: Any
-    """``(N,)``, the reconstruction errors; None if they are not known."""
+    @property
+    def components(self) -> Any:
+        """``(N, D)``, the components."""
+
+    @property
+    def support(self) -> Any:
+        """For every SVM, the rows of its support vectors."""
+
+    @property
+    def nearest_support(self) -> Any:
+        """For every SVM, ``(N,)``, the distance to the nearest other support vector."""
+
+    @property
+    def reconstruction(self) -> Any:
+        """``(N,)``, the reconstruction errors; None if they are not known."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,9 +190,9 @@ def _completeness(explanation: Explanation, numbers: Numbers) -> np.ndarray | No
 
 def _distances(reference: TrainingReference, numbers: Numbers) -> tuple[np.ndarray | None, dict[str, np.ndarray]]:
     """Return the percentiles of the reconstruction errors and, for every SVM, of the distances to support vectors."""
-    errors = reference.reconstruction
-    known = errors is not None and numbers.reconstruction is not None
-    percentiles = _percentiles(np.asarray(errors), numbers.reconstruction) if known else None
+    training_errors, errors = reference.reconstruction, numbers.reconstruction
+    known = training_errors is not None and errors is not None
+    percentiles = _percentiles(np.asarray(training_errors), np.asarray(errors)) if known else None
     training, nearest = np.asarray(reference.components), {}
     if training.shape[1:] != numbers.components.shape[1:]:
         raise InputError(

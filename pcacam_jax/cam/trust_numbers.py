@@ -66,6 +66,7 @@ def trust_batch(
         method: the method of the maps.
         backend: the backend of the derivatives.
     """
+
     def one(m: Maps, c: Array, s: Array) -> Numbers:
         return _numbers(head, m, Selection(c, outputs), s, method, backend)
 
@@ -82,24 +83,22 @@ def _numbers(
     random = jnp.stack([random_map(k, space) for k in jax.random.split(key, RANDOM_MAPS)]).astype(maps.dtype)
     centre = centred_gaussian(space).astype(maps.dtype)
 
-    def drops(t: Array, heatmap: Array) -> tuple[Array, Array, Array, Array, Array]:
-        score = lambda m: drop(lambda mask: value(mask)[t], m)  # noqa: E731
-        fall = score(heatmap)
-        at_random = jax.lax.map(score, random)
-        above = jnp.mean(at_random < fall, dtype=fall.dtype)
-        return fall, jnp.mean(at_random), score(centre), above, -score(-heatmap)
+    def drops(t: Array, heatmap: Array) -> Float[Array, " n"]:
+        judged = jnp.concatenate([jnp.stack([heatmap, -heatmap, centre]), random])
+        return jax.lax.map(lambda m: drop(lambda mask: value(mask)[t], m), judged)
 
-    raised, at_random, at_centre, above, rise = jax.vmap(drops)(jnp.arange(count), signed)
+    fall, rise, at_centre, *at_random = jnp.unstack(jax.vmap(drops)(jnp.arange(count), signed), axis=1)
+    at_random = jnp.stack(at_random, axis=1)
     return Numbers(
         values=example.values,
         gained=example.values - value(jnp.zeros(space, maps.dtype)),
         stability=_stability(example, signed, method, key),
         agreement=_agreement(example, signed, method),
-        drop=raised,
-        drop_random=at_random,
+        drop=fall,
+        drop_random=jnp.mean(at_random, axis=1),
         drop_centre=at_centre,
-        above_random=above,
-        rise=rise,
+        above_random=jnp.mean(at_random < fall[:, None], axis=1, dtype=fall.dtype),
+        rise=-rise,
         components=head.components(maps),
         reconstruction=reconstruction_error(head.pca, head.trunk(maps)),
     )

@@ -106,6 +106,10 @@ def explain(
     method: str = "gradcam",
     backend: str = "closed_form",
     scale_free: Flag = False,
+    samples: Annotated[int | None, UNSTATED] = None,
+    noise: float = 0.15,
+    seed: int = 0,
+    trust: Flag = False,
     force: Flag = False,
     json: Flag = False,
 ) -> None:
@@ -120,10 +124,17 @@ def explain(
         targets: Outputs to explain, such as pca, pca:0, cnn:3 or svm_rbf:predicted.
             By default, the prediction of every classifier and all principal components.
         out: Folder to write to; by default RUN/explanations.
-        method: CAM method; at present only gradcam.
+        method: CAM method: gradcam, cam, gradcam++, gradcam++authors, gradcam++exact, smooth_gradcam++, xgradcam,
+            hirescam, layercam, relevancecam, scorecam, ablationcam, shapcam, shapleycam, liftcam, eigencam,
+            eigengradcam, or smooth(...) with one of them, such as "smooth(hirescam)".
         backend: How derivatives are computed: closed_form, reverse, forward or finite_difference.
         scale_free: Divide the gradients of RBF SVMs by their largest kernel value, so that they do not underflow.
             The maps are then correct up to a positive factor.
+        samples: Number of noisy images (25 by default) or of permutations of shapcam (64 by default).
+        noise: Standard deviation of the noise, as a fraction of the range of the images.
+        seed: Seed of noise and permutations.
+        trust: Say of each map whether it can be trusted: whether it is faithful, stable and like those of other
+            methods, and whether the image is like the training images.
         force: Compute all results again, and replace files of the same names that pcacam did not write.
         json: Print the values as JSON.
     """
@@ -133,6 +144,7 @@ def explain(
         raise InputError("give at least one image file to explain.")
     out = run / "explanations" if out is None else out
     options: Any = {"method": method, "backend": backend, "scale_free": scale_free, "force": force}
+    options |= {"samples": samples, "noise": noise, "seed": seed, "trust": trust}
     explained = explain_files(run, images, targets, out, **options, progress=Progress())
     _print(json, explained.reports, *map(values_table, explained.reports))
     count = len(explained.reports)

@@ -34,6 +34,8 @@ def values_table(values: dict[str, Any]) -> Table:
     compared = any("percentile" in row for row in values["targets"])
     columns = ["rank", "percentile"] * compared
     columns += [f"weights of components 1 to {count}"] * (count > 0)
+    trusted = any("trust" in row for row in values["targets"])
+    columns += ["can the map be trusted?"] * trusted
     table = Table("target", "entry", "value", *columns, title=escape(values["image"]), title_justify="left")
     if compared:
         table.caption = "percentile: share of the training images whose value is smaller"
@@ -41,8 +43,8 @@ def values_table(values: dict[str, Any]) -> Table:
         space = "" if row["space"] == "component" else f"{row['space']} "
         value = f"{space}{row['value']:.4g}" + (" (gradient underflowed)" if row["vanished"] else "")
         mixture = ", ".join(f"{weight:+.3g}" for weight in values["mixture"].get(row["target"], []))
-        cells = [*_compared(row), mixture] if compared else [mixture]
-        table.add_row(escape(row["target"]), escape(row["label"]), value, *(cells if count else cells[:-1]))
+        cells = [*(_compared(row) if compared else ()), *[mixture] * (count > 0), *[row.get("trust", "")] * trusted]
+        table.add_row(escape(row["target"]), escape(row["label"]), value, *cells)
     return table
 
 

@@ -97,13 +97,14 @@ def paper_grid(
     if isinstance(given, Explanation):
         check_left_out({"components": components, "predictions": predictions, "vanished": vanished})
         check_count("images", images, len(given.labels), "example of the explanation")
-        columns, scale_free = columns_of(given, typical), given.scale_free
+        columns, scale_free, method = columns_of(given, typical), given.scale_free, given.method
         sizes, names = given.image_sizes, given.image_names
     else:
         for name, table in (("classifiers", given), ("predictions", predictions), ("vanished", vanished)):
             if table is not None and not isinstance(table, Mapping):
                 raise TypeError(f"{name} must be a dictionary by classifier; got {type(table).__name__}.")
         columns, scale_free = columns_of_arrays(count, given or {}, components, predictions or {}, vanished), False
+        method = "gradcam"
         sizes = names = None
     given_labels = names or [""] * count if truth is None else check_items("truth", truth, "a list of names")
     check_count("truth", given_labels, count, "image")
@@ -112,7 +113,8 @@ def paper_grid(
     parts = [column for column in columns if column.is_component]
     pictures = [picture(each) for each in images]
     aspects = [size[0] / size[1] for size in sizes or [each.shape[:2] for each in pictures]]
-    note = _note([*shown, *parts], len(parts), scale_free=scale_free, shared=shared_scale, marked=truth is not None)
+    marks = {"shared": shared_scale, "marked": truth is not None}
+    note = _note([*shown, *parts], len(parts), scale_free=scale_free, method=method, **marks)
     style = {"interpolation": interpolation, "cells": cells}
     rows = [shrunk(each, 400) for each in pictures]
     return _draw(
@@ -120,7 +122,7 @@ def paper_grid(
     )
 
 
-def _note(columns: list[Column], components: int, *, scale_free: bool, shared: bool, marked: bool) -> str:
+def _note(columns: list[Column], components: int, *, scale_free: bool, method: str, shared: bool, marked: bool) -> str:
     pairs = [pair for column in columns for pair in column.pairs]
     drawn = [[pair.positive] + [pair.negative] * column.is_component for column in columns for pair in column.pairs]
     lines = ["raises, lowers: regions that raise, lower the value of the component."] if components else []
@@ -141,7 +143,7 @@ def _note(columns: list[Column], components: int, *, scale_free: bool, shared: b
     if components > MOST_COMPONENTS:
         lines.append(f"{MOST_COMPONENTS} of {components} components are drawn.")
     zeros = any(not each.any() for maps in drawn for each in maps)
-    return "\n".join([*lines, *note_on(pairs, zeros, scale_free)])
+    return "\n".join([*lines, *note_on(pairs, zeros, scale_free, method)])
 
 
 def _draw(

@@ -112,6 +112,7 @@ def explanation_panel(
         check_left_out({**given, "scale_free": scale_free})
         place = example_of(explanation, example)
         pairs, scale_free = pairs_of(explanation, place, comparison, typical), explanation.scale_free
+        method = explanation.method
         name = [readable(explanation.image_names[place])] if explanation.image_names else []
         size = explanation.image_sizes[place] if explanation.image_sizes else None
     else:
@@ -120,11 +121,12 @@ def explanation_panel(
         given = [] if given is None else check_items("names", given, "an Explanation, or the names of targets")
         options = {"vanished": vanished, "comparison": comparison, "typical": typical}
         pairs, name, size = pairs_of_arrays(given, positive, negative, values, **options), [], None
+        method = "gradcam"
     first, shared_scale = index_below("first", first, len(pairs), "targets"), check_flag("shared_scale", shared_scale)
     shown = pairs[first : first + MOST_TARGETS]
     zeros = any(not pair.positive.any() or not pair.negative.any() for pair in shown)
     notes = [" ".join([NOTE, *[TARGETS] * any(pair.target for pair in shown)])]
-    lines = [*notes, SHARED_SCALES if shared_scale else OWN_SCALES, *note_on(shown, zeros, bool(scale_free))]
+    lines = [*notes, SHARED_SCALES if shared_scale else OWN_SCALES, *note_on(shown, zeros, bool(scale_free), method)]
     if len(shown) < len(pairs):
         lines.append(f"Targets {first + 1} to {first + len(shown)} of {len(pairs)}; the argument first chooses others.")
     height, width = size or pixels.shape[:2]

@@ -12,7 +12,8 @@ import jax
 import numpy as np
 
 from pcacam_jax.cam.explain import scale_free_head
-from pcacam_jax.cam.methods import cam_method
+from pcacam_jax.cam.images import ImageOptions
+from pcacam_jax.cam.methods import METHODS, cam_method, needs_images
 from pcacam_jax.core.checks import InputError, check_choice
 from pcacam_jax.core.files import writable_folder
 from pcacam_jax.core.paths import identities, printable, user_path
@@ -24,7 +25,7 @@ from pcacam_jax.data.pictures import LoadedPicture, load_picture
 from pcacam_jax.fitting.features import BATCH
 from pcacam_jax.head.targets import parse_targets
 from pcacam_jax.reports.figures import FIGURES
-from pcacam_jax.runs.explanation_files import check_results, earlier_report, file_digest, write_results
+from pcacam_jax.runs.explanation_files import Beside, check_results, earlier_report, file_digest, write_results
 from pcacam_jax.runs.image_paths import ImagePath, find_images
 from pcacam_jax.runs.loaded_run import Run
 from pcacam_jax.runs.reference_file import REFERENCE
@@ -52,6 +53,10 @@ def explain_files(
     method: str = "gradcam",
     backend: str = "closed_form",
     scale_free: bool = False,
+    samples: int | None = None,
+    noise: float = 0.15,
+    seed: int = 0,
+    trust: bool = False,
     force: bool = False,
     progress: Progress | None = None,
 ) -> ExplainedFiles:
@@ -70,6 +75,11 @@ def explain_files(
         method: as in :func:`pcacam_jax.explain`.
         backend: as in :func:`pcacam_jax.explain`.
         scale_free: as in :func:`pcacam_jax.explain`.
+        samples: as in :func:`pcacam_jax.explain`.
+        noise: as in :func:`pcacam_jax.explain`.
+        seed: as in :func:`pcacam_jax.explain`.
+        trust: whether to write beside every map what speaks for and against it, see
+            :func:`pcacam_jax.cam.trust.trust`.
         force: compute all results again, and replace any files at the paths of the results.
         progress: where progress is shown; nowhere by default.
 
@@ -89,12 +99,18 @@ def explain_files(
     check_choice("backend", backend, BACKENDS)
     if scale_free:
         scale_free_head(run.head, parsed, backend, chosen)
+    ImageOptions.checked(True, None, samples, noise, seed, METHODS["gradcam"])
     options: dict[str, Any] = {"method": method, "backend": backend, "scale_free": scale_free}
+    # Requests without samples are those of earlier versions, whose results are recognised.
+    if needs_images(chosen):
+        options |= {"samples": samples, "noise": noise, "seed": seed}
+    elif chosen.samples:
+        options |= {"samples": samples, "seed": seed}
     images = find_images([user_path(path) for path in paths], skipped=(out, run_folder))
     with progress.bar("explanations", len(images)) as advance:
-        request = {"targets": targets, **options, **_origin(run, run_folder)}
+        request = {"targets": targets, **options, **_origin(run, run_folder), **({"trust": True} if trust else {})}
         plan = _plan(images, request, out, run, run_folder, force, advance)
-        computed = _compute(plan, run, targets, options, out, advance)
+        computed = _compute(plan, run, targets, options, trust, out, advance)
     reports = plan.reports | computed
     if not reports:
         raise InputError(f"none of the {len(images)} images could be read; check the files.")
@@ -142,7 +158,7 @@ def _plan(
 
 
 def _compute(
-    plan: _Plan, run: Run, targets: Sequence[str], options: dict[str, Any], out: Path, advance: Advance
+    plan: _Plan, run: Run, targets: Sequence[str], options: dict[str, Any], trust: bool, out: Path, advance: Advance
 ) -> dict[ImagePath, dict[str, Any]]:
     """Explain the images that are left and write their results, a batch at a time."""
     reports: dict[ImagePath, dict[str, Any]] = {}
@@ -162,9 +178,11 @@ def _compute(
                 image_sizes=tuple(picture.size for picture in pictures.values()),
             )
             compared = run.compare(explained) if spreads else [None] * len(pictures)
+            trusted = run.trust(explained, pixels).sentences() if trust else [None] * len(pictures)
         for index, (image, picture) in enumerate(pictures.items()):
             answer = plan.requests[image]
-            reports[image] = write_results(out, image, answer, picture, explained, index, compared[index], spreads)
+            beside = Beside(compared[index], spreads, trusted[index])
+            reports[image] = write_results(out, image, answer, picture, explained, index, beside)
             advance(1, image.path.name)
     return reports
 

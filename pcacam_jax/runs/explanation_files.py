@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -86,6 +86,24 @@ def check_results(out: Path, image: ImagePath, request: dict[str, Any], *, reads
         )
 
 
+class Beside(NamedTuple):
+    """What is written beside the maps of one image."""
+
+    compared: Sequence[Comparison] | None
+    """How the values of the image compare, for each target; None for a run of an earlier version."""
+    spreads: Mapping[str, np.ndarray] | None
+    """The standard deviations of the values of each output among the training images; None for such a run."""
+    trusted: Sequence[str] | None
+    """What speaks for and against each map; None if it was not asked for."""
+
+    @property
+    def texts(self) -> list[str] | None:
+        """The text for each target; None if nothing is known."""
+        summaries = [[comparison.summary for comparison in self.compared]] if self.compared else []
+        both = [*summaries, *([self.trusted] if self.trusted else [])]
+        return [". ".join(parts) for parts in zip(*both, strict=True)] if both else None
+
+
 def write_results(
     out: Path,
     image: ImagePath,
@@ -93,8 +111,7 @@ def write_results(
     picture: LoadedPicture,
     explained: Explanation,
     index: int,
-    compared: Sequence[Comparison] | None,
-    spreads: Mapping[str, np.ndarray] | None,
+    beside: Beside,
 ) -> dict[str, Any]:
     """Write the picture, the maps and then the values of one image, each completely or not at all.
 
@@ -105,8 +122,7 @@ def write_results(
         picture: the image and its original size.
         explained: the explanation of several images.
         index: the number of the image among them.
-        compared: how the values of the image compare, for each target; None for a run of an earlier version.
-        spreads: the standard deviations of the values of each output among the training images; None for such a run.
+        beside: what is written beside the maps.
 
     Returns:
         The content of the .json file.
@@ -114,16 +130,17 @@ def write_results(
     paths = result_paths(out, image)
     for path in paths.values():
         remove_stale(path)
-    texts = None if compared is None else [comparison.summary for comparison in compared]
-    figure = figures.explanation(picture.drawn, explained, index, texts, spreads)
+    figure = figures.explanation(picture.drawn, explained, index, beside.texts, beside.spreads)
     plots.save(figure, paths[".png"], overwrite=True)
     arrays = {name: np.asarray(getattr(explained, name)[index]) for name in ARRAYS}
     arrays["targets"] = np.array(explained.targets)
     arrays |= {"original_size": np.array(picture.size), "orientation": np.array(picture.orientation)}
     write_sealed_arrays(paths[".npz"], arrays)
     content = _report(image.path, picture, explained, index)
-    for row, comparison in zip(content["targets"], compared or (), strict=False):
+    for row, comparison in zip(content["targets"], beside.compared or (), strict=False):
         row |= {name: getattr(comparison, name) for name in COMPARED}
+    for row, sentence in zip(content["targets"], beside.trusted or (), strict=False):
+        row |= {"trust": sentence}
     report = sealed({**content, "request": request, "files": _digests(paths)})
     write_sealed_json(paths[".json"], report)
     return report
