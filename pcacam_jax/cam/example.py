@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 
 from pcacam_jax.core.numerics import difference_step
 from pcacam_jax.core.types import Maps, Rows
+from pcacam_jax.head.curvature import cell_derivatives, hessian_product
 from pcacam_jax.head.entry import Entry, split_entry
 from pcacam_jax.head.hybrid import HybridHead
 from pcacam_jax.head.targets import Selection
@@ -74,8 +75,6 @@ class Example:
         The reference for central differences is the difference of the gradient by reverse mode.
         """
         if self.backend == "closed_form":
-            from pcacam_jax.head.curvature import hessian_product
-
             products = hessian_product(self.head, self.maps, direction, self.rows)
             return self.selection.in_order(self.head, products)
         gradient = jax.jacrev(self.function)
@@ -88,8 +87,6 @@ class Example:
     def cell_derivatives(self) -> tuple[Float[Array, "T *space K"], Float[Array, "T *space K"]]:
         """The second and the third derivative of every target along each cell ``A_ijk`` alone."""
         if self.backend == "closed_form":
-            from pcacam_jax.head.curvature import cell_derivatives
-
             derivatives = cell_derivatives(self.head, self.maps, self.rows)
             second, third = (self.selection.in_order(self.head, values) for values in derivatives)
             return second, third

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from support import cam_oracle, cases
+from support.marks import more
 from support.oracle import Oracle
 
 from pcacam_jax import InputError, explain, hybrid_head
@@ -114,10 +115,13 @@ SMALL = np.abs(np.random.default_rng(3).normal(size=(2, 2, 3, 4)))
 @functools.cache
 def small_head():
     """A head with curvature, so that Shapley values depend on the order of the players."""
-    rng = np.random.default_rng(4)
-    dense = [(rng.normal(size=(24, 5)) / 2, rng.normal(size=5)), (rng.normal(size=(5, 3)), rng.normal(size=3))]
     with jax.enable_x64(True):
-        return hybrid_head(dense, maps_shape=(2, 3, 4), at=1, activation="tanh")
+        return hybrid_head(_dense(), maps_shape=(2, 3, 4), at=1, activation="tanh")
+
+
+def _dense():
+    rng = np.random.default_rng(4)
+    return [(rng.normal(size=(24, 5)) / 2, rng.normal(size=5)), (rng.normal(size=(5, 3)), rng.normal(size=3))]
 
 
 def small_value(b, t):
@@ -263,3 +267,102 @@ def test_permuting_channels_changes_nothing():
         one, other = (explain(h, m, "cnn:0", method=name) for h, m in ((head, SMALL), (permuted, SMALL[..., order])))
         assert relative_error(other.positive, one.positive) < TOLERANCE
         assert relative_error(other.negative, one.negative) < TOLERANCE
+
+
+# --- methods of second and third derivatives --------------------------------------------------------------------------
+
+
+@functools.cache
+def curved(b, t):
+    """Hessian times the maps, and second and third derivative along every cell, by nested autodiff of the values."""
+    output, column = _name(b, t).partition(":")[0], int(explained("gradcam").columns[b, t])
+    product, y2, y3 = (np.asarray(values)[column] for values in _curved_outputs()(jnp.asarray(MAPS[b]))[output])
+    return product, y2.reshape(MAPS[b].shape), y3.reshape(MAPS[b].shape)
+
+
+@functools.cache
+def _curved_outputs():
+    """For every entry of every output: the Hessian times the maps, second and third derivatives along the cells."""
+
+    def derivatives(maps):
+        def along(cell):
+            path = lambda t: head()(maps + t * cell.reshape(maps.shape))  # noqa: E731
+            second = jax.jacfwd(jax.jacfwd(path))
+            return second(0.0), jax.jacfwd(second)(0.0)
+
+        products = jax.jvp(jax.jacrev(head()), (maps,), (maps,))[1]
+        y2, y3 = jax.vmap(along, out_axes=-1)(jnp.eye(maps.size))
+        return {output: (products[output], y2[output], y3[output]) for output in products}
+
+    return jax.jit(derivatives)
+
+
+def test_shapley_cam_equals_loops_with_the_exact_hessian():
+    check("shapleycam", lambda b, t, sign: sign * cam_oracle.shapley_cam(gradient(b, t), MAPS[b], curved(b, t)[0]))
+
+
+def test_exact_grad_cam_plus_plus_equals_loops_with_true_derivatives():
+    def expected(b, t, sign):
+        return cam_oracle.grad_cam_plus_plus_exact(sign * gradient(b, t), MAPS[b], *curved(b, t)[1:])[0]
+
+    check("gradcam++exact", expected)
+    for b, t in PAIRS:
+        share = cam_oracle.grad_cam_plus_plus_exact(gradient(b, t), MAPS[b], *curved(b, t)[1:])[1]
+        assert abs(float(explained("gradcam++exact").fallback[b, t]) - share) < 1e-12
+
+
+def test_piecewise_linear_targets_fall_back_and_have_no_curvature():
+    rng = np.random.default_rng(8)
+    dense = [(rng.normal(size=(24, 5)), rng.normal(size=5)), (rng.normal(size=(5, 3)), rng.normal(size=3))]
+    relu = hybrid_head(dense, maps_shape=(2, 3, 4), at=1, activation="relu")
+    exact, grad = (explain(relu, SMALL, "cnn", method=name) for name in ("gradcam++exact", "gradcam"))
+    assert (np.asarray(exact.fallback) == 1).all()
+    for b, t in np.ndindex(2, 3):
+        g = np.asarray(jax.grad(lambda m, t=t: relu(m)["cnn"][t])(jnp.asarray(SMALL[b])))
+        weights = np.maximum(g, 0).mean(axis=(0, 1))
+        assert relative_error(exact.weights[b, t], weights) < TOLERANCE
+    shapley = explain(relu, SMALL, "cnn", method="shapleycam")
+    assert relative_error(shapley.signed, grad.signed) < 1e-12, "Shapley-CAM = Grad-CAM for a piecewise linear target"
+    assert relative_error(explained("shapleycam").signed, explained("gradcam").signed) > 1e-3, "but not for sigmoids"
+
+
+def test_lift_cam_of_an_affine_head_is_that_of_ablations():
+    lift, ablation = (explain(affine_head(), SMALL, "cnn", method=name) for name in ("liftcam", "ablationcam"))
+    assert relative_error(lift.weights, ablation.weights) < TOLERANCE
+
+
+@pytest.mark.parametrize("backend", ["reverse", more("forward"), more("finite_difference")])
+@pytest.mark.parametrize("name", ["hirescam", "shapleycam", "gradcam++exact", more("gradcam++"), more("layercam")])
+def test_other_backends_give_the_same_maps(name, backend):
+    if name == "gradcam++exact" and backend == "finite_difference":
+        return
+    result = explain(small_head(), SMALL, "cnn", method=name, backend=backend)
+    closed = explain(small_head(), SMALL, "cnn", method=name)
+    tolerance = 1e-6 if backend == "finite_difference" else TOLERANCE
+    assert relative_error(result.positive, closed.positive) < tolerance
+    assert relative_error(result.negative, closed.negative) < tolerance
+
+
+# --- maps of other ranks ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("space", [(6,), more((1, 3, 2))])
+@pytest.mark.parametrize(
+    "name", [name if name in ("gradcam", "shapcam", "gradcam++exact") else more(name) for name in METHODS]
+)
+def test_signals_and_volumes_give_the_maps_of_images(name, space):
+    """A reshaped example of a flattened head is the same example."""
+    method = METHODS[name]
+    if method.needs == "images" or name == "cam":
+        return
+    volume = hybrid_head(_dense(), maps_shape=(*space, 4), at=1, activation="tanh")
+    result = explain(volume, SMALL.reshape(2, *space, 4), "cnn:1", method=name)
+    image = explain(small_head(), SMALL, "cnn:1", method=name)
+    assert result.positive.shape == (2, 1, *space)
+    for part in ("positive", "negative"):
+        assert relative_error(getattr(result, part).reshape(2, 1, 2, 3), getattr(image, part)) < TOLERANCE
+
+
+def test_every_method_has_a_test():
+    tested = {*GRADIENT, "ablationcam", "eigencam", "shapcam", "cam", "shapleycam", "gradcam++exact", "liftcam"}
+    assert tested | {"scorecam", "smooth_gradcam++"} == set(METHODS)
