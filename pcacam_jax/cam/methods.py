@@ -100,6 +100,16 @@ _ENTRIES = (
         homogeneous=True,
     ),
     Method(
+        "relevancecam",
+        "Lee et al. 2021",
+        _FAMILY + "mean_ij of the relevance of A_ijk",
+        weights.relevance_cam,
+        needs="head",
+        passes=2,
+        rule="z+ rule; a logit starts at 1 against -1 / (N - 1) for the others, other targets at 1; raises for "
+        "probabilities, normalised vectors and votes",
+    ),
+    Method(
         "scorecam",
         "Wang et al. 2020",
         _FAMILY + "y(X * mask_k) - y(baseline)",

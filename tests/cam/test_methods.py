@@ -12,8 +12,11 @@ from support.marks import more
 from support.oracle import Oracle
 
 from pcacam_jax import InputError, explain, hybrid_head
+from pcacam_jax.cam.lift import lift_contributions
 from pcacam_jax.cam.methods import METHODS, cam_method
+from pcacam_jax.cam.relevance import relevance
 from pcacam_jax.core.numerics import relative_error
+from pcacam_jax.head.targets import Selection
 
 TARGETS = ["pca:1", "svm_rbf:cat", "svm_linear:ant", "cnn:predicted"]
 TOLERANCE = 1e-10
@@ -241,10 +244,11 @@ def test_layer_cam_divides_hires_cam_into_two_parts_for_maps_that_are_not_negati
     assert relative_error(parts.positive - parts.negative, whole.signed) < TOLERANCE
 
 
-@pytest.mark.parametrize("name", [name for name, method in METHODS.items() if method.needs in ("gradient", "head")])
+SWAPPING = sorted({*GRADIENT, "ablationcam", "shapcam", "liftcam", "shapleycam"})
+
+
+@pytest.mark.parametrize("name", SWAPPING)
 def test_flipping_a_component_swaps_the_evidence(name):
-    if name == "cam":
-        return
     network, result = cases.network(), explained(name)
     pca = head().pca
     flipped = dataclasses.replace(head(), pca=dataclasses.replace(pca, matrix=-pca.matrix))
@@ -326,6 +330,21 @@ def test_piecewise_linear_targets_fall_back_and_have_no_curvature():
     assert relative_error(explained("shapleycam").signed, explained("gradcam").signed) > 1e-3, "but not for sigmoids"
 
 
+def test_the_weights_of_lift_cam_and_relevance_cam_are_sums_and_means_over_the_cells():
+    lift, relevant = explained("liftcam"), explained("relevancecam")
+    outputs = tuple(target.partition(":")[0] for target in TARGETS)
+    for b in range(2):
+        selection, maps = Selection(lift.columns[b], outputs), jnp.asarray(MAPS[b])
+        contributions = lift_contributions(head(), maps, selection)
+        parts = [relevance(head(), maps, selection, sign) for sign in (1, -1)]
+        for t in range(len(TARGETS)):
+            expected = cam_oracle.weighted(np.asarray(contributions[t]).sum(axis=(0, 1)), MAPS[b])
+            assert relative_error(lift.signed[b, t], expected) < TOLERANCE
+            raises, lowers = (cam_oracle.weighted(np.asarray(part[t]).mean(axis=(0, 1)), MAPS[b]) for part in parts)
+            assert relative_error(relevant.positive[b, t], np.maximum(raises, 0)) < TOLERANCE
+            assert relative_error(relevant.negative[b, t], np.maximum(lowers, 0)) < TOLERANCE
+
+
 def test_lift_cam_of_an_affine_head_is_that_of_ablations():
     lift, ablation = (explain(affine_head(), SMALL, "cnn", method=name) for name in ("liftcam", "ablationcam"))
     assert relative_error(lift.weights, ablation.weights) < TOLERANCE
@@ -364,5 +383,15 @@ def test_signals_and_volumes_give_the_maps_of_images(name, space):
 
 
 def test_every_method_has_a_test():
-    tested = {*GRADIENT, "ablationcam", "eigencam", "shapcam", "cam", "shapleycam", "gradcam++exact", "liftcam"}
+    tested = {
+        *GRADIENT,
+        "ablationcam",
+        "eigencam",
+        "shapcam",
+        "cam",
+        "shapleycam",
+        "gradcam++exact",
+        "liftcam",
+        "relevancecam",
+    }
     assert tested | {"scorecam", "smooth_gradcam++"} == set(METHODS)
