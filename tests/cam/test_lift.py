@@ -29,10 +29,14 @@ HEADS = {
 """Settings of heads that the oracle has, too."""
 OTHERS = {
     "averages, no layers": {"pool": "average", "layers": False},
+    "rank 1, pooled": {"shape": (6, 4), "pool": True, "layers": False},
     "gelu, averages": {"activation": "gelu", "pool": "average"},
     "tanh, pooled, no PCA": {"activation": "tanh", "pool": True, "pca": None},
     "pooled, no layers": {"pool": True, "layers": False, "kernels": ("poly", "sigmoid")},
     "no layers": {"layers": False},
+    "rank 3, pooled": {"shape": (4, 2, 3, 3), "pool": True},
+    "rank 3, averages": {"shape": (4, 2, 3, 3), "pool": "average"},
+    "rank 1": {"shape": (6, 4)},
 }
 
 
@@ -61,8 +65,9 @@ def explained(head, maps, selection):
 
 
 def check_sums(contributions, weights, change):
-    assert relative_error(contributions.sum(axis=(1, 2, 3)), change) < 1e-10
-    assert relative_error(weights, contributions.sum(axis=(1, 2))) < 1e-10
+    sums = contributions.sum(axis=tuple(range(1, contributions.ndim - 1)))
+    assert relative_error(sums.sum(axis=1), change) < 1e-10
+    assert relative_error(weights, sums) < 1e-10
 
 
 @pytest.mark.parametrize("name", [*[*HEADS][:2], *map(more, [*HEADS][2:])])
@@ -75,7 +80,7 @@ def test_contributions_equal_loops_and_add_up(name):
     check_sums(contributions, weights, change)
 
 
-@pytest.mark.parametrize("name", ["averages, no layers", *map(more, [*OTHERS][1:])])
+@pytest.mark.parametrize("name", ["averages, no layers", "rank 1, pooled", *map(more, [*OTHERS][2:])])
 def test_contributions_and_weights_add_up(name):
     head, maps, _ = made(name)
     contributions, weights, change = explained(head, maps, every_target(head, maps)[1])

@@ -1,6 +1,7 @@
 """Small heads on maps of one shape, each with its oracle where the oracle has the same stages."""
 
 import itertools
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -36,17 +37,18 @@ def small_head(
     bias: float = 0.5,
     scaled: bool = False,
     seed: int = 0,
+    shape: tuple[int, ...] = SHAPE,
 ) -> SmallHead:
     """Return a fitted head in float64 on nonnegative maps; without ``layers`` the PCA reads the flattened maps."""
     rng = np.random.default_rng(seed)
-    maps = np.maximum(rng.normal(size=(30, *SHAPE)) + 0.3, 0)
-    spatial = {False: 60, True: 10, "average": 5}[pool]
+    maps = np.maximum(rng.normal(size=(30, *shape)) + 0.3, 0)
+    spatial = _vector_size(shape, pool)
     sizes = (spatial, *widths, classes) if layers else (spatial,)
     dense = [
         (rng.normal(size=(d, out)) * 2 / np.sqrt(d), bias * rng.normal(size=out))
         for d, out in itertools.pairwise(sizes)
     ]
-    options = {"maps_shape": SHAPE, "pool": pool, "activation": activation, "at": 2 if layers else None}
+    options = {"maps_shape": shape, "pool": pool, "activation": activation, "at": 2 if layers else None}
     with jax.enable_x64(True):
         trunk = jax.vmap((hybrid_head(dense, **options) if layers else _plain(rng, options)).trunk)
         x_m = np.asarray(trunk(jnp.asarray(maps)))
@@ -59,8 +61,13 @@ def small_head(
 
 
 def _plain(rng: np.random.Generator, options: dict[str, Any]) -> HybridHead:
-    size = {False: 60, True: 10, "average": 5}[options["pool"]]
+    size = _vector_size(options["maps_shape"], options["pool"])
     return hybrid_head([], pca=PCA(1).fit(rng.normal(size=(3, size))), **options)
+
+
+def _vector_size(shape: tuple[int, ...], pool: Any) -> int:
+    sides = {False: shape[:-1], True: [side // 2 for side in shape[:-1]], "average": ()}[pool]
+    return math.prod(sides) * shape[-1]
 
 
 def _fitted(kernel: Any, v: np.ndarray, labels: np.ndarray, scaled: bool) -> Any:
