@@ -32,7 +32,7 @@ def test_random_maps_are_signed_and_follow_the_key():
 def test_scores_beside_baselines():
     """The score of random maps is the mean over the seeds; a faithful map is better than all baselines."""
     effects = np.zeros((4, 4), np.float32)
-    effects[0, 0], effects[3, 3] = 3, -2
+    effects[0, 0], effects[3, 3] = 3, -0.5
 
     @jax.jit
     def score(heatmap):
@@ -40,7 +40,7 @@ def test_scores_beside_baselines():
 
     scores = jax.jit(lambda heatmap: beside_baselines(score, heatmap, KEY, seeds=8))(effects)
     drops = [float(score(random_map(key, (4, 4)))["drop"]) for key in jax.random.split(KEY, 8)]
-    assert len(set(drops)) > 2
+    assert abs(np.mean(drops)) > 0.1
     assert float(scores.random["drop"]) == pytest.approx(np.mean(drops), abs=1e-5)
     assert float(scores.centre["drop"]) == float(score(centred_gaussian((4, 4)))["drop"]) == 0
     assert float(scores.score["drop"]) == 3 > float(scores.random["drop"])
