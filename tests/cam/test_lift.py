@@ -80,7 +80,7 @@ def test_contributions_equal_loops_and_add_up(name):
     check_sums(contributions, weights, change)
 
 
-@pytest.mark.parametrize("name", ["averages, no layers", "rank 1, pooled", *map(more, [*OTHERS][2:])])
+@pytest.mark.parametrize("name", ["rank 1, pooled", *(more(name) for name in OTHERS if name != "rank 1, pooled")])
 def test_contributions_and_weights_add_up(name):
     head, maps, _ = made(name)
     contributions, weights, change = explained(head, maps, every_target(head, maps)[1])
@@ -108,7 +108,7 @@ def test_contributions_add_up_for_random_heads(seed):
 def test_contributions_of_an_affine_head_are_the_gradient_times_the_maps():
     head, maps, _ = small_head(("linear",), activation="identity", seed=1)
     selection = every_target(head, maps)[1]
-    gradients = jax.jacrev(lambda m: selection.values(head(m)))(maps)
+    gradients = jax.jit(jax.jacrev(lambda m: selection.values(head(m))))(maps)
     contributions, weights, _ = explained(head, maps, selection)
     assert relative_error(contributions, gradients * maps) < 1e-10
     assert relative_error(weights, jnp.einsum("tijk,ijk->tk", gradients, maps)) < 1e-10
@@ -147,12 +147,12 @@ def test_stages_without_a_rule_are_rejected(output, normaliser, message):
     svms = {"svm": estimator.fit(rng.normal(size=(30, 4)), np.arange(30) % 3)}
     head = hybrid_head([(rng.normal(size=(8, 4)), np.zeros(4))], maps_shape=(2, 2, 2), svms=svms, output=output, at=1)
     with pytest.raises(InputError, match=message):
-        lift_contributions(head, jnp.ones((2, 2, 2)), selection_of(head, "svm"))
-    lift_contributions(head, jnp.ones((2, 2, 2)), selection_of(head, "cnn"))
+        jax.eval_shape(lift_contributions, head, jnp.ones((2, 2, 2)), selection_of(head, "svm"))
+    jax.eval_shape(lift_contributions, head, jnp.ones((2, 2, 2)), selection_of(head, "cnn"))
 
 
 def test_relative_kernels_are_rejected():
     head, maps, _ = made("sigmoid")
     head = dataclasses.replace(head, svms=head.svms | {"rbf": relative_kernels(head.svms["rbf"])})
     with pytest.raises(InputError, match="use scale_free=False"):
-        lift_contributions(head, maps, selection_of(head, "rbf"))
+        jax.eval_shape(lift_contributions, head, maps, selection_of(head, "rbf"))

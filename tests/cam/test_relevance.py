@@ -35,8 +35,8 @@ from pcacam_jax.core.numerics import relative_error
 from pcacam_jax.head.targets import Selection, columns_of, parse_targets
 
 HEADS = {
-    "sigmoid": {"kernels": ("rbf", "linear", "poly", "sigmoid")},
-    "relu, pooled": {"activation": "relu", "pool": True, "scaled": True},
+    "sigmoid": {},
+    "relu, pooled": {"kernels": ("rbf",), "activation": "relu", "pool": True, "scaled": True},
     "two classes, no PCA": {"activation": "relu", "classes": 2, "pca": None},
 }
 
@@ -78,7 +78,7 @@ def test_relevance_equals_loops(name):
 @pytest.mark.parametrize("pool", ["average", more(False), more(True)])
 @pytest.mark.parametrize("shape", [(4, 3, 5), more((12, 5)), more((4, 2, 3, 5))])
 def test_relevance_is_conserved_in_relu_heads_without_bias(shape, pool):
-    head, maps, _ = small_head(activation="relu", bias=0, pool=pool, widths=(24, 20), shape=shape)
+    head, maps, _ = small_head(("rbf",), activation="relu", bias=0, pool=pool, widths=(24, 20), shape=shape)
     targets, selection = every_target(head, maps)
     x_m, kernel = np.asarray(head.trunk(maps)), np.asarray(head.cnn.stages[-1].kernel)
     sums = {sign: result.reshape(len(targets), -1).sum(axis=1) for sign, result in both(head, maps, selection).items()}
@@ -125,15 +125,15 @@ def test_evidence_against_is_the_evidence_for_the_negated_layer():
 
 def through(stage, x, up, down=None, reference=None):
     """The relevance of the input, for one target, as two lists of numbers rounded to 6 digits."""
-    up = jnp.asarray([up], float)
-    down = jnp.zeros_like(up) if down is None else jnp.asarray([down], float)
-    x = jnp.asarray(x, float)
-    result = relevance_pull_back(stage, x, jnp.zeros_like(x) if reference is None else reference, Relevance(up, down))
-    return [[round(float(number), 6) for number in rows[0].ravel()] for rows in result]
+    up, x = np.array([up], float), np.array(x, float)
+    down = np.zeros_like(up) if down is None else np.array([down], float)
+    reference = np.zeros_like(x) if reference is None else np.array(reference, float)
+    result = jax.jit(relevance_pull_back)(stage, x, reference, Relevance(up, down))
+    return [[round(float(number), 6) for number in np.ravel(rows)] for rows in result]
 
 
 def affine(*rows):
-    return Affine(jnp.asarray(rows, float), jnp.full(len(rows[0]), 9.0), jnp.full(len(rows), 7.0))
+    return Affine(np.asarray(rows, float), np.full(len(rows[0]), 9.0), np.full(len(rows), 7.0))
 
 
 def test_a_layer_with_inputs_of_both_signs_by_hand():
@@ -143,29 +143,29 @@ def test_a_layer_with_inputs_of_both_signs_by_hand():
     assert through(layer, x, [0.0], [10.0]) == [[0, 0, 8, 0], [0, 0, 0, 2]]
     assert through(affine([-2.0, -3.0]), [1.0, 1.0], [10.0]) == [[0, 0], [0, 0]]
     # u = 1, where the cosine falls
-    falling = Dense(jnp.array([[2.0], [-3.0]]), jnp.array([2.0]), "cosine")
+    falling = Dense(np.array([[2.0], [-3.0]]), np.array([2.0]), "cosine")
     assert through(falling, [1.0, 1.0], [6.0]) == [[0, 6], [0, 0]]
 
 
 def test_the_average_divides_in_proportion_to_the_cells():
-    maps = jnp.array([[[3.0, 1.0], [1.0, -1.0]], [[0.0, 0.0], [-2.0, -3.0]]])
+    maps = np.array([[[3.0, 1.0], [1.0, -1.0]], [[0.0, 0.0], [-2.0, -3.0]]])
     up, down = through(GlobalAverage((2, 2, 2)), maps, [8.0, 10.0], [2.0, 4.0])
     assert up == [6, 10, 2, 0, 0, 0, 0, 0]
     assert down == [0, 0, 0, 1, 0, 0, 2, 3]
 
 
 def test_stages_with_one_input_for_each_output_pass_relevance_on():
-    assert through(Scaling(jnp.array([2.0, -3.0]), jnp.ones(2)), [0.0, 5.0], [1.0, 2.0]) == [[1, 0], [0, 2]]
+    assert through(Scaling(np.array([2.0, -3.0]), np.ones(2)), [0.0, 5.0], [1.0, 2.0]) == [[1, 0], [0, 2]]
     assert through(Elementwise("cosine", 2), [1.0, 4.0], [1.0, 2.0]) == [[0, 2], [1, 0]]
     assert through(Elementwise("relu", 2), [-1.0, 4.0], [1.0, 2.0]) == [[1, 2], [0, 0]]
-    assert through(Power(jnp.ones(1), "yeo-johnson"), [-4.0], [1.0], [3.0]) == [[1], [3]]
+    assert through(Power(np.ones(1), "yeo-johnson"), [-4.0], [1.0], [3.0]) == [[1], [3]]
     assert through(Take((1, 1, 0), 3), [1.0, 2.0, 3.0], [1.0, 2.0, 4.0]) == [[4, 3, 0], [0, 0, 0]]
 
 
 def test_a_class_is_supported_by_what_lowers_a_component_with_a_negative_weight():
     # v = x_0 - x_1 = -1 for the maps (1, 2), and the score of the class b is -v
-    svm = Classifier(KernelExpansion(jnp.array([[-1.0]]), None, jnp.zeros(1), {}, "linear"), "sign")
-    pca = Affine(jnp.array([[1.0, -1.0]]), jnp.ones(2), jnp.zeros(1))
+    svm = Classifier(KernelExpansion(np.array([[-1.0]]), None, np.zeros(1), {}, "linear"), "sign")
+    pca = Affine(np.array([[1.0, -1.0]]), np.ones(2), np.zeros(1))
     names = (("pca", ("0",)), ("svm", ("a", "b")))
     head = HybridHead(Chain((Flatten((1, 2, 1)),)), Chain(()), None, pca, {"svm": svm}, names)
     maps, selection = jnp.array([[[1.0], [2.0]]]), Selection(jnp.array([0, 0, 1]), ("pca", "svm", "svm"))
@@ -176,10 +176,10 @@ def test_a_class_is_supported_by_what_lowers_a_component_with_a_negative_weight(
 
 def test_kernel_reducers_start_from_the_reference():
     # the squared distance to s = (1, 2) falls by 1 in the first coordinate and by 3 in the second
-    stage = KernelExpansion(jnp.array([[1.0, 2.0]]), None, jnp.zeros(1), {"gamma": jnp.array(0.5)}, "rbf")
+    stage = KernelExpansion(np.array([[1.0, 2.0]]), None, np.zeros(1), {"gamma": np.array(0.5)}, "rbf")
     assert through(stage, [1.0, 1.0], [8.0]) == [[2, 6], [0, 0]]
-    assert through(stage, [1.0, 1.0], [8.0], reference=jnp.array([0.0, 1.0])) == [[8, 0], [0, 0]]
-    far = dataclasses.replace(stage, support=jnp.array([[30.0, 0.0]]))
+    assert through(stage, [1.0, 1.0], [8.0], reference=[0.0, 1.0]) == [[8, 0], [0, 0]]
+    far = dataclasses.replace(stage, support=np.array([[30.0, 0.0]]))
     assert through(far, [1.0, 0.0], [1.0]) == [[1, 0], [0, 0]]
     assert through(dataclasses.replace(far, support=far.support * 2), [1.0, 0.0], [1.0]) == [[0, 0], [0, 0]]
 
@@ -192,7 +192,7 @@ def test_parallel_stages_add_up():
 @pytest.mark.parametrize("stage", [Softmax(3), OvrDecision(3), Normalise("l2", 3)])
 def test_stages_without_a_rule_are_rejected(stage):
     with pytest.raises(InputError, match=f"^liftcam and relevancecam have no rule for {type(stage).__name__}; .*\\.$"):
-        through(stage, [1.0, 2.0, 3.0], [1.0, 0.0, 0.0])
+        relevance_pull_back(stage, np.ones(3), np.zeros(3), Relevance(np.ones((1, 3)), np.zeros((1, 3))))
 
 
 def test_a_sign_other_than_1_and_minus_1_is_rejected():
