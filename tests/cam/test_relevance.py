@@ -75,8 +75,10 @@ def test_relevance_equals_loops(name):
                 assert relative_error(one, expected) < 1e-10, (target, sign)
 
 
-@pytest.mark.parametrize("pool", ["average", more(False), more(True)])
-@pytest.mark.parametrize("shape", [(4, 3, 5), more((12, 5)), more((4, 2, 3, 5))])
+@pytest.mark.parametrize(
+    ("shape", "pool"),
+    [((4, 3, 5), "average"), more((4, 3, 5), True), more((12, 5), False), more((4, 2, 3, 5), True)],
+)
 def test_relevance_is_conserved_in_relu_heads_without_bias(shape, pool):
     head, maps, _ = small_head(("rbf",), activation="relu", bias=0, pool=pool, widths=(24, 20), shape=shape)
     targets, selection = every_target(head, maps)
