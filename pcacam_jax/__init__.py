@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 from pcacam_jax.cam.decompose import Decomposition, decompose
 from pcacam_jax.cam.evidence import Evidence, evidence
 from pcacam_jax.cam.explain import explain
+from pcacam_jax.cam.methods import cam_method
+from pcacam_jax.cam.trust import Trust, trust
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.core.explanation import Explanation
 from pcacam_jax.core.types import NOTATION, Stage
@@ -21,6 +23,7 @@ from pcacam_jax.head.layouts import (
     fold_batch_norm_before,
     maps_from_torch,
 )
+from pcacam_jax.nets.backbone import Backbone
 from pcacam_jax.stages import (
     Affine,
     Append,
@@ -70,6 +73,7 @@ __all__ = [
     "NOTATION",
     "Affine",
     "Append",
+    "Backbone",
     "BatchNorm",
     "Certificate",
     "Chain",
@@ -99,7 +103,9 @@ __all__ = [
     "Softmax",
     "Stage",
     "Take",
+    "Trust",
     "batch_norm_of",
+    "cam_method",
     "certify",
     "check_outputs",
     "critical_distance",
@@ -119,6 +125,7 @@ __all__ = [
     "outputs_of",
     "restore",
     "save",
+    "trust",
     "verify",
 ]
 

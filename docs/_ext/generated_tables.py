@@ -10,6 +10,7 @@ from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 
 from pcacam_jax import NOTATION
+from pcacam_jax.cam.methods import METHODS
 from pcacam_jax.scikit.table import ENTRIES, FAMILIES
 
 
@@ -61,6 +62,19 @@ class Notation(TableDirective):
         ]
 
 
+class CamMethods(TableDirective):
+    """Every CAM method, from the table of methods."""
+
+    title = ("method", "paper", "formula", "needs", "passes", "rule")
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """Return a row per method."""
+        return [
+            (f"`{name}`", method.paper, f"`{method.formula}`", method.needs, str(method.passes), method.rule)
+            for name, method in METHODS.items()
+        ]
+
+
 class CommandHelp(Directive):
     """The output of ``pcacam COMMAND --help``."""
 
@@ -78,6 +92,7 @@ class CommandHelp(Directive):
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the directives."""
     app.add_directive("estimator-table", Estimators)
+    app.add_directive("cam-method-table", CamMethods)
     app.add_directive("notation-table", Notation)
     app.add_directive("command-help", CommandHelp)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
