@@ -119,6 +119,11 @@ def test_signatures_of_the_public_functions():
         "batch_size": (KEYWORD, None),
         "scale_free": (KEYWORD, False),
         "columns": (KEYWORD, None),
+        "images": (KEYWORD, None),
+        "backbone": (KEYWORD, None),
+        "samples": (KEYWORD, None),
+        "noise": (KEYWORD, 0.15),
+        "seed": (KEYWORD, 0),
     }
     assert [field.name for field in dataclasses.fields(pcacam_jax.Dense)] == ["kernel", "bias", "activation"]
     assert {"positive", "negative", "signed", "values", "targets"} <= set(dir(pcacam_jax.Explanation)) | {

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float
 
+from pcacam_jax.cam.distance import FeatureStatistics
 from pcacam_jax.cam.method import Method
 from pcacam_jax.cam.methods import cam_method
 from pcacam_jax.cam.trust_numbers import Numbers, trust_batch
@@ -39,6 +40,10 @@ class TrainingReference(Protocol):
     @property
     def reconstruction(self) -> Any:
         """``(N,)``, the reconstruction errors; None if they are not known."""
+
+    @property
+    def features(self) -> Any:
+        """The fields of :class:`pcacam_jax.cam.distance.FeatureStatistics`; None if they are not known."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +79,9 @@ class Trust:
     without a reference."""
     support_percentile: dict[str, Float[np.ndarray, " B"]] | None
     """For every SVM, ``(B,)``, the percentage of training examples that are closer to their nearest support vector."""
+    feature_percentile: Float[np.ndarray, " B"] | None = None
+    """``(B,)``, the percentage of training examples whose features, the means of the maps over positions, are closer to
+    their mean, in standard deviations."""
     evidence: bool = True
     """Whether the signs of the method's maps are evidence for and against."""
 
@@ -148,7 +156,7 @@ def trust(
         raise InputError(
             "explanation must be one of this head and these maps; its values differ from those of the head."
         )
-    far = (None, None) if reference is None else _distances(reference, numbers)
+    far = (None, None, None) if reference is None else _distances(reference, numbers)
     return Trust(
         targets=explanation.targets,
         method=explanation.method,
@@ -163,6 +171,7 @@ def trust(
         rise=numbers.rise,
         reconstruction_percentile=far[0],
         support_percentile=far[1],
+        feature_percentile=far[2],
         evidence=method.evidence,
     )
 
@@ -188,8 +197,10 @@ def _completeness(explanation: Explanation, numbers: Numbers) -> np.ndarray | No
         return total / numbers.gained
 
 
-def _distances(reference: TrainingReference, numbers: Numbers) -> tuple[np.ndarray | None, dict[str, np.ndarray]]:
-    """Return the percentiles of the reconstruction errors and, for every SVM, of the distances to support vectors."""
+def _distances(
+    reference: TrainingReference, numbers: Numbers
+) -> tuple[np.ndarray | None, dict[str, np.ndarray], np.ndarray | None]:
+    """Return the percentiles of reconstruction errors, of distances to support vectors by SVM, and of features."""
     training_errors, errors = reference.reconstruction, numbers.reconstruction
     known = training_errors is not None and errors is not None
     percentiles = _percentiles(np.asarray(training_errors), np.asarray(errors)) if known else None
@@ -203,7 +214,10 @@ def _distances(reference: TrainingReference, numbers: Numbers) -> tuple[np.ndarr
         vectors = training[np.asarray(rows)]
         distances = np.array([np.sqrt(((vectors - v) ** 2).sum(axis=1)).min() for v in numbers.components])
         nearest[name] = _percentiles(np.asarray(reference.nearest_support[name]), distances)
-    return percentiles, nearest
+    if reference.features is None:
+        return percentiles, nearest, None
+    statistics = FeatureStatistics(**reference.features)
+    return percentiles, nearest, _percentiles(statistics.distance, statistics.of(numbers.features))
 
 
 def _percentiles(training: np.ndarray, values: np.ndarray) -> np.ndarray:

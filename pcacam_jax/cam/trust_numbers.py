@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from pcacam_jax.cam.compute import signed_map
-from pcacam_jax.cam.distance import reconstruction_error
+from pcacam_jax.cam.distance import mean_features, reconstruction_error
 from pcacam_jax.cam.example import Example
 from pcacam_jax.cam.masked import masked_values
 from pcacam_jax.cam.method import Method
@@ -40,6 +40,7 @@ class Numbers(NamedTuple):
     above_random: Any
     rise: Any
     components: Any
+    features: Any
     reconstruction: Any
     """The error of the PCA's reconstruction; None for other reducers."""
 
@@ -100,6 +101,7 @@ def _numbers(
         above_random=jnp.mean(at_random < fall[:, None], axis=1, dtype=fall.dtype),
         rise=-rise,
         components=head.components(maps),
+        features=mean_features(head, maps),
         reconstruction=reconstruction_error(head.pca, head.trunk(maps)),
     )
 

@@ -34,6 +34,11 @@ def _distance(trust: Any, b: int, target: str | None) -> list[str]:
     if trust.reconstruction_percentile is not None and trust.reconstruction_percentile[b] >= FAR:
         share = percentile(float(trust.reconstruction_percentile[b]))
         return [f"of an image unlike the training images (the components miss more of it than of {share})"]
+    if trust.feature_percentile is not None and trust.feature_percentile[b] >= FAR:
+        share = percentile(float(trust.feature_percentile[b]))
+        return [
+            f"of an image unlike the training images (its features are farther from their mean than those of {share})"
+        ]
     nearest = trust.support_percentile or {}
     chosen = [name for name in nearest if target is None or target.startswith(f"{name}:")]
     farthest = max((float(nearest[name][b]) for name in chosen), default=0.0)

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 from sklearn.neighbors import NearestNeighbors
 
+from pcacam_jax.cam.distance import feature_statistics
 from pcacam_jax.core.brief import brief_repr
 from pcacam_jax.fitting.fit import Fitted
 
@@ -20,8 +21,9 @@ class Reference:
     """What a run says of its N training images.
 
     ``values`` give the percentiles of :meth:`pcacam_jax.runs.loaded_run.Run.compare`, ``spreads`` the typical scale of
-    maps, ``support`` the training images of the evidence. ``reconstruction`` and ``nearest_support`` say how far a
-    new image lies from them, see :func:`pcacam_jax.cam.trust.trust`. ``predicted`` is for comparisons of your own.
+    maps, ``support`` the training images of the evidence. ``reconstruction``, ``nearest_support`` and ``features``
+    say how far a new image lies from them, see :func:`pcacam_jax.cam.trust.trust`. ``predicted`` is for comparisons of
+    your own.
     """
 
     components: Float[np.ndarray, "N D"]
@@ -44,6 +46,9 @@ class Reference:
     reconstruction: Float[np.ndarray, " N"] | None = None
     """The errors of the PCA's reconstruction of ``x_m``, in the unit of ``x_m``; None for runs of earlier versions, and
     for a PCA with as many components as inputs."""
+    features: dict[str, Float[np.ndarray, "..."]] | None = None
+    """``mean`` and ``scale`` of the features of the training images, ``(K,)``, and their ``distance``, ``(N,)``, see
+    :class:`pcacam_jax.cam.distance.FeatureStatistics`; None for runs of earlier versions."""
 
     __repr__ = brief_repr
 
@@ -69,7 +74,7 @@ def reference_of(fitted: Fitted, *, thumbnails: bool = False) -> Reference:
         thumbnails: whether to make thumbnails of all training images.
     """
     v, train = fitted.components["train"], fitted.dataset.train
-    values, predicted, reconstruction = fitted.outputs
+    values, predicted, reconstruction, features = fitted.outputs
     support = {name: svm.support_.astype(np.int64) for name, svm in fitted.svms.items()}
     return Reference(
         components=v,
@@ -81,6 +86,7 @@ def reference_of(fitted: Fitted, *, thumbnails: bool = False) -> Reference:
         nearest_support={name: distance_to_nearest(v, rows) for name, rows in support.items()},
         thumbnails=_thumbnails(fitted) if thumbnails else None,
         reconstruction=reconstruction,
+        features=feature_statistics(features)._asdict(),
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array
 from sklearn.metrics import confusion_matrix, f1_score
 
-from pcacam_jax.cam.distance import reconstruction_error
+from pcacam_jax.cam.distance import mean_features, reconstruction_error
 from pcacam_jax.data import Dataset
 from pcacam_jax.fitting.estimators import Estimators
 from pcacam_jax.fitting.out_of_core import map_features
@@ -24,13 +24,16 @@ class HeadOutputs(NamedTuple):
     """The predicted labels of every classifier, ``(N,)``."""
     reconstruction: Any = None
     """The errors of the PCA's reconstruction of ``x_m``, ``(N,)``; None if it has as many components as inputs."""
+    features: Any = None
+    """The means of the maps over their positions, ``(N, K)``."""
 
 
 def head_outputs(head: HybridHead, maps: Mapping[str, np.ndarray]) -> dict[str, HeadOutputs]:
     """Return what a head gives for the feature maps of each part, ``(N, h, w, K)``, in memory or memory-mapped."""
 
     def outputs(one: Array) -> HeadOutputs:
-        return HeadOutputs(head(one), head.predict(one), reconstruction_error(head.pca, head.trunk(one)))
+        error = reconstruction_error(head.pca, head.trunk(one))
+        return HeadOutputs(head(one), head.predict(one), error, mean_features(head, one))
 
     function = jax.vmap(outputs)
     return {part: map_features(function, part_maps) for part, part_maps in maps.items()}

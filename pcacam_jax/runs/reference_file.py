@@ -10,6 +10,9 @@ It holds these arrays for N training images, C classes and D components::
     support/SVM           (n,)            rows of the SVM's support vectors, in the order of scikit-learn's ``support_``
     nearest_support/SVM   (N,)            distance of each image to the nearest support vector other than itself
     reconstruction        (N,)            errors of the PCA's reconstruction, in files of this version on
+    features/mean         (K,)            mean of the features, also from this version on
+    features/scale        (K,)            their standard deviations
+    features/distance     (N,)            the distance of each image from the mean, in standard deviations
     thumbnails            (N, 48, 48, 3)  small images, only with ``pcacam fit --thumbnails``
 """
 
@@ -57,8 +60,9 @@ def read_reference(folder: Path) -> Reference:
     arrays, _ = read_arrays(path)
     nested = {
         field: {name.removeprefix(f"{field}/"): arrays[name] for name in arrays if name.startswith(f"{field}/")}
-        for field in ("values", "spreads", "predicted", "support", "nearest_support")
+        for field in ("values", "spreads", "predicted", "support", "nearest_support", "features")
     }
+    features = nested.pop("features") or None
     try:
         return Reference(
             arrays["components"],
@@ -66,6 +70,7 @@ def read_reference(folder: Path) -> Reference:
             **nested,
             thumbnails=arrays.get("thumbnails"),
             reconstruction=arrays.get("reconstruction"),
+            features=features,
         )
     except KeyError as error:
         raise InputError(f"{path} has no array {error}, so it is not the reference of a run; fit it again.") from error

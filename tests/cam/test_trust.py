@@ -13,7 +13,7 @@ from sklearn.svm import SVC
 from support.marks import more
 
 from pcacam_jax import InputError, explain, from_sklearn, hybrid_head
-from pcacam_jax.cam.distance import reconstruction_error
+from pcacam_jax.cam.distance import FeatureStatistics, feature_statistics, reconstruction_error
 from pcacam_jax.cam.trust import trust
 from pcacam_jax.cam.trust_words import is_far
 
@@ -45,6 +45,7 @@ def fitted():
         support={"svm": svm.support_},
         nearest_support={"svm": distances},
         reconstruction=np.linalg.norm(residual, axis=1),
+        features=feature_statistics(maps.mean(axis=(1, 2)))._asdict(),
     )
     return head, maps, reference, x_m
 
@@ -109,7 +110,14 @@ def test_the_distances_from_the_training_examples_are_percentiles():
     assert is_far(result, 2)
     assert not is_far(result, 0) or errors[0] >= np.quantile(errors, 0.98)
     assert "of an image unlike the training images (the components miss more" in result.sentences()[2][0]
-    v = reference.components
+    v, means = reference.components, maps.mean(axis=(1, 2))
+    scale = np.sqrt(means.var(axis=0) + 0.1 * means.var(axis=0).mean())
+    distances = np.sqrt((((means - means.mean(axis=0)) / scale) ** 2).mean(axis=1))
+    np.testing.assert_allclose(FeatureStatistics(**reference.features).distance, distances, rtol=1e-12)
+    assert result.feature_percentile[2] == 100
+    np.testing.assert_allclose(
+        result.feature_percentile[:2], [100 * np.mean(distances < d) for d in distances[:2]], atol=2
+    )
     for b in range(2):
         nearest = min(np.linalg.norm(v[b] - v[s]) for s in reference.support["svm"])
         expected = 100 * np.mean(reference.nearest_support["svm"] < nearest)
@@ -138,6 +146,7 @@ def words(**changes):
         "rise": np.array([[0.4]]),
         "reconstruction_percentile": np.array([50.0]),
         "support_percentile": {"svm": np.array([50.0])},
+        "feature_percentile": None,
     }
     return dataclasses.replace(trusted(), **{**base, **changes}).sentences()[0][0]
 
@@ -156,6 +165,11 @@ FAITHFUL = "faithful (the value falls by 0.5 without its strongest cells, by 0.0
         ({"stability": np.array([[np.nan]])}, f"The map is {FAITHFUL}"),
         ({"drop": np.zeros((1, 1)), "rise": np.zeros((1, 1))}, "The map is empty"),
         ({"evidence": False}, "The map is no evidence, because this method does not depend on the target"),
+        (
+            {"feature_percentile": np.array([99.97])},
+            "The map is of an image unlike the training images (its features are farther from their mean than those of "
+            f"99.9 %); {FAITHFUL}",
+        ),
         (
             {"support_percentile": {"svm": np.array([100.0]), "other": np.array([0.0])}},
             "The map is of an image unlike the training images (farther from the support vectors than 100 %); "
@@ -191,7 +205,7 @@ def test_a_map_that_vanished_is_said_to_have_no_meaning():
             "explanation must be one of this head, which has cnn, pca, svm",
         ),
         (
-            lambda e, h, m: (e, h, m, SimpleNamespace(components=np.zeros((4, 9)), reconstruction=None)),
+            lambda e, h, m: (e, h, m, SimpleNamespace(components=np.zeros((4, 9)), reconstruction=None, features=None)),
             InputError,
             "reference must be that of the head, with 2 components; got 9",
         ),
