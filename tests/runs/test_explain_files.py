@@ -10,6 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
+from support.marks import more
 from support.small_runs import pictures
 
 from pcacam_jax.core.checks import InputError
@@ -137,7 +138,15 @@ def test_only_what_changed_is_computed_again(explain, photos, tmp_path, computed
 
 @pytest.mark.parametrize(
     "options",
-    [{"targets": ["pca:1"]}, {"backend": "reverse"}, {"scale_free": True}],
+    [
+        {"targets": ["pca:1"]},
+        {"backend": "reverse"},
+        {"scale_free": True},
+        {"method": "hirescam"},
+        {"method": "shapcam", "samples": 2},
+        more({"method": "shapcam", "seed": 1}),
+        {"trust": True},
+    ],
     ids=lambda value: next(iter(value)),
 )
 def test_another_request_is_computed(explain, photos, computed, options):
@@ -238,6 +247,20 @@ def test_the_panel_and_the_json_say_how_each_value_compares(run_folder, photos, 
         assert comparison.summary in row["sentence"]
         assert (row["percentile"], row["rank"]) == (comparison.percentile, comparison.rank)
     assert words_of(panel).count("of all training images") == len(TARGETS)
+
+
+def test_the_panel_and_the_json_say_whether_a_map_can_be_trusted(run_folder, photos, tmp_path, small_world, panels):
+    run, path = load(run_folder), photos / "tall.png"
+    options = {"method": "hirescam", "trust": True}
+    (report,) = explain_files(run_folder, [path], TARGETS, tmp_path / "out", **options).reports
+    explained = run.explain(path, TARGETS, method="hirescam")
+    [sentences] = run.trust(explained, path).sentences()
+    [panel] = panels
+    assert [row["trust"] for row in report["targets"]] == sentences
+    for sentence in sentences:
+        assert sentence.startswith("The map is ")
+        assert sentence[:60] in words_of(panel)
+    assert "larger effect, by the method hirescam." in words_of(panel)
 
 
 def test_a_run_of_an_earlier_version_explains_files_without_percentiles(photos, tmp_path, small_world, panels):

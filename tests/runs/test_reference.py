@@ -54,6 +54,14 @@ def test_the_reference_holds_what_scikit_learn_says(fitted, run_folder):
             assert reference.nearest_support[name][row] == pytest.approx(nearest, abs=1e-4)
     np.testing.assert_array_equal(reference.values["cnn"].argmax(axis=1), reference.predicted["cnn"])
     assert reference.thumbnails is None
+    features = x_m(fitted, "train")
+    residual = features - fitted.pca.inverse_transform(v)
+    np.testing.assert_allclose(reference.reconstruction, np.linalg.norm(residual, axis=1), rtol=1e-3, atol=1e-5)
+    means = np.asarray(fitted.maps["train"], np.float64).mean(axis=(1, 2))
+    np.testing.assert_allclose(reference.features["mean"], means.mean(axis=0), rtol=1e-4, atol=1e-6)
+    scale = np.sqrt(means.var(axis=0) + 0.1 * means.var(axis=0).mean())
+    distances = np.sqrt((((means - means.mean(axis=0)) / scale) ** 2).mean(axis=1))
+    np.testing.assert_allclose(reference.features["distance"], distances, rtol=1e-3)
 
 
 def test_the_nearest_support_vector_of_a_support_vector_is_another_one():

@@ -46,6 +46,20 @@ def test_a_loaded_run_explains_like_the_fitted_one(fitted, run_folder, small_wor
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5 * np.abs(b).max(), err_msg=name)
 
 
+def test_a_run_gives_its_images_and_backbone_to_the_methods_that_change_images(fitted, run_folder, small_world):
+    run = load(run_folder)
+    images = fitted.dataset.test.images(slice(4, 6), 32)
+    options = {"method": "smooth(gradcam)", "samples": 2, "seed": 3}
+    explained = run.explain(images, TARGETS, **options)
+    maps = fitted.tap_maps["test"][4:6]
+    expected = pcacam_jax.explain(run.head, maps, TARGETS, images=images, backbone=run.backbone, **options)
+    plain = run.explain(images, TARGETS)
+    a, b = np.asarray(explained.signed), np.asarray(expected.signed)
+    np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4 * np.abs(b).max())
+    assert np.abs(a - np.asarray(plain.signed)).max() > 1e-3 * np.abs(b).max()
+    np.testing.assert_allclose(run.backbone(images), maps, rtol=1e-4, atol=1e-4)
+
+
 def test_the_same_seed_gives_the_same_run_bit_for_bit(fitted, run_folder):
     loaded, expected = jax.tree.leaves(load(run_folder).head), jax.tree.leaves(fitted.head)
     assert len(loaded) == len(expected)
