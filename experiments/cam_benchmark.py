@@ -28,7 +28,8 @@ from typing import Any
 
 import numpy as np
 import tyro
-from cam_benchmark_parts import PARTS, Case, head_part
+from cam_benchmark_backbone import road_part, stability_part
+from cam_benchmark_parts import Case, cost_part, head_part, images_part
 from cam_benchmark_report import write_report
 
 from pcacam_jax import load
@@ -44,6 +45,15 @@ from pcacam_jax.reproduce.settings import settings_of
 from pcacam_jax.runs.loaded_run import Run
 from pcacam_jax.runs.make_run import make_run
 from pcacam_jax.runs.source import recorded_paper_set
+
+PARTS: dict[str, Callable[[Case, Progress], dict[str, Any]]] = {
+    "head": head_part,
+    "images": images_part,
+    "stability": stability_part,
+    "road": road_part,
+    "cost": cost_part,
+}
+"""The parts by name, in the order in which they are measured."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +98,7 @@ def main(benchmark: Benchmark) -> None:
 def measure(benchmark: Benchmark, part: str, name: str, progress: Progress) -> None:
     """Measure one part of one dataset, unless its file holds the result of the same request."""
     path = benchmark.out / "parts" / f"{name}_{part}.json"
-    count = benchmark.images if PARTS[part] is head_part else benchmark.backbone_images
+    count = benchmark.images if part == "head" else benchmark.backbone_images
     run = run_of(benchmark, name, progress)
     request = {
         "version": __version__,
@@ -106,8 +116,7 @@ def measure(benchmark: Benchmark, part: str, name: str, progress: Progress) -> N
     dataset = read_paper_set(name, benchmark.data_root, limit_per_class=benchmark.limit_per_class)
     rows = one_of_each(dataset.test.labels, count)
     case = Case(name, run, dataset.test.images(rows, run.config.size), benchmark.seed, cache)
-    function: Callable[[Case, Progress], dict[str, Any]] = PARTS[part]
-    result = function(case, progress)
+    result = PARTS[part](case, progress)
     write_json(path, {"request": request, "set": name, "part": part, **environment(), **plain(result)})
 
 

@@ -14,7 +14,6 @@ import numpy as np
 from cam_benchmark_measures import one_cell_out, reference_maps, scores
 
 from pcacam_jax import explain
-from pcacam_jax.cam import resize
 from pcacam_jax.cam.method import Method
 from pcacam_jax.cam.methods import METHODS, cam_method
 from pcacam_jax.core.array_file import read_arrays, write_arrays
@@ -22,7 +21,6 @@ from pcacam_jax.core.checks import InputError
 from pcacam_jax.core.explanation import Explanation
 from pcacam_jax.core.progress import Progress
 from pcacam_jax.head.targets import parse_targets
-from pcacam_jax.metrics import max_sensitivity, road
 from pcacam_jax.nets.backbone import Backbone, vgg16_backbone
 from pcacam_jax.runs.loaded_run import Run
 
@@ -31,11 +29,6 @@ NOISY_IMAGES, NOISE = 25, 0.15
 """Number of noisy images of the averages, and the standard deviation of the noise as a fraction of the range."""
 TOP_CHANNELS = 32
 """Number of channels of Score-CAM."""
-RADIUS, NOISE_SAMPLES = 0.02, 5
-"""Largest noise of the part "stability" as a fraction of the range, and the number of samples."""
-ROAD_METHODS = ("gradcam", "hirescam", "ablationcam", "liftcam")
-ROAD_TARGETS = ("cnn:predicted", "pca:0", "pca:1", "svm_rbf:predicted")
-ROAD_FRACTIONS = (0.1, 0.3)
 FIELDS = ("positive", "negative", "vanished", "fallback", "permutations", "position_values")
 """Fields of an explanation that are saved."""
 BATCH, REPEATS = 16, 3
@@ -121,7 +114,7 @@ def measured(case: Case, methods: dict[str, Method], progress: Progress, *, refe
         values = explanations["shapcam"]["position_values"]
         signs["shapcam, position values"] = (np.maximum(values, 0), np.maximum(-values, 0))
     columns = jnp.asarray(first.columns)
-    references = _references(case.run.head, case.maps, columns, case.seed, outputs=outputs)
+    references = references_of(case.run.head, case.maps, columns, case.seed, outputs=outputs)
     signs |= {name: (np.maximum(each, 0), np.maximum(-each, 0)) for name, each in references.items()}
     if not reference:
         del signs["one cell out"]
@@ -187,7 +180,7 @@ def _scores(head, maps, positive, negative, columns, spreads, seed, image, *, ou
 
 
 @functools.partial(jax.jit, static_argnames="outputs")
-def _references(head, maps, columns, seed, *, outputs):
+def references_of(head, maps, columns, seed, *, outputs):
     def one(maps, columns, image):
         targets = tuple((output, columns[t]) for t, output in enumerate(outputs))
         key = jax.random.fold_in(jax.random.key(seed + 1), image)
@@ -195,88 +188,6 @@ def _references(head, maps, columns, seed, *, outputs):
         return {**blind, "one cell out": one_cell_out(head, maps, targets)}
 
     return jax.lax.map(lambda each: one(*each), (jnp.asarray(maps), columns, jnp.arange(len(maps))))
-
-
-def stability_part(case: Case, progress: Progress) -> dict[str, Any]:
-    """Measure how much the maps of fixed targets change if noise is added to the preprocessed images."""
-    names = [name for name, method in METHODS.items() if method.needs != "images"]
-    inputs = np.asarray(case.backbone.preprocess(case.images))
-    low, high = case.backbone.value_range
-    radius, random = RADIUS * (high - low), np.random.default_rng(case.seed)
-    noisy = []
-    with progress.bar("noisy images", NOISE_SAMPLES) as advance:
-        for _ in range(NOISE_SAMPLES):
-            noise = random.uniform(-radius, radius, inputs.shape).astype(np.float32)
-            noisy.append(np.asarray(case.backbone.maps(jnp.asarray(inputs + noise))))
-            advance(1)
-    maps = np.concatenate([case.maps, *noisy])
-    targets = case.explain("gradcam")
-    every = list(case.run.head.outputs)
-    places = _places(case.run, targets)
-    result: dict[str, Any] = {"targets": list(targets.targets), "skipped": {}, "sensitivity": {}}
-    with progress.bar("methods", len(names)) as advance:
-        for name in names:
-            advance(0, name)
-            try:
-                signed = np.asarray(case.explain(name, maps, every).signed)
-            except (InputError, ImportError) as error:
-                result["skipped"][name] = str(error)
-                continue
-            signed = signed.reshape(NOISE_SAMPLES + 1, len(case.maps), *signed.shape[1:])
-            chosen = np.take_along_axis(signed, places[None, :, :, None, None], axis=2)
-            result["sensitivity"][name] = np.asarray(_sensitivity(jnp.asarray(chosen)))
-            advance(1)
-    return result
-
-
-def _places(run: Run, explanation: Explanation) -> np.ndarray:
-    """Return the index of every target among all entries of all outputs, ``(B, T)``."""
-    starts, start = {}, 0
-    for output, names in run.head.outputs.items():
-        starts[output], start = start, start + len(names)
-    outputs = [target.output for target in parse_targets(run.head, list(explanation.targets))]
-    return np.array([starts[output] for output in outputs]) + np.asarray(explanation.columns)
-
-
-@jax.jit
-def _sensitivity(maps):
-    """Return the largest relative change of maps ``(1 + n, B, T, h, w)``, of which the first are without noise."""
-
-    def one(each):
-        return max_sensitivity(lambda index: each[index], jnp.arange(1, len(each)))
-
-    return jax.vmap(jax.vmap(one, in_axes=1), in_axes=1)(maps)
-
-
-def road_part(case: Case, progress: Progress) -> dict[str, Any]:
-    """Measure ROAD with few fractions: half the difference between removing the least and the most relevant pixels."""
-    targets, size = list(ROAD_TARGETS), case.images.shape[1:3]
-    explanations = {name: case.explain(name, targets=targets) for name in ROAD_METHODS}
-    first = explanations[ROAD_METHODS[0]]
-    outputs = tuple(target.output for target in parse_targets(case.run.head, targets))
-    columns, spreads = np.asarray(first.columns), case.spreads(first)
-    references = _references(case.run.head, case.maps, jnp.asarray(columns), case.seed, outputs=outputs)
-    maps = {name: each.signed for name, each in explanations.items()}
-    maps |= {name: references[name] for name in ("random", "centre")}
-    network = vgg16_backbone(case.run.params, tap=case.run.config.tap, scaling=case.run.config.scaling)
-    inputs = network.preprocess(case.images)
-    result = {name: np.zeros((len(inputs), len(targets))) for name in maps}
-
-    @functools.partial(jax.jit, static_argnames="output")
-    def score(head, image, heatmap, column, key, *, output):
-        value = lambda changed: head(network.maps(changed[None])[0])[output][column]  # noqa: E731
-        return road(value, image, heatmap, key, fractions=ROAD_FRACTIONS).score
-
-    with progress.bar("road", len(inputs) * len(maps) * len(targets)) as advance:
-        for i, image in enumerate(inputs):
-            key = jax.random.fold_in(jax.random.key(case.seed), i)
-            for name, each in maps.items():
-                for t, output in enumerate(outputs):
-                    heatmap = resize(jnp.asarray(each[i, t]), size)
-                    value = score(case.run.head, image, heatmap, columns[i, t], key, output=output)
-                    result[name][i, t] = float(value) / spreads[i, t]
-                    advance(1, name)
-    return {"targets": targets, "fractions": ROAD_FRACTIONS, "road": result}
 
 
 def cost_part(case: Case, progress: Progress) -> dict[str, Any]:
@@ -305,13 +216,3 @@ def timed(function: Any) -> float:
         function()
         times.append(time.process_time() - start)
     return statistics.median(times) / BATCH
-
-
-PARTS = {
-    "head": head_part,
-    "images": images_part,
-    "stability": stability_part,
-    "road": road_part,
-    "cost": cost_part,
-}
-"""The parts by name, in the order in which they are measured."""
