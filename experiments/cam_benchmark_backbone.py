@@ -71,7 +71,7 @@ def _sensitivity(maps):
     """Return the largest relative change of maps ``(1 + n, B, T, h, w)``, of which the first are without noise."""
 
     def one(each):
-        return max_sensitivity(lambda index: each[index], jnp.arange(1, len(each)))
+        return max_sensitivity(lambda change: each[0] + change, each[1:] - each[0])
 
     return jax.vmap(jax.vmap(one, in_axes=1), in_axes=1)(maps)
 
