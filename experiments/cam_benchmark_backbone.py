@@ -6,10 +6,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from cam_benchmark_parts import Case, references_of
+from cam_benchmark_parts import POSITION_VALUES, Case, heatmaps_of
 
 from pcacam_jax.cam import resize
-from pcacam_jax.cam.methods import METHODS
+from pcacam_jax.cam.methods import METHODS, cam_method
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.core.explanation import Explanation
 from pcacam_jax.core.progress import Progress
@@ -20,7 +20,7 @@ from pcacam_jax.runs.loaded_run import Run
 
 RADIUS, NOISE_SAMPLES = 0.02, 5
 """Largest noise of the part "stability" as a fraction of the range, and the number of samples."""
-ROAD_METHODS = ("gradcam", "hirescam", "ablationcam", "liftcam")
+ROAD_MAPS = ("gradcam", "hirescam", "shapcam", POSITION_VALUES, "random", "centre")
 ROAD_TARGETS = ("cnn:predicted", "pca:0", "pca:1", "svm_rbf:predicted")
 ROAD_FRACTIONS = (0.1, 0.3)
 
@@ -78,30 +78,27 @@ def _sensitivity(maps):
 
 def road_part(case: Case, progress: Progress) -> dict[str, Any]:
     """Measure ROAD with few fractions: half the difference between removing the least and the most relevant pixels."""
-    targets, size = list(ROAD_TARGETS), case.images.shape[1:3]
-    explanations = {name: case.explain(name, targets=targets) for name in ROAD_METHODS}
-    first = explanations[ROAD_METHODS[0]]
-    outputs = tuple(target.output for target in parse_targets(case.run.head, targets))
-    columns, spreads = np.asarray(first.columns), case.spreads(first)
-    references = references_of(case.run.head, case.maps, jnp.asarray(columns), case.seed, outputs=outputs)
-    maps = {name: each.signed for name, each in explanations.items()}
-    maps |= {name: references[name] for name in ("random", "centre")}
+    methods = {name: cam_method(name) for name in ROAD_MAPS if name in METHODS}
+    first, outputs, signs, _, _ = heatmaps_of(case, methods, progress)
+    places = [first.targets.index(target) for target in ROAD_TARGETS]
+    columns, spreads, size = np.asarray(first.columns), case.spreads(first), case.images.shape[1:3]
+    maps = {name: signs[name][0] - signs[name][1] for name in ROAD_MAPS}
     network = vgg16_backbone(case.run.params, tap=case.run.config.tap, scaling=case.run.config.scaling)
     inputs = network.preprocess(case.images)
-    result = {name: np.zeros((len(inputs), len(targets))) for name in maps}
+    result = {name: np.zeros((len(inputs), len(places))) for name in maps}
 
     @functools.partial(jax.jit, static_argnames="output")
     def score(head, image, heatmap, column, key, *, output):
         value = lambda changed: head(network.maps(changed[None])[0])[output][column]  # noqa: E731
         return road(value, image, heatmap, key, fractions=ROAD_FRACTIONS).score
 
-    with progress.bar("road", len(inputs) * len(maps) * len(targets)) as advance:
+    with progress.bar("road", len(inputs) * len(maps) * len(places)) as advance:
         for i, image in enumerate(inputs):
             key = jax.random.fold_in(jax.random.key(case.seed), i)
             for name, each in maps.items():
-                for t, output in enumerate(outputs):
+                for place, t in enumerate(places):
                     heatmap = resize(jnp.asarray(each[i, t]), size)
-                    value = score(case.run.head, image, heatmap, columns[i, t], key, output=output)
-                    result[name][i, t] = float(value) / spreads[i, t]
+                    value = score(case.run.head, image, heatmap, columns[i, t], key, output=outputs[t])
+                    result[name][i, place] = float(value) / spreads[i, t]
                     advance(1, name)
-    return {"targets": targets, "fractions": ROAD_FRACTIONS, "road": result}
+    return {"targets": ROAD_TARGETS, "fractions": ROAD_FRACTIONS, "road": result}

@@ -6,7 +6,7 @@ import hashlib
 import statistics
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +29,8 @@ NOISY_IMAGES, NOISE = 25, 0.15
 """Number of noisy images of the averages, and the standard deviation of the noise as a fraction of the range."""
 TOP_CHANNELS = 32
 """Number of channels of Score-CAM."""
+POSITION_VALUES = "shapcam, position values"
+"""The Shapley values of the positions as a map."""
 FIELDS = ("positive", "negative", "vanished", "fallback", "permutations", "position_values")
 """Fields of an explanation that are saved."""
 BATCH, REPEATS = 16, 3
@@ -90,7 +92,7 @@ def remembered(function: Any) -> Any:
 def head_part(case: Case, progress: Progress) -> dict[str, Any]:
     """Measure all methods that need no further images."""
     names = [name for name, method in METHODS.items() if method.needs != "images"]
-    return measured(case, {name: cam_method(name) for name in names}, progress, reference=True)
+    return measured(case, {name: cam_method(name) for name in names}, progress)
 
 
 def images_part(case: Case, progress: Progress) -> dict[str, Any]:
@@ -101,25 +103,42 @@ def images_part(case: Case, progress: Progress) -> dict[str, Any]:
         "scorecam": cam_method("scorecam", top=TOP_CHANNELS),
         **{name: cam_method(name) for name in ("smooth_gradcam++", "smooth(gradcam)", "smooth(hirescam)")},
     }
-    return measured(case, methods, progress, reference=False)
+    return measured(case, methods, progress)
 
 
-def measured(case: Case, methods: dict[str, Method], progress: Progress, *, reference: bool) -> dict[str, Any]:
-    """Return the measures of methods, of a random map and of a centred Gaussian."""
+class Heatmaps(NamedTuple):
+    """The maps of several methods and of the references, on the images of a dataset."""
+
+    first: Explanation
+    """The explanation by Grad-CAM, for its targets, columns and values."""
+    outputs: tuple[str, ...]
+    """The output of each target."""
+    signs: dict[str, tuple[np.ndarray, np.ndarray]]
+    """For each map, the evidence for and against the targets, ``(B, T, h, w)``."""
+    explanations: dict[str, dict[str, np.ndarray]]
+    """The arrays of the explanations."""
+    skipped: dict[str, str]
+    """Why methods are left out."""
+
+
+def heatmaps_of(case: Case, methods: dict[str, Method], progress: Progress) -> Heatmaps:
+    """Return the maps of methods, random maps, a centred Gaussian, and the effect of each cell alone."""
     explanations, skipped = explained(case, methods, progress)
     first = case.explain("gradcam")
     outputs = tuple(target.output for target in parse_targets(case.run.head, list(first.targets)))
     signs = {name: (each["positive"], each["negative"]) for name, each in explanations.items()}
+    signed = dict(_references(case.run.head, case.maps, jnp.asarray(first.columns), case.seed, outputs=outputs))
     if "shapcam" in explanations:
-        values = explanations["shapcam"]["position_values"]
-        signs["shapcam, position values"] = (np.maximum(values, 0), np.maximum(-values, 0))
-    columns = jnp.asarray(first.columns)
-    references = references_of(case.run.head, case.maps, columns, case.seed, outputs=outputs)
-    signs |= {name: (np.maximum(each, 0), np.maximum(-each, 0)) for name, each in references.items()}
-    if not reference:
-        del signs["one cell out"]
-    positive, negative = (jnp.stack([np.asarray(pair[i]) for pair in signs.values()], axis=1) for i in (0, 1))
-    spreads = case.spreads(first)
+        signed = {POSITION_VALUES: explanations["shapcam"]["position_values"], **signed}
+    signs |= {name: (np.maximum(each, 0), np.maximum(-each, 0)) for name, each in jax.device_get(signed).items()}
+    return Heatmaps(first, outputs, signs, explanations, skipped)
+
+
+def measured(case: Case, methods: dict[str, Method], progress: Progress) -> dict[str, Any]:
+    """Return the measures of methods and of the references."""
+    first, outputs, signs, explanations, skipped = heatmaps_of(case, methods, progress)
+    positive, negative = (np.stack([pair[i] for pair in signs.values()], axis=1) for i in (0, 1))
+    columns, spreads = np.asarray(first.columns), case.spreads(first)
     rows, agreement = [], []
     with progress.bar("measures", len(case.maps)) as advance:
         for i, maps in enumerate(case.maps):
@@ -180,7 +199,7 @@ def _scores(head, maps, positive, negative, columns, spreads, seed, image, *, ou
 
 
 @functools.partial(jax.jit, static_argnames="outputs")
-def references_of(head, maps, columns, seed, *, outputs):
+def _references(head, maps, columns, seed, *, outputs):
     def one(maps, columns, image):
         targets = tuple((output, columns[t]) for t, output in enumerate(outputs))
         key = jax.random.fold_in(jax.random.key(seed + 1), image)
