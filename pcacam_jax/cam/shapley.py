@@ -14,6 +14,7 @@ from jaxtyping import Array, Bool, Float, Int
 from pcacam_jax.cam.example import Example
 from pcacam_jax.cam.gradcam import per_map, weighted
 from pcacam_jax.cam.method import Result
+from pcacam_jax.head.masked import masked_head
 
 BLOCK = 4
 """Number of pairs of permutations between two tests of the stopping rule."""
@@ -111,28 +112,27 @@ class _Coalitions:
 
     def __init__(self, example: Example, players: str) -> None:
         self.example, self.entry = example, example.entry
-        self.whole = players == "positions" and self.entry.has_max_pool
+        self.masked = None
         if players == "maps":
             self.parts = self.entry.channel_parts(example.maps)
-        elif not self.whole:
+        elif self.entry.has_max_pool:
+            self.masked = masked_head(self.entry, example.maps)
+        else:
             parts = self.entry.position_parts(example.maps)
             self.parts = parts.reshape(example.positions, -1)
         self.count = example.maps.shape[-1] if players == "maps" else example.positions
 
     def gains(self, order: Int[Array, " n"]) -> Float[Array, "T n"]:
         """Return what each player adds to y when it joins those before it in the order."""
-        if self.whole:
-            values = jax.lax.map(lambda size: self._behind_pool(order, size), jnp.arange(self.count + 1))
+        if self.masked is not None:
+            place = jnp.zeros_like(order).at[order].set(jnp.arange(self.count))
+            masks = (place < jnp.arange(self.count + 1)[:, None]).astype(self.example.maps.dtype)
+            u = jax.vmap(self.masked.u)(masks.reshape(-1, *self.example.maps.shape[:-1]))
         else:
             u_0 = self.entry(jnp.zeros_like(self.example.maps))
             u = u_0 + jnp.cumulative_sum(self.parts[order], axis=0, include_initial=True)
-            values = jax.vmap(self._value)(u)
+        values = jax.vmap(self._value)(u)
         return jnp.zeros((values.shape[1], self.count), values.dtype).at[:, order].set(jnp.diff(values, axis=0).T)
-
-    def _behind_pool(self, order: Array, size: Array) -> Array:
-        present = jnp.zeros(self.count, bool).at[order].set(jnp.arange(self.count) < size)
-        mask = present.reshape(*self.example.maps.shape[:-1], 1)
-        return self._value(self.entry(jnp.where(mask, self.example.maps, 0)))
 
     def _value(self, u: Array) -> Array:
         return self.example.selection.values(self.entry.rest(u))
