@@ -1,15 +1,16 @@
 """Measures of `cam_benchmark.py` that need only the head: which cells of the feature maps matter to a target."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from pcacam_jax.core.types import Maps, Scalar, Vector
+from pcacam_jax.core.types import Maps, Scalar
 from pcacam_jax.head.entry import split_entry
 from pcacam_jax.head.hybrid import HybridHead
+from pcacam_jax.head.masked import masked_head
 from pcacam_jax.metrics import (
     area,
     centred_gaussian,
@@ -22,7 +23,6 @@ from pcacam_jax.metrics import (
     random_masks,
     sparseness,
 )
-from pcacam_jax.stages.chain import Chain
 
 MEASURES = (
     "positive",
@@ -47,65 +47,6 @@ MASKS = 100
 """Number of random masks of the infidelity."""
 
 
-class MaskedHead(NamedTuple):
-    """The values of a head if cells of the maps are set to zero, from sums that are computed once.
-
-    Let u be the first affine map of the head. Behind a max-pool of 2 x 2 cells, the four cells of a window are kept or
-    removed in 16 ways. The part of u that comes from a window is computed for each of them; u is a sum over windows.
-    """
-
-    parts: Float[Array, "p a b d"]
-    """For each pattern of kept cells, the part of u from each window."""
-    constant: Float[Array, " d"]
-    """The value of u at maps of zeros."""
-    rest: HybridHead
-    """The head behind u."""
-
-    @property
-    def side(self) -> int:
-        """The number of cells of a window along each axis."""
-        return {2: 1, 16: 2}[len(self.parts)]
-
-    def u(self, mask: Float[Array, "h w"]) -> Vector:
-        """Return u for a mask with 1 for the cells that are kept and 0 for those that are removed."""
-        rows, columns = self.parts.shape[1:3]
-        side = self.side
-        cells = mask[: side * rows, : side * columns].reshape(rows, side, columns, side)
-        bits = cells.transpose(0, 2, 1, 3).reshape(rows, columns, -1) > 0.5
-        pattern = jnp.sum(bits * 2 ** jnp.arange(side * side), axis=-1)
-        chosen = self.parts[pattern, jnp.arange(rows)[:, None], jnp.arange(columns)]
-        return self.constant + jnp.sum(chosen, axis=(0, 1))
-
-    def value(self, mask: Float[Array, "h w"], output: str, column: Int[Array, ""]) -> Scalar:
-        """Return one entry of an output for a mask."""
-        return self.rest(self.u(mask))[output][column]
-
-
-def masked_head(head: HybridHead, maps: Maps) -> MaskedHead:
-    """Return the values of a head at one example, maps ``(h, w, K)``, as a function of masks of cells.
-
-    Args:
-        head: a head that flattens or averages the maps, with at most one max-pool of 2 x 2 cells before it.
-        maps: the maps.
-    """
-    entry = split_entry(head)
-    *pools, last = entry.spatial.stages
-    side = 2 if pools else 1
-    behind = entry._replace(spatial=Chain((last,)))
-    repeats = -(-maps.shape[0] // side), -(-maps.shape[1] // side)
-
-    def parts_of(pattern: Int[Array, ""]) -> Array:
-        bits = (pattern >> jnp.arange(side * side)) & 1
-        mask = jnp.tile(bits.reshape(side, side), repeats)[: maps.shape[0], : maps.shape[1]]
-        kept = maps * mask[..., None].astype(maps.dtype)
-        for pool in pools:
-            kept = pool(kept)
-        return behind.position_parts(kept)
-
-    parts = jax.lax.map(parts_of, jnp.arange(2 ** (side * side)))
-    return MaskedHead(parts, entry(jnp.zeros_like(maps)), entry.rest)
-
-
 def scores(
     head: HybridHead,
     maps: Maps,
@@ -127,13 +68,13 @@ def scores(
         spreads: what the value of each target is divided by.
         key: the key of the random masks.
     """
-    masked = masked_head(head, maps)
+    masked = masked_head(split_entry(head), maps)
     masks = random_masks(key, maps.shape[:-1], samples=MASKS)
     measured, agreement = [], []
     for t, (output, column) in enumerate(targets):
 
         def value(mask: Array, output: str = output, column: Any = column, t: int = t) -> Scalar:
-            return masked.value(mask, output, column) / spreads[t]
+            return masked(mask)[output][column] / spreads[t]
 
         def measures(gain: Array, loss: Array, value: Any = value) -> tuple[Scalar, ...]:
             signed = gain - loss
@@ -172,10 +113,10 @@ def one_cell_out(
     head: HybridHead, maps: Maps, targets: tuple[tuple[str, Int[Array, ""]], ...]
 ) -> Float[Array, "T h w"]:
     """Return the map of ``y(all cells) - y(without this cell)``, a reference that looks at the measure itself."""
-    masked, space = masked_head(head, maps), maps.shape[:-1]
+    masked, space = masked_head(split_entry(head), maps), maps.shape[:-1]
     cells = jnp.arange(maps[..., 0].size)
     masks = (jnp.arange(-1, len(cells))[:, None] != cells).astype(maps.dtype).reshape(-1, *space)
-    values = jnp.stack([jax.vmap(lambda m, o=o, c=c: masked.value(m, o, c))(masks) for o, c in targets])
+    values = jnp.stack([jax.vmap(lambda m, o=o, c=c: masked(m)[o][c])(masks) for o, c in targets])
     return (values[:, :1] - values[:, 1:]).reshape(-1, *space)
 
 

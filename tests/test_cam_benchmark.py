@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support.marks import more
 
 from pcacam_jax import hybrid_head
 
 FOLDER = Path(__file__).parents[1] / "experiments"
 SHAPE = (5, 4, 3)
+CELLS = np.eye(20).reshape(20, 5, 4)
 
 
 @pytest.fixture(scope="module")
@@ -26,42 +26,37 @@ def measures():
     return cam_benchmark_measures
 
 
-@functools.cache
-def example(pool):
+def example():
     rng = np.random.default_rng(0)
-    size = {"max": 2 * 2 * 3, False: 5 * 4 * 3}[pool]
-    layers = [(rng.normal(size=(size, 4)), rng.normal(size=4)), (rng.normal(size=(4, 2)), np.ones(2))]
-    head = hybrid_head(layers, maps_shape=SHAPE, at=1, activation="sigmoid", pool=pool == "max")
-    return head, np.abs(rng.normal(size=SHAPE))
+    layers = [(rng.normal(size=(2 * 2 * 3, 4)), rng.normal(size=4)), (rng.normal(size=(4, 2)), np.ones(2))]
+    return hybrid_head(layers, maps_shape=SHAPE, at=1, activation="sigmoid", pool=True), np.abs(rng.normal(size=SHAPE))
 
 
-@pytest.mark.parametrize("pool", ["max", more(False)])
-def test_masked_values_are_those_of_masked_maps(measures, pool, x64):
-    head, maps = example(pool)
-    masks = np.random.default_rng(1).integers(0, 2, (30, *SHAPE[:2])).astype(float)
-    fast = jax.jit(lambda m, masks: jax.vmap(lambda k: measures.masked_head(head, m).value(k, "cnn", 1))(masks))
-    slow = jax.jit(jax.vmap(lambda m: head(m)["cnn"][1]))(maps * masks[..., None])
-    np.testing.assert_allclose(fast(maps, masks), slow, rtol=1e-12)
+@functools.cache
+def effects():
+    """Return the values at masked maps as a function, and the effect of removing each cell."""
+    head, maps = example()
+    value = jax.jit(lambda masks: jax.vmap(lambda m: head(m)["cnn"][1])(maps * masks[..., None]))
+    return value, np.asarray(value(np.ones((1, 5, 4))) - value(1 - CELLS))
 
 
-def test_the_reference_leaves_out_one_cell_after_another_and_scores_are_in_units_of_the_spread(measures, x64):
-    head, maps = example("max")
-    cell = np.eye(20).reshape(20, 5, 4)
-    value = jax.jit(jax.vmap(lambda m: head(m)["cnn"][1]))
-    effects = value(maps[None])[0] - value(maps * (1 - cell)[..., None])
-    targets = (("cnn", jnp.asarray(1)),)
-    out = jax.jit(lambda m: measures.one_cell_out(head, m, targets))(maps)
-    np.testing.assert_allclose(out[0].ravel(), effects, rtol=1e-10, atol=1e-14)
+def test_the_reference_leaves_out_one_cell_after_another(measures, x64):
+    head, maps = example()
+    out = jax.jit(lambda m: measures.one_cell_out(head, m, (("cnn", jnp.asarray(1)),)))(maps)
+    np.testing.assert_allclose(out[0].ravel(), effects()[1], rtol=1e-10, atol=1e-14)
 
-    signed = np.asarray(out)[None]
+
+@pytest.mark.exhaustive
+def test_scores_are_in_units_of_the_spread(measures, x64):
+    (head, maps), (value, changes) = example(), effects()
+    signed, targets = changes.reshape(1, 1, 5, 4), (("cnn", jnp.asarray(1)),)
     run = jax.jit(lambda m, p, n, s: measures.scores(head, m, p, n, targets=targets, spreads=s, key=jax.random.key(0)))
     results, agreement = run(maps, np.maximum(signed, 0), np.maximum(-signed, 0), np.array([2.0]))
-    order = np.argsort(-effects, kind="stable")
+    order = np.argsort(-changes, kind="stable")
     expected = []
     for count in (1, 2, 4):  # 5, 10 and 20 % of 20 cells
-        removed = [k for k in order[:count] if effects[k] > 0]
-        mask = 1 - cell[removed].sum(axis=0)
-        expected.append((value(maps[None])[0] - value(maps[None] * mask[..., None])[0]) / 2)
+        mask = 1 - CELLS[[k for k in order[:count] if changes[k] > 0]].sum(axis=0)
+        expected.append((value(np.ones((1, 5, 4)))[0] - value(mask[None])[0]) / 2)
     np.testing.assert_allclose(results["positive"], [[np.mean(expected)]], rtol=1e-10)
     np.testing.assert_allclose(results["net positive"], results["positive"])
     assert set(results) == set(measures.MEASURES)
