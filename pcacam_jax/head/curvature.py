@@ -247,4 +247,5 @@ def symmetric_triples(size: int) -> tuple[np.ndarray, np.ndarray]:
     """
     triples = list(itertools.combinations_with_replacement(range(size), 3))
     places = [triples.index((i, j, k)) for i, j, k in map(sorted, itertools.product(range(size), repeat=3))]
-    return np.array(triples), np.array(places)
+    # JAX mixes up dtypes if a cached array of int64 is first an index without x64 and then one with it.
+    return np.array(triples, np.int32), np.array(places, np.int32)

@@ -8,10 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from sklearn.svm import SVC
 from support import cases
 from support.marks import more
 
-from pcacam_jax import Chain, Flatten, GlobalAverage, HybridHead, InputError, MaxPool
+from pcacam_jax import Chain, Flatten, GlobalAverage, HybridHead, InputError, MaxPool, hybrid_head
 from pcacam_jax.core.numerics import relative_error
 from pcacam_jax.head import curvature
 from pcacam_jax.head.curvature import cell_derivatives, head_hessian, hessian_product, symmetric_triples
@@ -152,6 +153,17 @@ def test_every_triple_is_its_sorted_one():
     assert len(triples) == 10
     for (i, j, k), place in zip(np.ndindex(3, 3, 3), places, strict=True):
         assert sorted((i, j, k)) == triples[place].tolist()
+
+
+def test_derivatives_in_float32_and_then_in_float64():
+    x = np.random.default_rng(0).normal(size=(12, 2))
+    svm = SVC().fit(x, np.arange(12) % 2)
+    for name in ("float32", "float64"):
+        with jax.enable_x64(name == "float64"):
+            head = hybrid_head([], maps_shape=(1, 2, 1), svms={"svm": svm})
+            maps = jnp.ones((1, 2, 1), name)
+            second, third = jax.jit(cell_derivatives)(head, maps, {"svm": jnp.ones((1, 2), name)})
+            assert second.dtype == third.dtype == name
 
 
 def test_what_has_no_hessian_is_rejected():
