@@ -13,6 +13,7 @@ from pcacam_jax.cam import score
 from pcacam_jax.cam.compute import Settings, explain_batch
 from pcacam_jax.cam.example import Example
 from pcacam_jax.cam.method import Method
+from pcacam_jax.cam.options import checked_seed
 from pcacam_jax.cam.smooth import Means
 from pcacam_jax.core.arrays import real_array
 from pcacam_jax.core.checks import InputError
@@ -52,8 +53,7 @@ class ImageOptions(NamedTuple):
             raise InputError(
                 f"noise must be a fraction of the range of the images, above 0 and at most 1; got {shown(noise)}."
             )
-        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
-            raise InputError(f"seed must be an integer from 0 to 2^32 - 1; got {shown(seed)}.")
+        seed = checked_seed(seed)
         if method.needs == "images" and (images is None or backbone is None):
             missing = "images= and backbone=" if images is None and backbone is None else "images="
             missing = "backbone=" if images is not None else missing
@@ -63,7 +63,7 @@ class ImageOptions(NamedTuple):
             )
         if backbone is not None and not isinstance(backbone, Backbone):
             raise InputError(f"backbone must be a pcacam_jax.nets.backbone.Backbone; got {type(backbone).__name__}.")
-        return cls(images, backbone, samples, float(noise), int(seed))
+        return cls(images, backbone, samples, float(noise), seed)
 
     def with_samples(self, method: Method) -> Method:
         """Return a method of permutations with this number of them."""

@@ -53,3 +53,14 @@ def checked_options(method: str, defaults: dict[str, Any], options: dict[str, An
         check_choice(f"an option of {method!r}", name, defaults)
     checked = {name: CHECKS[name](name, value) for name, value in options.items()}
     return tuple((defaults | checked).items())
+
+
+def checked_seed(seed: Any) -> int:
+    """Return a seed as an ``int``.
+
+    Raises:
+        InputError: it is not an integer from 0 to 2^32 - 1.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
+        raise InputError(f"seed must be an integer from 0 to 2^32 - 1; got {shown(seed)}.")
+    return int(seed)
