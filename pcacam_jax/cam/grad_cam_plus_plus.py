@@ -31,7 +31,7 @@ def grad_cam_plus_plus(example: Example, sign: int, *, target_scale: float = 1.0
             multiplied by ``target_scale``.
     """
     g = sign * example.gradient / target_scale
-    return weighted(target_scale * _usual_weights(g, g * g, g * g * g, example), example.maps)
+    return weighted(target_scale * _usual_weights(g, g, example), example.maps)
 
 
 def moments(example: Example, key: Array) -> tuple[Cells, Cells, Cells]:
@@ -46,15 +46,22 @@ def smooth_grad_cam_plus_plus(example: Example, sign: int, means: Means) -> Resu
     The maps and their sums are those of the image without noise.
     """
     first, second, third = means.mean
-    return weighted(_usual_weights(sign * first, second, sign * third, example), example.maps)
+    ratio = jnp.where(second == 0, 0, third / jnp.where(second == 0, 1, second))
+    return weighted(_usual_weights(sign * first, sign * ratio, example), example.maps)
 
 
-def _usual_weights(first: Cells, second: Cells, third: Cells, example: Example) -> Float[Array, "T K"]:
-    """Return ``sum_ij alpha ReLU(g)`` with ``alpha = g^2 / (2 g^2 + S_k g^3)``, 0 where it is undefined."""
-    # |2 g^2 + S g^3| < 1e-6 g^2 is |2 + S g| < 1e-6, and includes g = 0.
-    denominator = 2 * second + map_sums(example.maps) * third
-    undefined = jnp.abs(denominator) <= SMALLEST * second
-    alpha = jnp.where(undefined, 0, second / jnp.where(undefined, 1, denominator))
+def _usual_weights(first: Cells, ratio: Cells, example: Example) -> Float[Array, "T K"]:
+    """Return ``sum_ij alpha ReLU(g)`` with ``alpha = 1 / (2 + S_k g^3 / g^2)``, 0 where it is undefined.
+
+    Args:
+        first: g.
+        ratio: ``g^3 / g^2``, which is g itself without noise; the powers of a small or large g leave the range of
+            float32.
+        example: the example.
+    """
+    denominator = 2 + map_sums(example.maps) * ratio
+    undefined = jnp.abs(denominator) <= SMALLEST
+    alpha = jnp.where(undefined, 0, 1 / jnp.where(undefined, 1, denominator))
     return jnp.sum(alpha * jax.nn.relu(first), axis=example.axes)
 
 
@@ -65,8 +72,9 @@ def authors_grad_cam_plus_plus(example: Example, sign: int) -> Result:
     for all cells.
     """
     g = sign * example.gradient
-    denominator = 2 * g * g + map_sums(example.maps) * g * g * g
-    alpha = g * g / jnp.where(denominator == 0, 1, denominator)
+    # g^2 / (2 g^2 + S g^3), whose powers may leave the range of float32; the program divides by 1 instead of 0.
+    denominator = 2 + map_sums(example.maps) * g
+    alpha = jnp.where(denominator == 0, g * g, 1 / jnp.where(denominator == 0, 1, denominator))
     total = jnp.sum(jnp.where(g > 0, alpha, 0), axis=example.axes, keepdims=True)
     alpha = alpha / jnp.where(total == 0, 1, total)
     return weighted(jnp.sum(alpha * jax.nn.relu(g), axis=example.axes), example.maps)

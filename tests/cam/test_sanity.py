@@ -207,6 +207,30 @@ def test_cam_of_degenerate_maps_and_of_a_head_that_does_not_read_them(weight):
     assert not np.asarray(result.positive[0]).any()
 
 
+def scaled_logits(factor):
+    """The maps of the logits times a factor, divided by it."""
+    head = patch_world.world().head
+    (last,) = head.cnn.stages
+    last = dataclasses.replace(last, kernel=factor * last.kernel, bias=factor * last.bias)
+    result = maps_of(
+        dataclasses.replace(head, cnn=dataclasses.replace(head.cnn, stages=(last,))), patch_world.world().test.maps
+    )
+    return {name: np.stack(each)[:, :, 0] for name, each in result.items()}
+
+
+@pytest.mark.parametrize(("one", "other"), [(1e-20, 1e-24), (1e12, 1e15)])
+def test_small_and_large_gradients_stay_in_the_range_of_float32(one, other):
+    """All methods but Grad-CAM++ are homogeneous; its forms are so in these limits, in y or not at all."""
+    first, second = scaled_logits(one), scaled_logits(other)
+    for name, maps in first.items():
+        assert np.isfinite(maps).all(), name
+        assert np.isfinite(second[name]).all(), name
+        ends_in_shares = name in ("relevancecam", "eigencam") or (name == "gradcam++" and one > 1)
+        factor = 1 if ends_in_shares else other / one
+        assert relative_error(second[name] / factor, maps) < 1e-3, name
+        assert maps.any(), name
+
+
 # --- patches at known places ------------------------------------------------------------------------------------------
 
 AREA = (patch_world.SIDE**2) / np.prod(patch_world.SPACE)
