@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pcacam_jax.cli.parsing import UNSTATED, deferred
-from pcacam_jax.cli.tables import certificate_table, report_tables, values_table
+from pcacam_jax.cli.tables import certificate_tables, report_tables, values_table
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.core.files import writable_folder, write_json
 from pcacam_jax.core.paths import identities, printable
@@ -165,7 +165,8 @@ def verify(
 ) -> None:
     """Compare the closed forms with reverse mode, forward mode and central differences; exit code 1 if one fails.
 
-    Without a run, this covers every stage, the six closed forms of the paper's Table 2, and a full-size head.
+    Without a run, this covers every stage, the six closed forms of the paper's Table 2, and a full-size head. Second
+    derivatives are compared with autodiff and with central differences of the closed-form Jacobians.
 
     Args:
         run: Run folder whose head is verified at the feature maps of its first test image.
@@ -181,10 +182,10 @@ def verify(
     certificate = _certificate(run, out)
     content = sealed(certificate.as_dict())
     write_json(out, content)
-    _print(json, content, certificate_table(certificate))
+    _print(json, content, *certificate_tables(certificate))
     Progress(quiet=json).say(f"wrote {printable(out)}")
     if failures := certificate.failures():
-        _fail(f"{len(failures)} of {len(certificate.comparisons)} comparisons fail ({first_of(failures)})", out)
+        _fail(f"{len(failures)} of {len(certificate.rows)} comparisons fail ({first_of(failures)})", out)
 
 
 @app.command

@@ -1,6 +1,6 @@
 """The tables that the commands print."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rich.markup import escape
@@ -9,6 +9,7 @@ from rich.table import Table
 from pcacam_jax.core.text import percentile, ranked
 from pcacam_jax.reports.class_table import class_table
 from pcacam_jax.verification.certificate import DTYPES, REFERENCE_METHODS, Certificate, Comparison
+from pcacam_jax.verification.comparisons import CURVATURE_METHODS
 
 
 def report_tables(report: dict[str, Any]) -> list[Table]:
@@ -56,17 +57,26 @@ def _compared(row: Mapping[str, Any]) -> tuple[str, str]:
     return ranked(row["rank"], row["classes"], other), percentile(row["percentile"])
 
 
-def certificate_table(certificate: Certificate) -> Table:
-    """Return a table with a row for each map and a column for each dtype and reference method."""
-    errors: dict[str, dict[tuple[str, str], Comparison]] = {}
-    for row in certificate.comparisons:
-        errors.setdefault(row.name, {})[row.dtype, row.witness] = row
-    columns = [(dtype, method) for dtype in DTYPES for method in REFERENCE_METHODS]
-    titles = [f"{dtype}\n{method.replace('_', ' ')}" for dtype, method in columns]
+def certificate_tables(certificate: Certificate) -> list[Table]:
+    """Return a table of Jacobians and one of second derivatives, if these were compared.
+
+    A table has a row for each map, and a column for each dtype and reference method.
+    """
     largest = ", ".join(f"{certificate.max_relative_error(dtype):.1e} in {dtype}" for dtype in DTYPES)
-    table = Table(
-        "map", *titles, title="relative error of the closed form against", caption=f"against autodiff: {largest}"
-    )
+    table = _comparisons("relative error of the closed form against", certificate.comparisons, REFERENCE_METHODS)
+    table.caption = f"against autodiff: {largest}"
+    if not certificate.curvature:
+        return [table]
+    title = "relative error of second derivatives against"
+    return [table, _comparisons(title, certificate.curvature, CURVATURE_METHODS)]
+
+
+def _comparisons(title: str, rows: Iterable[Comparison], methods: tuple[str, ...]) -> Table:
+    errors: dict[str, dict[tuple[str, str], Comparison]] = {}
+    for row in rows:
+        errors.setdefault(row.name, {})[row.dtype, row.witness] = row
+    columns = [(dtype, method) for dtype in DTYPES for method in methods]
+    table = Table("map", *(f"{dtype}\n{method.replace('_', ' ')}" for dtype, method in columns), title=title)
     for name, row in errors.items():
         table.add_row(escape(name), *(_error(row[column]) if column in row else "" for column in columns))
     return table

@@ -25,9 +25,18 @@ from pcacam_jax.verification.measure import ByOutput, Measured, measuring
 from pcacam_jax.verification.rounding import SAFETY, VECTORS
 
 FINITE_DIFFERENCE = "finite_difference"
+FORWARD_OVER_REVERSE, JACOBIAN_DIFFERENCE = "forward_over_reverse", "jacobian_difference"
+CURVATURE_METHODS = (FORWARD_OVER_REVERSE, JACOBIAN_DIFFERENCE)
+"""The reference methods of second derivatives."""
 REFERENCE_METHODS = ("reverse", "forward", FINITE_DIFFERENCE)
 DTYPES = ("float32", "float64")
-TITLES = {"reverse": "reverse mode", "forward": "forward mode", FINITE_DIFFERENCE: "central differences"}
+TITLES = {
+    "reverse": "reverse mode",
+    "forward": "forward mode",
+    FINITE_DIFFERENCE: "central differences",
+    FORWARD_OVER_REVERSE: "forward over reverse mode",
+    JACOBIAN_DIFFERENCE: "central differences of the Jacobian",
+}
 
 SHIFT = 2.0**-10
 """How far the point is moved, relative to its largest entry, if differences meet a kink along most directions."""
@@ -42,7 +51,8 @@ class Comparison:
     dtype: str
     """dtype of the closed form, ``"float32"`` or ``"float64"``."""
     witness: str
-    """The reference method: ``"reverse"``, ``"forward"`` or ``"finite_difference"``."""
+    """The reference method: ``"reverse"``, ``"forward"`` or ``"finite_difference"``; for second derivatives
+    ``"forward_over_reverse"`` or ``"jacobian_difference"``."""
     error: float
     """Relative error of the closed form in the Frobenius norm, ``||J V - reference|| / ||reference||`` for the
     directions V, or ``||J - reference|| / ||reference||`` for the whole Jacobian. Where the norm of the reference is
@@ -128,21 +138,40 @@ def _against_autodiff(
     computed, whole = measured.derivatives[dtype], method == "reverse"
     closed, reference = (computed.closed, computed.reverse) if whole else (computed.closed_along, computed.forward)
     noise = _rounding(measured, output, dtype) * (1 if whole else along.weight)
-    error, tolerance = _judged(_get(closed, output), _get(reference, output), TOLERANCES[dtype], noise, dtype)
+    error, tolerance = judged(_get(closed, output), _get(reference, output), TOLERANCES[dtype], noise, dtype)
     return Comparison(title, dtype, method, error, tolerance, None if whole else len(along.vectors))
 
 
 def _against_differences(
     title: str, dtype: str, measured: Measured, slopes: Slopes, output: str, along: Directions
 ) -> Comparison:
-    kept, closed = slopes.kept, _get(measured.derivatives[dtype].closed_along, output)
-    noise = _rounding(measured, output, dtype) * along.weight + 2 * frobenius_norm(slopes.bounds[kept])
-    if len(closed) == len(kept):
+    row = Comparison(title, dtype, FINITE_DIFFERENCE, 0.0, DIFFERENCE_TOLERANCES[dtype])
+    closed = _get(measured.derivatives[dtype].closed_along, output)
+    return compared_with_differences(row, closed, slopes, _rounding(measured, output, dtype) * along.weight)
+
+
+def compared_with_differences(
+    row: Comparison, closed: np.ndarray, slopes: Slopes, noise: float, smallest: float = 0.0
+) -> Comparison:
+    """Return a row with the error of derivatives along directions, and its tolerance, where differences are usable.
+
+    Args:
+        row: the row, whose tolerance is that of derivatives without rounding.
+        closed: the derivatives of the closed form, ``(k, out)``.
+        slopes: the differences.
+        noise: the norm of the rounding error to expect.
+        smallest: the norm to divide by if that of the differences is smaller.
+    """
+    kept = slopes.kept
+    if closed.shape[:1] == kept.shape:
         closed = closed[kept]
-    error, tolerance = _judged(closed, slopes.values[kept], DIFFERENCE_TOLERANCES[dtype], noise, dtype)
+    noise = noise + 2 * frobenius_norm(slopes.bounds[kept])
+    error, tolerance = judged(closed, slopes.values[kept], row.tolerance, noise, row.dtype, smallest)
     if not kept.any():
         error = math.nan
-    return Comparison(title, dtype, FINITE_DIFFERENCE, error, tolerance, int(kept.sum()), int((~kept).sum()))
+    return dataclasses.replace(
+        row, error=error, tolerance=tolerance, directions=int(kept.sum()), left_out=int((~kept).sum())
+    )
 
 
 def _get(arrays: ByOutput | None, output: str) -> np.ndarray:
@@ -155,12 +184,15 @@ def _rounding(measured: Measured, output: str, dtype: str) -> float:
     return rounding if math.isfinite(rounding) else 0.0
 
 
-def _judged(
-    value: np.ndarray, reference: np.ndarray, tolerance: float, noise: float, dtype: str
+def judged(
+    value: np.ndarray, reference: np.ndarray, tolerance: float, noise: float, dtype: str, smallest: float = 0.0
 ) -> tuple[float, float]:
-    """Return the relative error and its tolerance, if the comparison itself has an error of norm ``noise``."""
+    """Return the relative error and its tolerance, if the comparison itself has an error of norm ``noise``.
+
+    The error is divided by the norm of the reference, or by ``noise`` or ``smallest`` where these are larger.
+    """
     limits = jnp.finfo(dtype)
     # Below tiny / eps^2, the terms of a product may have underflowed.
-    smallest = max(noise, float(limits.tiny) / float(limits.eps) ** 2)
+    smallest = max(noise, smallest, float(limits.tiny) / float(limits.eps) ** 2)
     norm = max(frobenius_norm(reference), smallest)
     return relative_error(value, reference, smallest=smallest), tolerance + noise / norm

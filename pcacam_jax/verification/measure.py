@@ -68,12 +68,12 @@ def measuring(dtypes: tuple[str, ...], methods: tuple[str, ...]) -> Callable[...
         The function. Its arguments are a stage or head and a point in float64, the directions ``(k, n)`` int8, those
         for the sensitivity to rounding ``(m, n)`` int8, and the steps of the differences.
     """
-    return jax.jit(functools.partial(_measure, dtypes, methods), compiler_options=_options())
+    return jax.jit(functools.partial(_measure, dtypes, methods), compiler_options=compiler_options())
 
 
 @functools.cache
-def _options() -> dict[str, Any]:
-    """Return :data:`FAST_COMPILATION`, or nothing if this version of XLA lacks one of these options."""
+def compiler_options() -> dict[str, Any]:
+    """Return :data:`FAST_COMPILATION` for :func:`jax.jit`, or nothing if this version of XLA lacks one of them."""
     try:
         jax.jit(lambda x: x, compiler_options=FAST_COMPILATION).lower(0.0).compile()
     except jax.errors.JaxRuntimeError:

@@ -29,7 +29,10 @@ SAFETY = 8
 
 @dataclasses.dataclass(frozen=True)
 class PerturbedSlope:
-    """A stage with the same value whose derivative by autodiff is larger by that of ``amount * skip``."""
+    """A stage with the same value whose derivatives by autodiff are larger by those of ``amount (skip + skip^2 / 2)``.
+
+    The square is that of the change of skip.
+    """
 
     stage: Any
     skip: Any
@@ -44,7 +47,8 @@ class PerturbedSlope:
     def __call__(self, x: Array) -> Array:
         """Return the value of the stage."""
         value = self.skip(x)
-        return self.stage(x) + self.amount * (value - jax.lax.stop_gradient(value))
+        change = value - jax.lax.stop_gradient(value)  # zero; the square adds to the second derivative alone
+        return self.stage(x) + self.amount * (change + change * change / 2)
 
     def forward(self, x: Array) -> tuple[Array, None]:
         """Return the value; there is no closed form."""

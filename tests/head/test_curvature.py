@@ -19,7 +19,7 @@ from pcacam_jax.head.curvature import cell_derivatives, head_hessian, hessian_pr
 from pcacam_jax.head.entry import split_entry
 from pcacam_jax.head.hybrid import dense_stages
 from pcacam_jax.verification.cases import Draw
-from pcacam_jax.verification.measure import _options
+from pcacam_jax.verification.measure import compiler_options
 
 SHAPE = (2, 4, 3)
 
@@ -127,7 +127,9 @@ def test_derivatives_equal_autodiff_of_the_values(name, x64):
         diagonal = jnp.diagonal(hessians.reshape(-1, size, size), axis1=1, axis2=2).reshape(closed[2].shape)
         return closed, reference, diagonal
 
-    closed, reference, diagonal = jax.jit(everything, compiler_options=_options())(head, jnp.asarray(maps), rows)
+    closed, reference, diagonal = jax.jit(everything, compiler_options=compiler_options())(
+        head, jnp.asarray(maps), rows
+    )
     for result, expected in zip(closed, reference, strict=True):
         assert np.linalg.norm(expected) > 0
         # Each target is compared by itself, because their derivatives differ in size.

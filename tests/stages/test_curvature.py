@@ -15,7 +15,7 @@ from pcacam_jax import Chain, Classifier, Dense, Elementwise, InputError, Parall
 from pcacam_jax.core.numerics import relative_error
 from pcacam_jax.core.types import CurvedStage
 from pcacam_jax.stages import ACTIVATIONS, KERNELS, NORMS, POWER_METHODS, curved, hessian, push_forward
-from pcacam_jax.verification.measure import _options
+from pcacam_jax.verification.measure import compiler_options
 
 DEFAULT = (
     "activation silu",
@@ -107,7 +107,7 @@ def measured(name):
         return closed_forms(*arguments), autodiff(*arguments), differences(*arguments[:-1])
 
     with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
-        return jax.tree.map(np.asarray, jax.jit(everything, compiler_options=_options())(*arguments))
+        return jax.tree.map(np.asarray, jax.jit(everything, compiler_options=compiler_options())(*arguments))
 
 
 @every_case
