@@ -8,7 +8,7 @@ compared in u, the first pre-activation: only a pooling and an affine map lie be
 
 import functools
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -153,8 +153,8 @@ def _by_autodiff(stage: Any, x: Array, rows: Array, directions: Array, sample: A
         value = moved(x)
         return jnp.tensordot(rows, value, value.ndim, precision="highest")
 
-    derivative: Callable[[Array], Array] = jax.linearize(jax.jacrev(weighted), point)[1]
-    return jax.vmap(derivative)(directions).reshape(len(directions), len(rows), -1)
+    products = jax.vmap(lambda v: jax.jvp(jax.jacrev(weighted), (point,), (v,))[1])(directions)
+    return products.reshape(len(directions), len(rows), -1)
 
 
 def _sensitivity(values: np.ndarray) -> float:
