@@ -90,9 +90,7 @@ def test_weights_in_pytorch_order_are_recognised(net, taken, torch):
     linear = [layer for layer in net.classifier if isinstance(layer, torch.nn.Linear)]
     dense = dense_from_torch(linear)
     head = hybrid_head(dense, maps_shape=(4, 4, 6), at=2)
-    with pytest.raises(
-        InputError, match="expects maps flattened channel by channel: convert its kernel with dense_from_torch"
-    ):
+    with pytest.raises(InputError, match="expects maps flattened channel by channel: build the head with flattened="):
         check_outputs(head, maps_from_torch(taken["maps"]), {"cnn": taken["logits"]})
 
 
