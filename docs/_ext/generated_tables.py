@@ -65,12 +65,20 @@ class Notation(TableDirective):
 class CamMethods(TableDirective):
     """Every CAM method, from the table of methods."""
 
-    title = ("method", "paper", "formula", "needs", "passes", "rule")
+    title = ("method", "paper", "formula", "what it answers", "needs", "passes", "rule")
 
     def rows(self) -> list[tuple[str, ...]]:
         """Return a row per method."""
         return [
-            (f"`{name}`", method.paper, f"`{method.formula}`", method.needs, str(method.passes), method.rule)
+            (
+                f"`{name}`",
+                method.paper,
+                f"`{method.formula}`",
+                method.answers,
+                method.needs,
+                str(method.passes),
+                method.rule,
+            )
             for name, method in METHODS.items()
         ]
 

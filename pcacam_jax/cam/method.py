@@ -48,6 +48,8 @@ class Method:
     """``(example, sign, **options) -> Result``; the result for the target ``sign * y``."""
     needs: str
     """The most expensive one of :data:`NEEDS`."""
+    answers: str
+    """What the map shows, in plain words; it is written under maps in a gallery of methods."""
     passes: int = 1
     """1 if the evidence against is the negative part of the same map, 2 if it is the map of ``-y``."""
     linear: str = ""

@@ -39,6 +39,7 @@ def smooth(method: Method) -> Method:
         name=f"smooth({method.name})",
         paper=f"{method.paper}; Smilkov et al. 2017",
         formula=f"mean over noisy images of {method.formula}",
+        answers=f"{method.answers}; mean over noisy images",
         function=mean_map,
         statistics=heatmaps,
         needs="images",

@@ -12,6 +12,7 @@ from pcacam_jax.plots.evidence_panels import SupportImages, decision_evidence
 from pcacam_jax.plots.feature_scatter import feature_space
 from pcacam_jax.plots.grid import paper_grid
 from pcacam_jax.plots.heatmaps import image, overlay, overlay_pair, signed_overlay, unknown
+from pcacam_jax.plots.method_panels import method_gallery
 from pcacam_jax.plots.panels import explanation_panel
 from pcacam_jax.plots.png import save
 
@@ -29,6 +30,7 @@ __all__ = [
     "image",
     "influence_curve",
     "learning_curve",
+    "method_gallery",
     "overlay",
     "overlay_pair",
     "paper_grid",
