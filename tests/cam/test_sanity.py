@@ -323,7 +323,7 @@ def test_the_mean_of_the_gradient_loses_a_patch_that_counts_by_its_position(name
     """The gradient has the opposite sign on the other side, so that the mean over the positions of a map cancels."""
     for output in FIRST_THREE:
         result = scores("side")[name][output]
-        assert max(result.inside, result.against) < 1.5 * AREA
+        assert max(result.inside, result.against) < 2 * AREA
         assert result.pointing < 0.5
 
 
