@@ -90,6 +90,15 @@ def test_methods_of_the_gradient_equal_loops(name):
     check(name, lambda b, t, sign: GRADIENT[name](sign * gradient(b, t), MAPS[b]))
 
 
+@pytest.mark.parametrize(("name", "weight"), [("gradcam++", 0.0), ("gradcam++authors", 2.0)])
+def test_grad_cam_plus_plus_where_its_denominator_is_zero(name, weight):
+    """With g = 2 and S = -1 in every cell, alpha is 0 by the rule of the usual form, and g^2 / sum g^2 by the other."""
+    plain = hybrid_head([(np.full((2, 1), 2.0), np.zeros(1))], maps_shape=(1, 2, 1))
+    maps = np.array([[[[-0.75], [-0.25]]]])
+    assert explain(plain, maps, "cnn:0", method=name).weights[0, 0].tolist() == [weight]
+    assert GRADIENT[name](np.full((1, 2, 1), 2.0), maps[0])[0, 0] == weight * -0.75
+
+
 def test_ablation_cam_equals_loops():
     check("ablationcam", lambda b, t, sign: sign * cam_oracle.ablation_cam(value(b, t), MAPS[b]))
 
