@@ -30,6 +30,8 @@ FUNCTIONS = [
     valid_arguments.grid_with_predictions,
     valid_arguments.card_of_arrays,
     valid_arguments.evidence_of_arrays,
+    valid_arguments.explain_images,
+    valid_arguments.method_options,
     valid_arguments.head_of_kernel,
     valid_arguments.head_of_svm,
     valid_arguments.head_of_names,

@@ -6,6 +6,7 @@ from jaxtyping import Array, Float
 from pcacam_jax.cam.example import Example
 from pcacam_jax.cam.gradcam import weighted
 from pcacam_jax.cam.method import Result
+from pcacam_jax.core.numerics import resolved
 
 BLOCK = 64
 """Number of maps that are left out at once, to bound memory."""
@@ -27,6 +28,7 @@ def channel_drops(example: Example) -> Float[Array, "T K"]:
     u, parts = example.entry(example.maps), example.entry.channel_parts(example.maps)
 
     def drop(part: Array) -> Array:
-        return example.values - example.selection.values(example.entry.rest(u - part))
+        without = example.selection.values(example.entry.rest(u - part))
+        return resolved(example.values - without, example.values)
 
     return jax.lax.map(drop, parts, batch_size=min(BLOCK, len(parts))).T

@@ -13,12 +13,12 @@ from pcacam_jax.cam import score
 from pcacam_jax.cam.compute import Settings, explain_batch
 from pcacam_jax.cam.example import Example
 from pcacam_jax.cam.method import Method
-from pcacam_jax.cam.options import checked_seed
+from pcacam_jax.cam.options import checked_samples, checked_seed
 from pcacam_jax.cam.smooth import Means
 from pcacam_jax.core.arrays import real_array
-from pcacam_jax.core.checks import InputError
+from pcacam_jax.core.checks import InputError, check_finite
 from pcacam_jax.core.text import shown
-from pcacam_jax.head.batches import batched, checked_count, in_dtype
+from pcacam_jax.head.batches import batched, in_dtype
 from pcacam_jax.head.hybrid import HybridHead
 from pcacam_jax.head.targets import Selection, columns_of
 from pcacam_jax.nets.backbone import Backbone
@@ -47,7 +47,7 @@ class ImageOptions(NamedTuple):
             InputError: the method needs images or a backbone that are missing, or a number is out of range.
         """
         if samples is not None:
-            samples = checked_count("samples", samples)
+            samples = checked_samples("samples", samples)
         is_number = isinstance(noise, int | float | np.number) and not isinstance(noise, bool)
         if not is_number or not 0 < float(noise) <= LARGEST_NOISE:
             raise InputError(
@@ -93,6 +93,9 @@ def checked_images(options: ImageOptions, maps: Any) -> np.ndarray:
         InputError: they are not real numbers, or there is not one image for each example.
     """
     images = np.asarray(real_array("images", options.images, finite=True))
+    with np.errstate(over="ignore"):
+        images = images.astype(jax.dtypes.canonicalize_dtype(images.dtype))
+    check_finite("images", images)  # a large float64 may be infinite in float32
     if images.ndim < 2 or len(images) != len(maps):
         raise InputError(
             f"images must have shape (B, *size, C), one image for each of the {len(maps)} examples; got {images.shape}."

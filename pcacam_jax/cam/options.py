@@ -9,6 +9,7 @@ from pcacam_jax.core.checks import InputError, check_choice
 from pcacam_jax.core.text import shown
 from pcacam_jax.head.batches import checked_count
 
+MOST_SAMPLES = 100_000
 PLAYERS = ("positions", "maps")
 """The players of the game of "shapcam"."""
 
@@ -31,10 +32,22 @@ def _not_negative(name: str, value: Any) -> float:
     return float(value)
 
 
+def checked_samples(name: str, value: Any) -> int:
+    """Return a number of noisy images or permutations.
+
+    Raises:
+        InputError: it is not an integer from 1 to :data:`MOST_SAMPLES`.
+    """
+    samples = checked_count(name, value)
+    if samples > MOST_SAMPLES:
+        raise InputError(f"{name} must be at most {MOST_SAMPLES:,}; got {shown(value)}.")
+    return samples
+
+
 CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "target_scale": _positive,
     "tolerance": _not_negative,
-    "samples": checked_count,
+    "samples": checked_samples,
     "top": lambda name, value: None if value is None else checked_count(name, value),
     "players": lambda name, value: check_choice(name, value, PLAYERS),
 }

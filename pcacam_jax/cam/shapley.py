@@ -14,6 +14,7 @@ from jaxtyping import Array, Bool, Float, Int
 from pcacam_jax.cam.example import Example
 from pcacam_jax.cam.gradcam import per_map, weighted
 from pcacam_jax.cam.method import Result
+from pcacam_jax.core.numerics import resolved
 from pcacam_jax.head.masked import masked_head
 
 BLOCK = 4
@@ -132,7 +133,8 @@ class _Coalitions:
             u_0 = self.entry(jnp.zeros_like(self.example.maps))
             u = u_0 + jnp.cumulative_sum(self.parts[order], axis=0, include_initial=True)
         values = jax.vmap(self._value)(u)
-        return jnp.zeros((values.shape[1], self.count), values.dtype).at[:, order].set(jnp.diff(values, axis=0).T)
+        gained = resolved(jnp.diff(values, axis=0), self.example.values[None])
+        return jnp.zeros((values.shape[1], self.count), values.dtype).at[:, order].set(gained.T)
 
     def _value(self, u: Array) -> Array:
         return self.example.selection.values(self.entry.rest(u))

@@ -131,6 +131,11 @@ def trust(
         raise TypeError(f"explanation must be an Explanation; got {type(explanation).__name__}.")
     if not isinstance(head, HybridHead):
         raise TypeError(f"head must be a HybridHead, from pcacam_jax.hybrid_head; got {type(head).__name__}.")
+    fields = ("components", "support", "nearest_support", "reconstruction", "features")
+    if reference is not None and not all(hasattr(reference, field) for field in fields):
+        raise TypeError(
+            f"reference must be that of a run, with {', '.join(fields)}, or None; got {type(reference).__name__}."
+        )
     check_not_traced("trust", head, maps)
     maps = checked_maps(head, maps)
     method, signed = cam_method(explanation.method), np.asarray(explanation.signed)

@@ -53,3 +53,11 @@ def frobenius_norm(array: Array | np.ndarray) -> float:
 def difference_step(x: Array) -> Array:
     """Return the step of central differences, ``eps^(1/3) max(1, max |x|)``, which balances truncation and rounding."""
     return jnp.finfo(x.dtype).eps ** (1 / 3) * jnp.maximum(1, jnp.max(jnp.abs(x), initial=0))
+
+
+def resolved(difference: Array, size: Array) -> Array:
+    """Return a difference of two values of this size, or 0 where it is no larger than their rounding errors.
+
+    A map of rounding errors would be drawn as if it meant something.
+    """
+    return jnp.where(jnp.abs(difference) <= 8 * jnp.finfo(difference.dtype).eps * jnp.abs(size), 0, difference)

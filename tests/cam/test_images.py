@@ -170,6 +170,7 @@ def test_score_cam_of_the_strongest_maps_leaves_the_others_out():
         ({"noise": 1.5}, "above 0 and at most 1; got 1.5"),
         ({"noise": "large"}, "above 0 and at most 1; got 'large'"),
         ({"samples": 0}, "samples must be an integer of at least 1; got 0"),
+        ({"samples": 10**9}, "samples must be at most 100,000; got 1000000000"),
         ({"seed": -1}, r"seed must be an integer from 0 to 2\^32 - 1; got -1"),
         ({"method": "smooth(scorecam)"}, r"smooth\(...\) needs a method that does not change images itself"),
         ({"method": "smooth(none)"}, "method must be one of gradcam, .*; got 'none'"),

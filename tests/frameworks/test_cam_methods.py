@@ -150,5 +150,5 @@ def test_the_deviation_of_torchcam_in_grad_cam_plus_plus_is_a_division_that_is_l
     weights = (np.maximum(g, 0) * g**2).sum(axis=(1, 2))
     maps = np.maximum(np.einsum("bk,bijk->bij", weights, case.maps), 0)
     theirs = scaled_maps_of_torchcam(torch, case, "GradCAMpp")
-    assert relative(theirs, scaled(maps)) < 1e-6
+    assert relative(theirs, scaled(maps)) < 1e-5, "TorchCAM adds 1e-8 to its divisors"
     assert relative(theirs, scaled(np.asarray(case.ours("gradcam++").positive[:, 0]))) > 1e-3

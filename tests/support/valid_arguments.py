@@ -61,6 +61,18 @@ def check_of_values(pca):
     return pcacam_jax.check_outputs(cases.network().head, MAPS, {"pca": pca}, tolerance=1e9)
 
 
+def explain_images(images, samples, noise, seed):
+    backbone = pcacam_jax.Backbone(lambda x: np.asarray(x, float), lambda x: MAPS[: len(x)], (0.0, 1.0))
+    options = {"images": images, "backbone": backbone, "samples": samples, "noise": noise, "seed": seed}
+    return pcacam_jax.explain(cases.network().head, MAPS, "pca:0", method="smooth(gradcam)", **options)
+
+
+def method_options(target_scale, players, tolerance, top):
+    pcacam_jax.cam_method("shapcam", players=players, tolerance=tolerance)
+    pcacam_jax.cam_method("scorecam", top=top)
+    return pcacam_jax.cam_method("smooth(gradcam++)", target_scale=target_scale)
+
+
 def torch_layer(kernel, bias):
     return pcacam_jax.dense_from_torch([(kernel, bias)], maps_shape=(3, 4, 5))
 
@@ -117,7 +129,16 @@ def functions():
             "backend": "closed_form",
             "batch_size": None,
             "scale_free": False,
+            "images": None,
+            "backbone": None,
+            "samples": None,
+            "noise": 0.1,
+            "seed": 0,
         },
+        explain_images: {"images": np.ones((2, 6, 8, 3)), "samples": 2, "noise": 0.1, "seed": 0},
+        pcacam_jax.cam_method: {"name": "gradcam"},
+        method_options: {"target_scale": 1.0, "players": "maps", "tolerance": 0.1, "top": None},
+        pcacam_jax.trust: {"explanation": explanation, "head": head, "maps": MAPS, "reference": None},
         pcacam_jax.decompose: {"head": head, "maps": MAPS, "target": "svm_rbf:ant", "batch_size": None},
         pcacam_jax.evidence: {
             "head": head,
