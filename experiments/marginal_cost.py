@@ -1,6 +1,7 @@
 """Question: how much time does an explanation add to the computation of the features?
 
 Command: python experiments/marginal_cost.py
+         python experiments/marginal_cost.py --batch 16 --methods all
 Paper:   gives no timings.
 Goal:    features and explanation take at most 1.05 times as long as the features alone, for VGG16 at 224 px and a
          full-size head with 300 support vectors. Targets are three components and the predicted class of both SVMs and
@@ -18,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pcacam_jax import HybridHead, explain
+from pcacam_jax.cam.methods import METHODS
 from pcacam_jax.nets import vgg16
 from pcacam_jax.verification.cases import Draw
 
@@ -29,22 +31,27 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=224, help="side of the images in pixels")
     parser.add_argument("--batch", type=int, default=8, help="images explained together")
     parser.add_argument("--repeats", type=int, default=7, help="number of passes; medians are printed")
+    parser.add_argument("--methods", nargs="+", default=["gradcam"], help="CAM methods, or all without images")
     arguments = parser.parse_args()
 
+    methods = arguments.methods
+    if methods == ["all"]:
+        # CAM needs a global average, and the methods that change images run the backbone again.
+        methods = [name for name, method in METHODS.items() if method.needs != "images" and name != "cam"]
     images, params, head = random_inputs(arguments.size, arguments.batch)
     extract = jax.jit(vgg16.features)
-    passes = [one_pass(extract, params, images, head) for _ in range(arguments.repeats + 1)][1:]
-    features, explanation = (statistics.median(column) for column in zip(*passes, strict=True))
-    ratio = statistics.median((feature_time + more) / feature_time for feature_time, more in passes)
     print(
-        f"{arguments.batch} images, {arguments.size} px, targets {', '.join(TARGETS)}; medians of {len(passes)} passes"
+        f"{arguments.batch} images, {arguments.size} px, targets {', '.join(TARGETS)}; medians of {arguments.repeats}"
     )
-    print(f"features                           {features:.4f} s")
-    print(f"explanation                        {explanation:.4f} s")
-    print(f"(features + explanation)/features  {ratio:.4f}")
+    print("method              features  explanation  (features + explanation) / features")
+    for method in methods:
+        passes = [one_pass(extract, params, images, head, method) for _ in range(arguments.repeats + 1)][1:]
+        features, explanation = (statistics.median(column) for column in zip(*passes, strict=True))
+        ratio = statistics.median((feature_time + more) / feature_time for feature_time, more in passes)
+        print(f"{method:18} {features:8.3f} s  {explanation:9.4f} s  {ratio:.4f}", flush=True)
 
 
-def one_pass(extract: Callable, params: dict, images: np.ndarray, head: HybridHead) -> tuple[float, float]:
+def one_pass(extract: Callable, params: dict, images: np.ndarray, head: HybridHead, method: str) -> tuple[float, float]:
     """Return the seconds that the features and the explanation take.
 
     Both are measured in one pass, because the time of the features varies from pass to pass by more than the
@@ -53,7 +60,7 @@ def one_pass(extract: Callable, params: dict, images: np.ndarray, head: HybridHe
     start = time.perf_counter()
     maps = jax.block_until_ready(extract(params, images))
     middle = time.perf_counter()
-    jax.block_until_ready(explain(head, maps, TARGETS).positive)
+    jax.block_until_ready(explain(head, maps, TARGETS, method=method).positive)
     return middle - start, time.perf_counter() - middle
 
 
