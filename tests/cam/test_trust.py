@@ -205,7 +205,14 @@ def test_a_map_that_vanished_is_said_to_have_no_meaning():
             "explanation must be one of this head, which has cnn, pca, svm",
         ),
         (
-            lambda e, h, m: (e, h, m, SimpleNamespace(components=np.zeros((4, 9)), reconstruction=None, features=None)),
+            lambda e, h, m: (
+                e,
+                h,
+                m,
+                SimpleNamespace(
+                    components=np.zeros((4, 9)), support={}, nearest_support={}, reconstruction=None, features=None
+                ),
+            ),
             InputError,
             "reference must be that of the head, with 2 components; got 9",
         ),

@@ -87,7 +87,7 @@ HEADS = {
         r"after a 2 x 2 max-pool, so its kernel must have shape \(8, out\).*got \(32, 3\)",
     ),
     "too small to pool": (lambda: head(pool=True), r"h and w at least 2; got \(1, 3, 4\)"),
-    "maps shape": (lambda: head(maps_shape=(3, 4)), r"maps_shape must be \(h, w, K\).*got \(3, 4\)"),
+    "maps shape": (lambda: head(maps_shape=(3,)), r"maps_shape must be \(h, w, K\).*got \(3,\)"),
     "no layer": (lambda: head([]), "dense, pca and svms are all empty, so there is nothing to explain"),
     "NaN kernel": (
         lambda: hybrid_head([(NAN, np.ones(3))], maps_shape=(1, 3, 4)),
