@@ -21,8 +21,9 @@ from pcacam_jax.runs.loaded_run import Run
 RADIUS, NOISE_SAMPLES = 0.02, 5
 """Largest noise of the part "stability" as a fraction of the range, and the number of samples."""
 ROAD_MAPS = ("gradcam", "hirescam", "shapcam", POSITION_VALUES, "random", "centre")
-ROAD_TARGETS = ("cnn:predicted", "pca:0", "pca:1", "svm_rbf:predicted")
-ROAD_FRACTIONS = (0.1, 0.3)
+ROAD_TARGETS = ("pca:0", "pca:1", "svm_rbf:predicted")
+ROAD_FRACTIONS = (0.2,)
+"""Fractions of the pixels that are removed."""
 
 
 def stability_part(case: Case, progress: Progress) -> dict[str, Any]:
