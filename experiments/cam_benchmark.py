@@ -9,6 +9,7 @@ Each dataset has one run; it is fitted with the settings of ``pcacam reproduce``
 - head: all methods that need no further images, on 100 test images. Cells of the maps at the tap are set to zero, and
   only the head is evaluated again. All differences of a target are divided by its standard deviation among the training
   images.
+- pool: the same on the maps behind the max-pool, for runs at the tap "block5_conv3".
 - images: methods that need further images, on 10 test images, with the same measures.
 - stability: how much the maps change if little noise is added to the image, on 10 test images.
 - road: removal of pixels by imputation, with the backbone, on 10 test images and four methods.
@@ -29,7 +30,7 @@ from typing import Any
 import numpy as np
 import tyro
 from cam_benchmark_backbone import road_part, stability_part
-from cam_benchmark_parts import Case, cost_part, head_part, images_part
+from cam_benchmark_parts import Case, cost_part, head_part, images_part, pool_part
 from cam_benchmark_report import write_report
 
 from pcacam_jax import load
@@ -48,6 +49,7 @@ from pcacam_jax.runs.source import recorded_paper_set
 
 PARTS: dict[str, Callable[[Case, Progress], dict[str, Any]]] = {
     "head": head_part,
+    "pool": pool_part,
     "images": images_part,
     "stability": stability_part,
     "road": road_part,
@@ -66,7 +68,7 @@ class Benchmark:
         out: Folder to write to.
         sets: Names of the datasets.
         parts: The parts to measure.
-        images: Number of test images of the part "head".
+        images: Number of test images of the parts "head" and "pool".
         backbone_images: Number of test images of the other parts.
         limit_per_class: Largest number of images of a class in each split.
         cost_set: The dataset of the part "cost".
@@ -98,7 +100,7 @@ def main(benchmark: Benchmark) -> None:
 def measure(benchmark: Benchmark, part: str, name: str, progress: Progress) -> None:
     """Measure one part of one dataset, unless its file holds the result of the same request."""
     path = benchmark.out / "parts" / f"{name}_{part}.json"
-    count = benchmark.images if part == "head" else benchmark.backbone_images
+    count = benchmark.images if part in ("head", "pool") else benchmark.backbone_images
     run = run_of(benchmark, name, progress)
     request = {
         "version": __version__,

@@ -23,12 +23,14 @@ from pcacam_jax.core.progress import Progress
 from pcacam_jax.head.targets import parse_targets
 from pcacam_jax.nets.backbone import Backbone, vgg16_backbone
 from pcacam_jax.runs.loaded_run import Run
+from pcacam_jax.stages.chain import Chain
 
 TARGETS = ["cnn:predicted", "pca", "svm_linear:predicted", "svm_rbf:predicted"]
 NOISY_IMAGES, NOISE = 25, 0.15
 """Number of noisy images of the averages, and the standard deviation of the noise as a fraction of the range."""
 TOP_CHANNELS = 32
 """Number of channels of Score-CAM."""
+FEATURES = "features.safetensors"
 POSITION_VALUES = "shapcam, position values"
 """The Shapley values of the positions as a map."""
 FIELDS = ("positive", "negative", "vanished", "fallback", "permutations", "position_values")
@@ -51,7 +53,7 @@ class Case:
     @functools.cached_property
     def maps(self) -> np.ndarray:
         """The maps at the tap."""
-        path = self.cache / "features.safetensors"
+        path = self.cache / FEATURES
         if not path.is_file():
             write_arrays(path, {"maps": np.asarray(self.run.features(self.images))})
         return read_arrays(path)[0]["maps"]
@@ -93,6 +95,15 @@ def head_part(case: Case, progress: Progress) -> dict[str, Any]:
     """Measure all methods that need no further images."""
     names = [name for name, method in METHODS.items() if method.needs != "images"]
     return measured(case, {name: cam_method(name) for name in names}, progress)
+
+
+def pool_part(case: Case, progress: Progress) -> dict[str, Any]:
+    """Measure the same methods on the maps behind the max-pool that a head at "block5_conv3" begins with."""
+    pool, last = case.run.head.spatial.stages
+    run = dataclasses.replace(case.run, head=dataclasses.replace(case.run.head, spatial=Chain((last,))))
+    behind = dataclasses.replace(case, run=run, cache=case.cache / "pool")
+    write_arrays(behind.cache / FEATURES, {"maps": np.asarray(jax.vmap(pool)(case.maps))})
+    return head_part(behind, progress)
 
 
 def images_part(case: Case, progress: Progress) -> dict[str, Any]:

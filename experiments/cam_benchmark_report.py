@@ -33,7 +33,7 @@ Samples = dict[str, dict[str, dict[str, Any]]]
 def write_report(out: Path, sets: tuple[str, ...], *, seed: int) -> None:
     """Write table.md, results.json and which_method.png from the parts in OUT."""
     parts = {name: {each["set"]: each for each in read_parts(out, sets, name)} for name in part_names(out)}
-    results = {name: aggregated(parts[name], seed) for name in ("head", "images") if parts.get(name)}
+    results = {name: aggregated(parts[name], seed) for name in ("head", "pool", "images") if parts.get(name)}
     results |= {name: others(parts[name]) for name in ("stability", "road", "cost") if parts.get(name)}
     write_json(out / "results.json", results)
     with atomic_write(out / "table.md") as temporary:
