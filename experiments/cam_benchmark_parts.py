@@ -102,7 +102,7 @@ def pool_part(case: Case, progress: Progress) -> dict[str, Any]:
     pool, last = case.run.head.spatial.stages
     run = dataclasses.replace(case.run, head=dataclasses.replace(case.run.head, spatial=Chain((last,))))
     behind = dataclasses.replace(case, run=run, cache=case.cache / "pool")
-    write_arrays(behind.cache / FEATURES, {"maps": np.asarray(jax.vmap(pool)(case.maps))})
+    write_arrays(behind.cache / FEATURES, {"maps": np.asarray(jax.vmap(pool)(jnp.asarray(case.maps)))})
     return head_part(behind, progress)
 
 

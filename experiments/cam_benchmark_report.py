@@ -19,7 +19,6 @@ LABELS = {
     "random": "random map",
     "centre": "Gaussian at the centre",
     "one cell out": "effect of each cell alone",
-    "shapcam, position values": "shapcam, position values",
 }
 MARKS = (
     ("positive", "#0072b2", "o", "evidence for the target removed: it should fall (right of 0)"),
@@ -147,31 +146,34 @@ def others(parts: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def table(results: dict[str, Any]) -> list[str]:
-    """Return the table of the drops, with the intervals of the differences to Grad-CAM."""
+    """Return the table of the drops, with the intervals of the differences to Grad-CAM on the same images."""
     lines = [f"| map | {' | '.join(KINDS)} |", "|---" * (1 + len(KINDS)) + "|"]
-    for measure, title in (("positive", "**evidence for**"), ("negative", "**evidence against**")):
-        lines.append(f"| {title} |" + " |" * len(KINDS))
-        for part in ("head", "images"):
-            for name, row in results.get(part, {}).get("all", {}).get(measure, {}).items():
-                if part == "images" and name in results.get("head", {}).get("all", {}).get(measure, {}):
-                    continue
-                lines.append(f"| {name} | " + " | ".join(cell(row[kind], name) for kind in KINDS) + " |")
+    for part in ("head", "images"):
+        for measure in ("positive", "negative") if part in results else ():
+            rows, count = results[part]["all"][measure], sum(results[part]["images"].values())
+            lines.append(f"| **{measure} evidence, {count} images** |" + " |" * len(KINDS))
+            for name in reversed(ordered(results[part]["all"])):
+                values = [cell(rows[name][kind], name) for kind in KINDS]
+                lines.append(f"| {LABELS.get(name, name)} | {' | '.join(values)} |")
     return lines
+
+
+def ordered(results: dict[str, Any]) -> list[str]:
+    """Return the names of the maps: references without knowledge, methods from the lowest score on, and the effects."""
+    score = {name: np.mean([row[kind]["mean"] for kind in KINDS]) for name, row in results["positive"].items()}
+    methods = sorted((name for name in score if name not in REFERENCES), key=lambda name: score[name])
+    return ["random", "centre", *methods, "one cell out"]
 
 
 def cell(value: dict[str, Any], name: str) -> str:
     """Return a mean, and the interval of its difference to Grad-CAM."""
-    if name == BASE:
-        return f"{value['mean']:.2f}"
-    low, high = value["difference"]
-    return f"{value['mean']:.2f} ({low:+.2f} to {high:+.2f})"
+    mean, low, high = (round(each, 2) + 0.0 for each in (value["mean"], *value["difference"]))  # + 0.0: never -0.00
+    return f"{mean:.2f}" if name == BASE else f"{mean:.2f} ({low:+.2f} to {high:+.2f})"
 
 
 def draw(results: dict[str, Any], sets: int) -> Figure:
     """Return the figure: the drops of every method for each kind of target, with 95 % intervals."""
-    score = {name: np.mean([row[kind]["mean"] for kind in KINDS]) for name, row in results["positive"].items()}
-    methods = sorted((name for name in score if name not in REFERENCES), key=lambda name: score[name])
-    names = ["random", "centre", *methods, "one cell out"]
+    names = ordered(results)
     figure = Figure(figsize=(11, 0.27 * len(names) + 2.3), layout="constrained")
     axes = figure.subplots(1, len(KINDS), sharey=True, sharex=True)
     for axis, kind in zip(axes, KINDS, strict=True):
