@@ -31,10 +31,10 @@ def checked_maps_shape(maps_shape: Sequence[int], pool: bool | str) -> tuple[int
     """Return ``(h, w, K)``, or ``(*space, K)`` with one or three spatial axes, as Python integers."""
     smallest = 2 if pool is True else 1
     try:
-        shape = () if isinstance(maps_shape, bytes) else tuple(map(operator.index, maps_shape))
+        shape = tuple(map(operator.index, maps_shape))
     except TypeError as error:
         raise InputError(f"maps_shape must be three integers (h, w, K); got {shown(maps_shape)}.") from error
-    if len(shape) not in RANKS or min(shape[:-1]) < smallest or shape[-1] < 1:
+    if isinstance(maps_shape, bytes) or len(shape) not in RANKS or min(shape[:-1]) < smallest or shape[-1] < 1:
         raise InputError(
             f"maps_shape must be (h, w, K) with h and w at least {smallest}; got {shown(maps_shape)}; signals have "
             f"(length, K) and volumes (depth, h, w, K)."
