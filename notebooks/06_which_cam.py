@@ -129,7 +129,7 @@ Markdown("\n".join(lines))
 # The methods that look at each cell, `hirescam` and `layercam`, are the best for both values. Grad-CAM reaches about
 # half of their changes or less, and its negative evidence for the component is close to that of the random map.
 # `layercam` has the same row as `hirescam`, because the difference of its two maps is the same map. These are 20 images
-# of one data set; the page [Which method](../understand/which_method.md) has six, with confidence intervals.
+# of one data set; the documentation's page *Which method* has six, with confidence intervals.
 #
 # The next figure shows the whole curve for the component: its mean while cells are removed, most positive first.
 
@@ -256,5 +256,5 @@ figure
 # - `eigencam` does not depend on the value. Use it only as a baseline.
 # - Check with `trust`, or with `pcacam explain --trust`, before you believe a map.
 #
-# [Which method](../understand/which_method.md) compares the methods on six data sets, and
-# [CAM methods](../reference/cam_methods.md) has their formulas and options.
+# In the documentation, *Which method* compares the methods on six data sets, and *CAM methods* has their formulas and
+# options.

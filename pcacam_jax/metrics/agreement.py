@@ -1,6 +1,6 @@
 """Similarity of two heatmaps, and the share of each component in a decision.
 
-For maps A and B of the same shape (*space), with sums over positions::
+For maps A and B of the same shape ``(*space)``, with sums over positions::
 
     correlation(A, B) = sum (A - mean A)(B - mean B) / (||A - mean A|| ||B - mean B||)
     cosine(A, B)      = sum A B / (||A|| ||B||)
@@ -32,7 +32,7 @@ def correlation(first: Heatmap, second: Heatmap) -> Scalar:
     """Return Pearson's correlation of two maps over their positions.
 
     Args:
-        first: a heatmap, (*space).
+        first: a heatmap, ``(*space)``.
         second: a heatmap of the same shape.
 
     Returns:
@@ -51,7 +51,7 @@ def cosine(first: Heatmap, second: Heatmap) -> Scalar:
     """Return the cosine of the angle between two maps.
 
     Args:
-        first: a heatmap, (*space).
+        first: a heatmap, ``(*space)``.
         second: a heatmap of the same shape.
 
     Returns:
@@ -71,10 +71,10 @@ def contributions(weights: Float[Array, " D"], maps: Float[Array, "D *space"]) -
 
     Args:
         weights: ``ds/dv_r``, (D,), one image's row of ``Explanation.mixture``.
-        maps: the signed maps ``L_r`` of all components (Eq. 10), (D, *space).
+        maps: the signed maps ``L_r`` of all components (Eq. 10), ``(D, *space)``.
 
     Returns:
-        The contributions, (D, *space).
+        The contributions, ``(D, *space)``.
 
     Example:
         >>> import jax.numpy as jnp
@@ -92,7 +92,7 @@ def shares(weights: Float[Array, " D"], maps: Float[Array, "D *space"]) -> Float
 
     Args:
         weights: ``ds/dv_r``, (D,), one image's row of ``Explanation.mixture``.
-        maps: the signed maps ``L_r`` of all components (Eq. 10), (D, *space).
+        maps: the signed maps ``L_r`` of all components (Eq. 10), ``(D, *space)``.
 
     Returns:
         The shares, (D,), in 0..1 with the sum 1. All are NaN if every contribution is zero, for example after the

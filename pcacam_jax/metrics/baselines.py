@@ -35,7 +35,7 @@ def random_map(key: Array, space: tuple[int, ...]) -> Heatmap:
         space: the shape of the map, one to three sizes.
 
     Returns:
-        The map, (*space).
+        The map, ``(*space)``.
 
     Raises:
         InputError: the shape is not valid.
@@ -57,7 +57,7 @@ def centred_gaussian(space: tuple[int, ...], *, width: float = 0.25) -> Heatmap:
         width: the standard deviation as a fraction of each size, above 0.
 
     Returns:
-        The map, (*space), with values in 0..1.
+        The map, ``(*space)``, with values in 0..1.
 
     Raises:
         InputError: the shape or the width is not valid.
@@ -81,8 +81,8 @@ def beside_baselines(
     """Return a score of a heatmap beside its values for random maps and for a centred Gaussian on the same example.
 
     Args:
-        score: a metric as a function of the heatmap, (*space) -> scalar, or a pytree of scalars.
-        heatmap: the heatmap, (*space).
+        score: a metric as a function of the heatmap, ``(*space)`` -> scalar, or a pytree of scalars.
+        heatmap: the heatmap, ``(*space)``.
         key: a key of ``jax.random`` for the random maps.
         seeds: the number of random maps; the same key gives the same maps.
         width: the width of the Gaussian, as for :func:`centred_gaussian`.

@@ -14,7 +14,7 @@ def sparseness(heatmap: Heatmap) -> Scalar:
         G = sum_i (2 i - n - 1) |L|_(i) / (n sum_i |L|_(i)),   i = 1, ..., n
 
     Args:
-        heatmap: the heatmap, (*space).
+        heatmap: the heatmap, ``(*space)``.
 
     Returns:
         The index, (): 0 if all magnitudes are equal, also if all are zero, and ``1 - 1 / n`` if one cell holds all.

@@ -1,8 +1,8 @@
 """Faithfulness of a heatmap: how a target changes if the cells that the map marks are removed or kept.
 
-All functions take one example and one heatmap ``L`` (*space) of one to three axes. The target ``y`` is a real number,
-for example a logit, a component or the decision value of an SVM, and may be negative. It is given as a function
-``y(mask)``. The mask (*space) says how much of each cell is kept, from 1 (kept) to 0 (replaced by a baseline). The
+All functions take one example and one heatmap ``L`` ``(*space)`` of one to three axes. The target ``y`` is a real
+number, for example a logit, a component or the decision value of an SVM, and may be negative. It is given as a function
+``y(mask)``. The mask ``(*space)`` says how much of each cell is kept, from 1 (kept) to 0 (replaced by a baseline). The
 cells may be positions of feature maps, with the head as the function, or pixels, with the backbone and the head.
 
 Positive evidence raises the target, and negative evidence lowers it. Both are scored by the same functions:
@@ -60,8 +60,8 @@ def deletion_curve(value: Value, heatmap: Heatmap, *, steps: int | None = None, 
     order is that of the indices.
 
     Args:
-        value: the target as a function of a mask, (*space) -> ().
-        heatmap: the heatmap, (*space).
+        value: the target as a function of a mask, ``(*space)`` -> ().
+        heatmap: the heatmap, ``(*space)``.
         steps: the number of steps, at most the number of cells; by default 20, or the number of cells if that is less.
         batch_size: the number of masks that are evaluated together.
 
@@ -86,8 +86,8 @@ def insertion_curve(value: Value, heatmap: Heatmap, *, steps: int | None = None,
     """Return the target if only the first 0, 1/steps, ..., 1 of the cells in descending order of the heatmap are kept.
 
     Args:
-        value: the target as a function of a mask, (*space) -> ().
-        heatmap: the heatmap, (*space).
+        value: the target as a function of a mask, ``(*space)`` -> ().
+        heatmap: the heatmap, ``(*space)``.
         steps: the number of steps, as for :func:`deletion_curve`.
         batch_size: the number of masks that are evaluated together.
 
@@ -149,8 +149,8 @@ def drop(value: Value, heatmap: Heatmap, *, fractions: Any = FRACTIONS, batch_si
     ``p n`` is rounded to the nearest integer, but is at least 1 for ``p > 0``.
 
     Args:
-        value: the target as a function of a mask, (*space) -> ().
-        heatmap: the heatmap, (*space); ``-L`` or the negative part to remove the most negative cells.
+        value: the target as a function of a mask, ``(*space)`` -> ().
+        heatmap: the heatmap, ``(*space)``; ``-L`` or the negative part to remove the most negative cells.
         fractions: the fractions p of all cells, each in 0..1.
         batch_size: the number of masks that are evaluated together.
 
@@ -185,8 +185,8 @@ def signed_drop(
     """Return the drop after removing the most positive cells, and that after removing the most negative cells.
 
     Args:
-        value: the target as a function of a mask, (*space) -> ().
-        heatmap: the signed heatmap, (*space).
+        value: the target as a function of a mask, ``(*space)`` -> ().
+        heatmap: the signed heatmap, ``(*space)``.
         fractions: the fractions of all cells, each in 0..1.
         batch_size: the number of masks that are evaluated together.
 
@@ -217,8 +217,8 @@ def average_drop(value: Value, heatmap: Heatmap, *, spread: float | Scalar = 1.0
     over images is the mean of the results.
 
     Args:
-        value: the target as a function of a mask, (*space) -> ().
-        heatmap: the heatmap, (*space); for negative evidence use the negative part and ``-y``.
+        value: the target as a function of a mask, ``(*space)`` -> ().
+        heatmap: the heatmap, ``(*space)``; for negative evidence use the negative part and ``-y``.
         spread: what the fall is divided by, in the unit of the target, above 0.
 
     Returns:
@@ -243,8 +243,8 @@ def average_increase(value: Value, heatmap: Heatmap) -> Scalar:
     The mask ``m`` is that of :func:`average_drop`. The average over images is the mean of the results.
 
     Args:
-        value: the target as a function of a mask, (*space) -> ().
-        heatmap: the heatmap, (*space); for negative evidence use the negative part and ``-y``.
+        value: the target as a function of a mask, ``(*space)`` -> ().
+        heatmap: the heatmap, ``(*space)``; for negative evidence use the negative part and ``-y``.
 
     Returns:
         0 or 1, ().

@@ -18,8 +18,8 @@ def pointing_game(heatmap: Heatmap, mask: Mask | Any) -> Scalar:
     therefore gets the share of the cells that the mask covers.
 
     Args:
-        heatmap: the heatmap, (*space); ``-L`` or the negative part for negative evidence.
-        mask: where the object is, (*space), booleans or numbers in 0..1.
+        heatmap: the heatmap, ``(*space)``; ``-L`` or the negative part for negative evidence.
+        mask: where the object is, ``(*space)``, booleans or numbers in 0..1.
 
     Returns:
         A number in 0..1, (); 0 for a map without positive values.
@@ -43,8 +43,8 @@ def mass_inside(heatmap: Heatmap, mask: Mask | Any) -> Scalar:
     """Return the share of the positive values of a heatmap inside a mask: ``sum(mask ReLU(L)) / sum(ReLU(L))``.
 
     Args:
-        heatmap: the heatmap, (*space); ``-L`` or the negative part for negative evidence.
-        mask: where the object is, (*space), booleans or numbers in 0..1.
+        heatmap: the heatmap, ``(*space)``; ``-L`` or the negative part for negative evidence.
+        mask: where the object is, ``(*space)``, booleans or numbers in 0..1.
 
     Returns:
         A number in 0..1, (); 0 for a map without positive values. A constant positive map gets the share of the cells

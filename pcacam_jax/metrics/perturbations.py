@@ -36,7 +36,7 @@ def random_masks(
         share: the probability that a cell is removed, in 0..1.
 
     Returns:
-        The masks, (samples, *space): 1 for kept cells, 0 for removed ones.
+        The masks, ``(samples, *space)``: 1 for kept cells, 0 for removed ones.
 
     Raises:
         InputError: an argument is not valid.
@@ -71,9 +71,9 @@ def infidelity(
     negative, so the scaled infidelity is the same for L and ``-L``.
 
     Args:
-        value: the target as a function of a mask, (*space) -> ().
-        heatmap: the signed heatmap, (*space).
-        masks: the masks, (n, *space), for example of :func:`random_masks`. Use the same masks for maps to be compared.
+        value: the target as a function of a mask, ``(*space)`` -> ().
+        heatmap: the signed heatmap, ``(*space)``.
+        masks: the masks, ``(n, *space)``, such as those of :func:`random_masks`. Use the same for maps to be compared.
         scaled: whether the map is multiplied by the best factor.
         batch_size: the number of masks that are evaluated together.
 
