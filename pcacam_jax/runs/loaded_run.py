@@ -111,7 +111,7 @@ class Run:
             )
         return params
 
-    @property
+    @functools.cached_property
     def backbone(self) -> Backbone:
         """VGG16 up to the tap, for the CAM methods that change images."""
         config = self.config

@@ -143,9 +143,9 @@ def test_only_what_changed_is_computed_again(explain, photos, tmp_path, computed
         {"backend": "reverse"},
         {"scale_free": True},
         {"method": "hirescam"},
-        {"method": "shapcam", "samples": 2},
+        more({"method": "shapcam", "samples": 2}),
         more({"method": "shapcam", "seed": 1}),
-        {"trust": True},
+        more({"trust": True}),
     ],
     ids=lambda value: next(iter(value)),
 )

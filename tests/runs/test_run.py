@@ -53,10 +53,9 @@ def test_a_run_gives_its_images_and_backbone_to_the_methods_that_change_images(f
     explained = run.explain(images, TARGETS, **options)
     maps = fitted.tap_maps["test"][4:6]
     expected = pcacam_jax.explain(run.head, maps, TARGETS, images=images, backbone=run.backbone, **options)
-    plain = run.explain(images, TARGETS)
     a, b = np.asarray(explained.signed), np.asarray(expected.signed)
     np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4 * np.abs(b).max())
-    assert np.abs(a - np.asarray(plain.signed)).max() > 1e-3 * np.abs(b).max()
+    assert (np.asarray(explained.standard_errors) > 0).any()
     np.testing.assert_allclose(run.backbone(images), maps, rtol=1e-4, atol=1e-4)
 
 
