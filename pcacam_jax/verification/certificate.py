@@ -132,7 +132,8 @@ def verify(
     Raises:
         InputError: a dtype or reference method is unknown, or ``x`` has another shape than the stage takes or does not
             hold finite real numbers.
-        TypeError: ``stage`` is not a stage or head, or a parameter is not an array of real numbers.
+        TypeError: ``stage`` is not a stage or head, ``name`` is not a string, or a parameter is not an array of real
+            numbers.
 
     Example:
         >>> import jax.numpy as jnp
@@ -145,6 +146,8 @@ def verify(
     if isinstance(stage, type) or not isinstance(stage, Stage):
         raise TypeError(f"expected a stage or a head to verify; got {type(stage).__name__}.")
     check_flag("curvature", curvature)
+    if not isinstance(name, str):
+        raise TypeError(f"name must be a string; got {type(name).__name__}.")
     chosen = _chosen("dtypes", dtypes, DTYPES), _chosen("witnesses", witnesses, REFERENCE_METHODS)
     x = as_numpy("x", x)
     check_shape("x", x.shape, stage.in_shape)

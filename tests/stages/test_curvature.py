@@ -36,6 +36,8 @@ DEFAULT = (
     "trunk",
 )
 """One case for each formula that test_curves.py does not compare; the others are exhaustive."""
+JUMP = "power, yeo-johnson, at 0"
+"""Its third derivative jumps there, so that differences of the Jacobian are accurate to the first order only."""
 SMALLEST = 1e-5
 """Norms of references are taken to be at least this, because autodiff rounds where the derivative is 0."""
 NAMES = [name for name in cases.NAMES if not name.startswith("dense, ") or name in ("dense, sigmoid", "dense, relu")]
@@ -121,7 +123,9 @@ def test_closed_forms_equal_autodiff_of_the_value(name, x64):
         assert relative_error(result, expected, smallest=SMALLEST) < 1e-10
 
 
-@pytest.mark.parametrize("name", [name if name in DEFAULT else more(name) for name in NAMES if name not in cases.KINKS])
+@pytest.mark.parametrize(
+    "name", [name if name in DEFAULT else more(name) for name in NAMES if name not in (*cases.KINKS, JUMP)]
+)
 def test_curvature_equals_differences_of_the_jacobian(name, x64):
     closed, _, expected = measured(name)
     assert relative_error(closed[0], expected, smallest=1e-4) < 1e-6
