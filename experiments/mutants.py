@@ -1,6 +1,7 @@
-"""Would a wrong formula be noticed? Break formulas of cam/ and stages/ at random, one at a time, and run their tests.
+"""Question: would a wrong formula be noticed? Formulas of cam/ and stages/ are broken, one at a time, and tested.
 
-    python experiments/mutants.py --count 400 --out mutants.json
+Command: python experiments/mutants.py --count 400 --out mutants.json
+Answer:  not measured yet.
 
 A mutant changes one operator, number, comparison, sign or function of an expression. It is killed if a test fails, or
 takes too long. The survivors are printed with their lines; they are equivalent to the original, or a test is missing.

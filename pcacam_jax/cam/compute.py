@@ -86,15 +86,12 @@ def explained_example(
     targets, method, backend = settings
     selection = Selection(columns_of(head, maps, targets), tuple(target.output for target in targets))
     example = Example(head, maps, selection, backend)
-    options = dict(method.options)
-    if method.samples:
-        options["key"] = key
     further = () if statistics is None else (statistics,)
-    first = method.function(example, 1, *further, **options)
+    first = method.result(example, 1, key, *further)
     positive, negative = split_signs(first.heatmap)
     opposite = None
     if method.passes == 2:
-        second = method.function(example, -1, *further, **options)
+        second = method.result(example, -1, key, *further)
         negative, opposite = jax.nn.relu(second.heatmap), second.weights
     mixture = _mixture(example, targets, method)
     return Explained(
@@ -115,11 +112,10 @@ def explained_example(
 
 def signed_map(example: Example, method: Method, key: Array) -> Float[Array, "T *space"]:
     """Return ``L+ - L-`` of every target for a method that does not change images."""
-    options = dict(method.options) | ({"key": key} if method.samples else {})
-    first = method.function(example, 1, **options).heatmap
+    first = method.result(example, 1, key).heatmap
     if method.passes == 1:
         return first
-    return jax.nn.relu(first) - jax.nn.relu(method.function(example, -1, **options).heatmap)
+    return jax.nn.relu(first) - jax.nn.relu(method.result(example, -1, key).heatmap)
 
 
 def _vanished(example: Example, heatmap: Array, method: Method, narrow: Any) -> Bool[Array, " T"]:

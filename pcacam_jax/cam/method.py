@@ -73,6 +73,11 @@ class Method:
         """Whether the map depends on the gradient."""
         return self.needs in ("gradient", "curvature") or self.statistics is not None
 
+    def result(self, example: Any, sign: int, key: Array, *statistics: Any) -> Result:
+        """Return the result for ``sign * y`` with the options; ``key`` is used by methods that draw random numbers."""
+        options = dict(self.options) | ({"key": key} if self.samples else {})
+        return self.function(example, sign, *statistics, **options)
+
     @property
     def samples(self) -> bool:
         """Whether ``function`` draws random numbers and needs a ``key``."""

@@ -147,7 +147,6 @@ _ENTRIES = (
         shapley.shap_cam,
         needs="head",
         answers="which feature maps are active at positions of high Shapley value",
-        linear="target",
         rule="phi_ij is the Shapley value of a position; absent positions are 0",
         options=(("players", "positions"), ("samples", 64), ("tolerance", 0.02)),
     ),

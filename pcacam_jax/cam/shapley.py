@@ -36,7 +36,7 @@ def shap_cam(
         example: the example.
         sign: 1 for y, -1 for -y.
         key: the key of the permutations, which are the same for all examples.
-        samples: the largest number of permutations; each one is used in both directions.
+        samples: the largest number of permutations, counted with their reverses.
         players: "positions" (``a_k = sum_ij phi_ij A_ijk / S_k``) or "maps" (``a_k = phi_k``, the value of map k).
         tolerance: stop when the largest standard error of every target is below this times its largest value.
     """

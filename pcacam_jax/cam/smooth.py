@@ -51,8 +51,7 @@ def smooth(method: Method) -> Method:
 
 def heatmaps(example: Example, key: Array, *, method: Method) -> tuple[Float[Array, "T *space"], ...]:
     """Return the map of each pass of a method, before any ReLU."""
-    options = dict(method.options) | ({"key": key} if method.samples else {})
-    return tuple(method.function(example, sign, **options).heatmap for sign in (1, -1)[: method.passes])
+    return tuple(method.result(example, sign, key).heatmap for sign in (1, -1)[: method.passes])
 
 
 def mean_map(example: Example, sign: int, means: Means, *, method: Method) -> Result:

@@ -10,12 +10,12 @@ from jaxtyping import Array, Float, Int
 from pcacam_jax.cam.compute import signed_map
 from pcacam_jax.cam.distance import mean_features, reconstruction_error
 from pcacam_jax.cam.example import Example
-from pcacam_jax.cam.masked import masked_values
 from pcacam_jax.cam.method import Method
 from pcacam_jax.cam.methods import METHODS
 from pcacam_jax.core.types import Maps
 from pcacam_jax.head.batches import Batch, all_finite
 from pcacam_jax.head.hybrid import HybridHead
+from pcacam_jax.head.masked import masked_head
 from pcacam_jax.head.targets import Selection
 from pcacam_jax.metrics import centred_gaussian, correlation, drop, random_map
 
@@ -78,7 +78,8 @@ def _numbers(
     head: HybridHead, maps: Maps, selection: Selection, signed: Array, method: Method, backend: str
 ) -> Numbers:
     example = Example(head, maps, selection, backend)
-    value, count = masked_values(example), len(selection.outputs)
+    masked, count = masked_head(example.entry, maps), len(selection.outputs)
+    value = lambda mask: selection.values(masked(mask))  # noqa: E731
     key = jax.random.key(0)
     space = maps.shape[:-1]
     random = jnp.stack([random_map(k, space) for k in jax.random.split(key, RANDOM_MAPS)]).astype(maps.dtype)

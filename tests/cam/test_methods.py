@@ -247,6 +247,24 @@ def test_identities_of_an_affine_head():
     assert relative_error(shap.position_values, exact.signed) < TOLERANCE, "a position adds the same in every order"
 
 
+LINEAR = {"gradcam", "cam", "xgradcam", "hirescam"}, {"scorecam", "ablationcam", "shapleycam", "liftcam"}
+
+
+@pytest.mark.parametrize("name", ["hirescam", "ablationcam", *map(more, ["xgradcam", "shapleycam", "liftcam"])])
+def test_the_map_of_an_svm_is_a_mixture_of_those_of_the_components(name):
+    names = ["pca", "svm_rbf:cat", "svm_linear:ant"]
+    result = explain(head(), MAPS, names, method=name)
+    assert set(result.mixture) == (set(names[1:]) if name in LINEAR[0] else {"svm_linear:ant"})
+    for target, weights in result.mixture.items():
+        mixed = np.einsum("br,brij->bij", weights, result.signed[:, :3])
+        assert relative_error(mixed, result.signed[:, result.targets.index(target)]) < TOLERANCE
+
+
+def test_only_linear_methods_have_a_mixture():
+    for kind, names in zip(("gradient", "target"), LINEAR, strict=True):
+        assert {name for name, method in METHODS.items() if method.linear == kind} == names
+
+
 def test_layer_cam_divides_hires_cam_into_two_parts_for_maps_that_are_not_negative():
     parts, whole = explained("layercam"), explained("hirescam")
     assert (MAPS >= 0).all()
