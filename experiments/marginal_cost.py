@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=224, help="side of the images in pixels")
     parser.add_argument("--batch", type=int, default=8, help="images explained together")
     parser.add_argument("--repeats", type=int, default=7, help="number of passes; medians are printed")
-    parser.add_argument("--methods", nargs="+", default=["gradcam"], help="CAM methods, or all without images")
+    parser.add_argument("--methods", nargs="+", default=["hirescam"], help="CAM methods, or all without images")
     arguments = parser.parse_args()
 
     methods = arguments.methods

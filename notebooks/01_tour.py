@@ -59,8 +59,9 @@ feature_space(fitted)
 # %% [markdown]
 # ## Where the network looked
 #
-# Each row shows one image: the conventional Grad-CAM of the predicted class, the maps of both SVMs' decisions, and for
-# each component the regions that raise it ($L^+$) and lower it ($L^-$). Each pair $L^+$, $L^-$ shares one colour scale.
+# Each row shows one image: the map of the CNN's predicted class, the maps of both SVMs' decisions, and for each
+# component the regions that raise it ($L^+$) and lower it ($L^-$). Each pair $L^+$, $L^-$ shares one colour scale.
+# The maps are those of HiResCAM, the default. `grid(fitted, method="gradcam")` draws those of the paper.
 
 # %%
 figure = grid(fitted)

@@ -171,9 +171,9 @@ figure
 # %% [markdown]
 # ## The maps of many images
 #
-# The paper looks at a few images. The following sentences measure its remarks on 200 test images. If the map of a
-# decision is similar to the map of a component, the decision need not depend on this component, because all maps of an
-# image may be similar. Only the shares tell how much a component contributes.
+# The paper looks at a few images, with the maps of Grad-CAM. The following sentences measure its remarks on 200 test
+# images. If the map of a decision is similar to the map of a component, the decision need not depend on this component,
+# because all maps of an image may be similar. Only the shares tell how much a component contributes.
 
 # %%
 Markdown("\n".join(f"- {sentence}" for sentence in sentences(map_statements(fitted))))

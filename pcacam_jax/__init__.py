@@ -1,4 +1,4 @@
-"""Grad-CAM heatmaps for principal components and SVM decisions of CNN features, from closed-form Jacobians."""
+"""Heatmaps for principal components and SVM decisions of CNN features, from closed-form Jacobians."""
 
 import importlib
 from typing import TYPE_CHECKING

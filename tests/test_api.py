@@ -114,7 +114,7 @@ def test_signatures_of_the_public_functions():
         "head": (POSITIONAL, REQUIRED),
         "maps": (POSITIONAL, REQUIRED),
         "targets": (POSITIONAL, REQUIRED),
-        "method": (KEYWORD, "gradcam"),
+        "method": (KEYWORD, "hirescam"),
         "backend": (KEYWORD, "closed_form"),
         "batch_size": (KEYWORD, None),
         "scale_free": (KEYWORD, False),

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -11,12 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from pcacam_jax.cam.gradcam import weighted_sum
+from pcacam_jax.cam.component_maps import examples_per_batch, linear_method, maps_of_entries, without_svms
+from pcacam_jax.cam.method import Method
 from pcacam_jax.cam.vanished import vanished
 from pcacam_jax.core.brief import brief_repr
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.core.explanation import component_names
-from pcacam_jax.core.types import Maps, Rows
+from pcacam_jax.core.types import Maps
 from pcacam_jax.head.batches import (
     Batch,
     all_finite,
@@ -27,15 +27,9 @@ from pcacam_jax.head.batches import (
     checked_maps,
 )
 from pcacam_jax.head.columns import check_columns, with_each_row
-from pcacam_jax.head.hybrid import HeadResiduals, HybridHead
+from pcacam_jax.head.hybrid import HybridHead
 from pcacam_jax.head.targets import Selection, Target, columns_of, parse_targets
 from pcacam_jax.metrics.agreement import contributions, shares
-
-LARGEST_BATCH = 256
-BLOCK_FLOATS = 2**20
-"""Largest number of floats in the unit rows that are pulled back at once for one example."""
-BATCH_FLOATS = 2**24
-"""Number of floats that a batch of the default size may need in addition to its maps."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +68,7 @@ def decompose(
     maps: Float[Array, "B h w K"] | np.ndarray,
     target: str,
     *,
+    method: str | Method = "hirescam",
     batch_size: int | None = None,
     columns: Float[Array, "B c"] | np.ndarray | None = None,
 ) -> Decomposition:
@@ -83,6 +78,8 @@ def decompose(
         head: a head from :func:`pcacam_jax.hybrid_head` or of a loaded run.
         maps: ``(B, h, w, K)`` feature maps at the tap, channels last.
         target: one class of one SVM: ``"svm_rbf:predicted"`` or ``"svm_rbf:<class name>"``.
+        method: a CAM method whose maps are linear in the gradient: "hirescam", "gradcam", "xgradcam" or "cam", as in
+            :func:`pcacam_jax.explain`.
         batch_size: number of examples per batch, which bounds memory. The default is at most 256, and fewer if a batch
             would need more than 64 MiB in float32 in addition to its maps.
         columns: ``(B, c)``, the values of further columns, as in :func:`pcacam_jax.explain`.
@@ -91,8 +88,8 @@ def decompose(
         The terms ``w_r L_r``, ``(B, D, h, w)``, in the unit of the score, with their weights and shares.
 
     Raises:
-        InputError: the target is not one class of an SVM, or the maps or the results are rejected as in
-            :func:`pcacam_jax.explain`.
+        InputError: the target is not one class of an SVM, the method is not linear in the gradient, or the maps or the
+            results are rejected as in :func:`pcacam_jax.explain`.
         TypeError: ``head`` is not a head, or ``target`` is not a string.
 
     Example:
@@ -107,11 +104,13 @@ def decompose(
     parsed = svm_target("decompose", head, target, maps)
     check_columns(head, columns)
     if columns is not None:
-        return with_each_row(functools.partial(decompose, target=target, batch_size=batch_size), head, maps, columns)
+        options = {"target": target, "method": method, "batch_size": batch_size}
+        return with_each_row(functools.partial(decompose, **options), head, maps, columns)
+    chosen = linear_method("decompose", method, head, parsed)
     maps, names = checked_maps(head, maps), input_names(head)
     largest = max((math.prod(leaf.shape) for leaf in jax.tree.leaves(head.svms[parsed.output])), default=0)
-    size = checked_batch_size(batch_size, examples_per_batch(head, len(names), largest))
-    compiled = functools.partial(_decompose_batch, head, target=parsed)
+    size = checked_batch_size(batch_size, examples_per_batch(head, len(names), chosen, largest))
+    compiled = functools.partial(_decompose_batch, head, target=parsed, method=chosen)
     flags, fields = batched(compiled, maps, size, head.dtype, name="decompose")
     check_explained([target], flags["finite"], head.dtype)
     labels = np.array(head.outputs[parsed.output])[flags["columns"]]
@@ -148,52 +147,14 @@ def input_names(head: HybridHead) -> tuple[str, ...]:
     return tuple(map(str, range(size)))
 
 
-def without_svms(head: HybridHead) -> HybridHead:
-    """Return the head without its SVMs, so that their outputs are not computed."""
-    names = tuple((output, entries) for output, entries in head.names if output not in head.svms)
-    return dataclasses.replace(head, svms={}, names=names)
-
-
-def maps_of_rows(head: HybridHead, saved: HeadResiduals, rows: Rows, maps: Maps) -> Float[Array, "T h w"]:
-    """Return the signed map of each row at the SVMs' input, linear in the row: ``(T, D) -> (T, h, w)`` (Eq. 10)."""
-    on_trunk = rows if head.pca is None else head.pca.pull_back(saved.pca, rows)
-    return weighted_sum(head.pull_trunk_back_pooled(saved, on_trunk), maps)
-
-
-def maps_of_entries(
-    head: HybridHead, saved: HeadResiduals, size: int, pull_back: Callable[[Rows], Rows], maps: Maps
-) -> Float[Array, "size h w"]:
-    """Return the signed map of each entry of a vector; ``pull_back`` converts rows on it to rows on the SVMs' input.
-
-    Unit rows are formed in blocks, because the vector may be as long as the flattened maps.
-    """
-
-    def map_of(index: Array) -> Float[Array, "h w"]:
-        row = jax.nn.one_hot(index, size, dtype=head.dtype)
-        return maps_of_rows(head, saved, pull_back(row[None]), maps)[0]
-
-    return jax.lax.map(map_of, jnp.arange(size), batch_size=max(1, min(size, BLOCK_FLOATS // size)))
-
-
-def examples_per_batch(head: HybridHead, rows: int, other: int = 0) -> int:
-    """Return the default batch size if ``rows`` rows are pulled back through the head for each example.
-
-    ``other`` is a number of floats per example that are needed elsewhere.
-    """
-    height, width, channels = head.in_shape
-    widest = max((leaf.shape[-1] for leaf in jax.tree.leaves(head.dense)), default=0)
-    floats = max(rows * (height * width + channels + widest), other)
-    return min(max(BATCH_FLOATS // floats, 1), LARGEST_BATCH)
-
-
-@functools.partial(jax.jit, static_argnames="target")
-def _decompose_batch(head: HybridHead, maps: Float[Array, "B h w K"], target: Target) -> Batch:
-    fields = jax.vmap(functools.partial(decompose_example, head, target=target))(maps)
+@functools.partial(jax.jit, static_argnames=("target", "method"))
+def _decompose_batch(head: HybridHead, maps: Float[Array, "B h w K"], target: Target, method: Method) -> Batch:
+    fields = jax.vmap(functools.partial(decompose_example, head, target=target, method=method))(maps)
     finite = (all_finite(fields["values"]) & all_finite(fields["maps"]))[:, None]
     return Batch(all_finite(maps), {"finite": finite, "columns": fields["columns"]}, fields)
 
 
-def decompose_example(head: HybridHead, maps: Maps, *, target: Target) -> dict[str, Array]:
+def decompose_example(head: HybridHead, maps: Maps, *, target: Target, method: Method) -> dict[str, Array]:
     """Return the array fields of :class:`Decomposition` for one example; usable inside ``jit`` and ``vmap``."""
     below, svm = without_svms(head), head.svms[target.output]
     saved, v = below.forward(maps)[1], below.components(maps)
@@ -201,7 +162,7 @@ def decompose_example(head: HybridHead, maps: Maps, *, target: Target) -> dict[s
     column = columns_of(head, maps, (target,))[0]
     row = jax.nn.one_hot(column, len(scores), dtype=head.dtype)
     weights = svm.pull_back(svm_saved, row[None])[0]
-    component_maps = maps_of_entries(below, saved, len(v), lambda rows: rows, maps)
+    component_maps = maps_of_entries(below, saved, len(v), lambda rows: rows, maps, method)
     return {
         "maps": contributions(weights, component_maps),
         "weights": weights,

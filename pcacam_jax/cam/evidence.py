@@ -19,7 +19,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from pcacam_jax.cam.common_scale import rescaled_below_kernel
-from pcacam_jax.cam.decompose import examples_per_batch, maps_of_entries, svm_target, without_svms
+from pcacam_jax.cam.component_maps import examples_per_batch, linear_method, maps_of_entries, without_svms
+from pcacam_jax.cam.decompose import svm_target
 from pcacam_jax.cam.kernel_machine import (
     KernelMachine,
     check_support,
@@ -32,6 +33,7 @@ from pcacam_jax.cam.kernel_machine import (
     with_support,
 )
 from pcacam_jax.cam.largest_terms import largest_terms, norm, terms_underflowed
+from pcacam_jax.cam.method import Method
 from pcacam_jax.cam.vanished import pull_back_checked, vanished_below_svms
 from pcacam_jax.core.brief import brief_repr
 from pcacam_jax.core.checks import InputError, check_flag
@@ -112,6 +114,7 @@ def evidence(
     maps: Float[Array, "B h w K"] | np.ndarray,
     target: str,
     *,
+    method: str | Method = "hirescam",
     count: int = 8,
     support: KernelExpansion | OneVsOneExpansion | None = None,
     scale_free: bool = False,
@@ -124,6 +127,8 @@ def evidence(
         head: a head from :func:`pcacam_jax.hybrid_head` or of a loaded run.
         maps: ``(B, h, w, K)`` feature maps at the tap, channels last.
         target: one class of one SVM: ``"svm_rbf:predicted"`` or ``"svm_rbf:<class name>"``.
+        method: a CAM method whose maps are linear in the gradient: "hirescam", "gradcam", "xgradcam" or "cam", as in
+            :func:`pcacam_jax.explain`.
         count: number of support vectors whose terms are returned one by one for each example.
         support: for a linear SVM, the expansion over its support vectors, because the head stores only their weighted
             sum. Its decision values are compared with those of the head at every example.
@@ -138,8 +143,9 @@ def evidence(
         The ``count`` largest terms of each example, ``(B, count, h, w)``, and the sum of the others, ``(B, h, w)``.
 
     Raises:
-        InputError: the target is not one class of an SVM, the SVM has no support vectors, ``support`` is needed or does
-            not match, or the maps or the results are rejected as in :func:`pcacam_jax.explain`.
+        InputError: the target is not one class of an SVM, the method is not linear in the gradient, the SVM has no
+            support vectors, ``support`` is needed or does not match, or the maps or the results are rejected as in
+            :func:`pcacam_jax.explain`.
         TypeError: ``head`` is not a head, ``target`` not a string, or ``support`` not an expansion.
 
     Example:
@@ -155,8 +161,10 @@ def evidence(
     parsed, scale_free = svm_target("evidence", head, target, maps), check_flag("scale_free", scale_free)
     check_columns(head, columns)
     if columns is not None:
-        options = {"count": count, "support": support, "scale_free": scale_free, "batch_size": batch_size}
+        options = {"method": method, "count": count, "support": support, "scale_free": scale_free}
+        options |= {"batch_size": batch_size}
         return with_each_row(functools.partial(evidence, target=target, **options), head, maps, columns)
+    chosen = linear_method("evidence", method, head, parsed)
     maps, count = checked_maps(head, maps), checked_count("count", count)
     head_svm = kernel_machine_of(parsed.output, head.svms[parsed.output])
     if scale_free:
@@ -166,8 +174,9 @@ def evidence(
     number, width = expansion.support.shape
     # A one-vs-one expansion needs an entry for each support vector and several for each pair of classes.
     whole = number + 4 * len(expansion.intercept) if isinstance(expansion, OneVsOneExpansion) else 0
-    size = checked_batch_size(batch_size, examples_per_batch(head, width, whole))
-    options = {"column": parsed.column, "count": min(count, number), "block": block_size(number, width, size)}
+    size = checked_batch_size(batch_size, examples_per_batch(head, width, chosen, whole))
+    block = block_size(number, width, size)
+    options = {"column": parsed.column, "method": chosen, "count": min(count, number), "block": block}
     compiled = functools.partial(_evidence_batch, without_svms(head), head_svm, support, **options)
     flags, fields = batched(compiled, maps, size, head.dtype, name="evidence")
     check_explained([target], flags["finite"], head.dtype)
@@ -197,7 +206,7 @@ def _check_values(name: str, flags: dict[str, np.ndarray]) -> None:
         )
 
 
-@functools.partial(jax.jit, static_argnames=("column", "count", "block"))
+@functools.partial(jax.jit, static_argnames=("column", "method", "count", "block"))
 def _evidence_batch(
     head: HybridHead,
     svm: KernelMachine,
@@ -205,11 +214,13 @@ def _evidence_batch(
     maps: Array,
     *,
     column: int | None,
+    method: Method,
     count: int,
     block: int,
 ) -> Batch:
     over_support = svm if support is None else with_support(svm, support)
-    one = functools.partial(evidence_example, head, over_support, column=column, count=count, block=block)
+    options = {"column": column, "method": method, "count": count, "block": block}
+    one = functools.partial(evidence_example, head, over_support, **options)
     fields, pairs, magnitudes, z = jax.vmap(one)(maps)
     finite = (all_finite(fields["values"]) & all_finite(fields["maps"]) & all_finite(fields["rest"]))[:, None]
     small = {"finite": finite, "columns": fields["columns"]}
@@ -230,7 +241,14 @@ def _first_difference(
 
 
 def evidence_example(
-    head: HybridHead, svm: KernelMachine, maps: Maps, *, column: int | None, count: int, block: int
+    head: HybridHead,
+    svm: KernelMachine,
+    maps: Maps,
+    *,
+    column: int | None,
+    method: Method,
+    count: int,
+    block: int,
 ) -> tuple[dict[str, Array], Array, Array, Array]:
     """Return (the array fields of :class:`Evidence`, ``g(z)``, the magnitudes of its terms, ``z``) for one example.
 
@@ -247,7 +265,9 @@ def evidence_example(
     if is_relative(head.pca) or is_relative(svm.scaler):
         whole = summed_gradient(expansion, z, row, block)[None]
         head, saved, svm, scaler_saved = rescaled_below_kernel(head, saved, svm, scaler_saved, whole)
-    entry_maps = maps_of_entries(head, saved, len(z), functools.partial(svm.scaler.pull_back, scaler_saved), maps)
+    entry_maps = maps_of_entries(
+        head, saved, len(z), functools.partial(svm.scaler.pull_back, scaler_saved), maps, method
+    )
     flat = entry_maps.reshape(len(z), -1)
     # ||L_i|| = ||flat^T w|| = ||R w||, where R is only as large as z.
     largest = largest_terms(expansion, z, row, jnp.linalg.qr(flat.T, mode="r").T, count, block)

@@ -32,7 +32,7 @@ def explain(
     maps: Float[Array, "B h w K"] | np.ndarray,
     targets: str | Sequence[str],
     *,
-    method: str | Method = "gradcam",
+    method: str | Method = "hirescam",
     backend: str = "closed_form",
     batch_size: int | None = None,
     scale_free: bool = False,
@@ -43,15 +43,16 @@ def explain(
     noise: float = 0.15,
     seed: int = 0,
 ) -> Explanation:
-    """Compute the heatmaps of targets on a batch of feature maps (Eq. 8-11, 14).
+    """Compute the heatmaps of targets on a batch of feature maps (Eq. 8-11, 14 for the method "gradcam").
 
     Args:
         head: a head from :func:`pcacam_jax.hybrid_head` or of a loaded run.
         maps: ``(B, h, w, K)`` feature maps at the tap, channels last, from any framework.
         targets: ``"pca"`` (all components), ``"pca:0"``, ``"cnn:3"``, ``"svm_rbf:predicted"``,
             ``"svm_rbf:<class name>"``, or a list of such names.
-        method: the CAM method: a name of :data:`pcacam_jax.cam.methods.METHODS`, such as ``"gradcam"`` or
-            ``"hirescam"``; ``"smooth(hirescam)"``; or the result of :func:`pcacam_jax.cam.methods.cam_method`.
+        method: the CAM method: a name of :data:`pcacam_jax.cam.methods.METHODS`, such as ``"hirescam"`` or
+            ``"gradcam"``, the paper's; ``"smooth(hirescam)"``; or the result of
+            :func:`pcacam_jax.cam.methods.cam_method`.
         backend: how derivatives are computed: ``"closed_form"``, ``"reverse"``, ``"forward"`` or
             ``"finite_difference"``, see :func:`pcacam_jax.jacobian`.
         batch_size: number of examples per batch, which bounds memory. The default is at most 256, and 4 for the
@@ -170,7 +171,7 @@ def explain_example(
     maps: Maps,
     *,
     targets: tuple[Target, ...],
-    method: str | Method = "gradcam",
+    method: str | Method = "hirescam",
     backend: str = "closed_form",
     seed: Any = 0,
 ) -> Explained:

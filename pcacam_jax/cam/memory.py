@@ -30,7 +30,7 @@ def _further(head: HybridHead, method: Method, targets: int, cells: int) -> int:
     width = max((layer.shape[-1] for layer in jax.tree.leaves(head.dense)), default=1)
     return {
         "maps": cells,
-        "gradient": 3 * targets * cells,
+        "gradient": 0 if method.pooled else 3 * targets * cells,
         "curvature": (8 * width + 6 * targets) * cells if method.passes == 2 else 3 * targets * cells,
         "head": cells + 64 * (width + targets) * head.in_shape[-1],
         "images": 8 * targets * cells,

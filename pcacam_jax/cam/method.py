@@ -55,6 +55,8 @@ class Method:
     linear: str = ""
     """"gradient" if the map is linear in g, so that the map of an SVM is exactly a mixture of the components' maps;
     "target" if it is linear in y, so that this holds where the decision is affine in v; empty for other methods."""
+    pooled: bool = False
+    """Whether the map needs only the mean of g over positions, which the closed form has without forming g."""
     homogeneous: bool = False
     """Whether a positive factor of g is a factor of the map, so that ``scale_free`` applies."""
     evidence: bool = True

@@ -21,6 +21,7 @@ _ENTRIES = (
         needs="gradient",
         answers="which feature maps matter: mean gradient, one weight for all cells",
         linear="gradient",
+        pooled=True,
         homogeneous=True,
     ),
     Method(
@@ -31,6 +32,7 @@ _ENTRIES = (
         needs="gradient",
         answers="which feature maps matter: their weights behind the global average",
         linear="gradient",
+        pooled=True,
         homogeneous=True,
         rule="raises where y is not an affine function of the means of the maps",
         check=gradcam.check_averaged,

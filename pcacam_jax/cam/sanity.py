@@ -25,7 +25,7 @@ from pcacam_jax.core.brief import brief_repr
 from pcacam_jax.core.checks import InputError, check_choice
 from pcacam_jax.core.types import Maps
 from pcacam_jax.head.axis_order import mark_like
-from pcacam_jax.head.batches import Batch, all_finite, batched, checked_batch_size, checked_maps
+from pcacam_jax.head.batches import Batch, all_finite, batched_beside, checked_batch_size, checked_maps
 from pcacam_jax.head.hybrid import HybridHead
 from pcacam_jax.head.targets import Selection
 from pcacam_jax.metrics import correlation
@@ -149,7 +149,7 @@ def randomisation_test(
     maps: Float[Array, "B *space K"] | np.ndarray,
     targets: str | Sequence[str],
     *,
-    method: str | Method = "gradcam",
+    method: str | Method = "hirescam",
     seed: int = 0,
 ) -> Randomisation:
     """Randomise one part of a head after another, from the output side down, and compare the maps with the original.
@@ -221,12 +221,8 @@ def _correlations(
     outputs, method, seed = settings
     size = min(len(maps), checked_batch_size(None, default_batch_size(head, "closed_form", len(outputs), method)))
     compare = functools.partial(_correlate_batch, head, outputs=outputs, method=method, seed=np.uint32(seed))
-    results = []
-    for start in range(0, len(maps), size):
-        rows = slice(start, min(start + size, len(maps)))
-        compiled = functools.partial(compare, columns=columns[rows], signed=signed[rows])
-        results.append(batched(compiled, maps[rows], rows.stop - start, head.dtype, name="randomisation_test")[0])
-    return np.concatenate(results)
+    beside = {"columns": columns, "signed": signed}
+    return batched_beside(compare, maps, beside, size, head.dtype, name="randomisation_test")
 
 
 @functools.partial(jax.jit, static_argnames=("outputs", "method"))

@@ -4,19 +4,17 @@ import dataclasses
 import functools
 from typing import Any, Protocol
 
-import jax
 import numpy as np
 from jaxtyping import Array, Float
 
 from pcacam_jax.cam.distance import FeatureStatistics
-from pcacam_jax.cam.method import Method
 from pcacam_jax.cam.methods import cam_method
 from pcacam_jax.cam.trust_numbers import Numbers, trust_batch
 from pcacam_jax.cam.trust_words import summary
 from pcacam_jax.core.brief import brief_repr
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.core.explanation import Explanation
-from pcacam_jax.head.batches import batched, check_not_traced, checked_maps
+from pcacam_jax.head.batches import batched_beside, check_not_traced, checked_maps
 from pcacam_jax.head.hybrid import HybridHead
 
 BATCH = 16
@@ -146,17 +144,9 @@ def trust(
     outputs = tuple(target.partition(":")[0] for target in explanation.targets)
     if not set(outputs) <= set(head.outputs):
         raise InputError(f"explanation must be one of this head, which has {', '.join(head.outputs)}; got {outputs}.")
-    parts = [
-        batched(
-            _compiled(head, explanation, method, signed, slice(start, start + BATCH)),
-            maps[start : start + BATCH],
-            min(BATCH, len(maps) - start),
-            head.dtype,
-            name="trust",
-        )[0]
-        for start in range(0, len(maps), BATCH)
-    ]
-    numbers: Numbers = jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
+    beside = {"columns": np.asarray(explanation.columns), "signed": signed.astype(head.dtype)}
+    compiled = functools.partial(trust_batch, head, outputs=outputs, method=method, backend=explanation.backend)
+    numbers: Numbers = batched_beside(compiled, maps, beside, BATCH, head.dtype, name="trust")
     if not np.allclose(numbers.values, explanation.values, rtol=1e-3, atol=1e-3 * np.abs(numbers.values).max()):
         raise InputError(
             "explanation must be one of this head and these maps; its values differ from those of the head."
@@ -179,13 +169,6 @@ def trust(
         feature_percentile=far[2],
         evidence=method.evidence,
     )
-
-
-def _compiled(head: HybridHead, explanation: Explanation, method: Method, signed: np.ndarray, rows: slice) -> Any:
-    outputs = tuple(target.partition(":")[0] for target in explanation.targets)
-    columns = np.asarray(explanation.columns)[rows]
-    arguments = {"outputs": outputs, "method": method, "backend": explanation.backend}
-    return functools.partial(trust_batch, head, columns=columns, signed=signed[rows].astype(head.dtype), **arguments)
 
 
 def _completeness(explanation: Explanation, numbers: Numbers) -> np.ndarray | None:

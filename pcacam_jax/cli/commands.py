@@ -103,7 +103,7 @@ def explain(
     *,
     targets: Annotated[tuple[str, ...], tyro.conf.arg(metavar="TARGET ...", help_behavior_hint="")] = (),
     out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="")] = None,
-    method: str = "gradcam",
+    method: str = "hirescam",
     backend: str = "closed_form",
     scale_free: Flag = False,
     samples: Annotated[int | None, UNSTATED] = None,
@@ -124,8 +124,8 @@ def explain(
         targets: Outputs to explain, such as pca, pca:0, cnn:3 or svm_rbf:predicted.
             By default, the prediction of every classifier and all principal components.
         out: Folder to write to; by default RUN/explanations.
-        method: CAM method: gradcam, cam, gradcam++, gradcam++authors, gradcam++exact, smooth_gradcam++, xgradcam,
-            hirescam, layercam, relevancecam, scorecam, ablationcam, shapcam, shapleycam, liftcam, eigencam,
+        method: CAM method: hirescam, gradcam, cam, gradcam++, gradcam++authors, gradcam++exact, smooth_gradcam++,
+            xgradcam, layercam, relevancecam, scorecam, ablationcam, shapcam, shapleycam, liftcam, eigencam,
             eigengradcam, or smooth(...) with one of them, such as "smooth(hirescam)".
         backend: How derivatives are computed: closed_form, reverse, forward or finite_difference.
         scale_free: Divide the gradients of RBF SVMs by their largest kernel value, so that they do not underflow.

@@ -24,7 +24,7 @@ class Explanation:
     """Names of the T targets."""
     positive: Float[Array, "B T *space"]
     """``(B, T, h, w)``, ``L+ = ReLU(L) >= 0``: the regions that raise the value (Eq. 11; for logits and SVMs also Eq. 8
-    and 14). With Grad-CAM it is in the unit of ``values``."""
+    and 14). With "hirescam" and "gradcam" it is in the unit of ``values``."""
     negative: Float[Array, "B T *space"]
     """``(B, T, h, w)``, ``L- >= 0``: the regions that lower the value. It is ``ReLU(-L)`` (Eq. 11), or for a method of
     two passes, such as "layercam", the ``L+`` of ``-y``."""

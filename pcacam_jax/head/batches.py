@@ -196,6 +196,27 @@ def batched(
     return small, jax.device_put(large, result.usable.sharding if result.usable.committed else None)
 
 
+def batched_beside(
+    function: Callable[..., Batch], maps: Any, beside: dict[str, np.ndarray], size: int, dtype: Any, *, name: str
+) -> Any:
+    """Apply a compiled function of a batch and of the same rows of further arrays, and join the small results.
+
+    Args:
+        function: a compiled function ``(maps, **beside) -> Batch``.
+        maps: ``(B, *space, K)``.
+        beside: the further arrays by name, each with a first axis of length B.
+        size: the largest number of examples per batch.
+        dtype: the dtype of the batches.
+        name: the name of the calling function, for an error message.
+    """
+    parts = []
+    for start in range(0, len(maps), size):
+        rows = slice(start, min(start + size, len(maps)))
+        with_rows = functools.partial(function, **{key: array[rows] for key, array in beside.items()})
+        parts.append(batched(with_rows, maps[rows], rows.stop - rows.start, dtype, name=name)[0])
+    return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
+
+
 def _on_host(maps: Any) -> Any:
     """Return an array of the CPU as a NumPy array that shares its memory, because slices of it need no compilation."""
     if isinstance(maps, jax.Array) and not maps.committed and jax.default_backend() == "cpu":

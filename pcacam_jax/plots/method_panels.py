@@ -157,7 +157,7 @@ def _name(explanation: Explanation, place: int, t: int) -> str:
     output, label = explanation.targets[t].partition(":")[0], str(explanation.labels[place, t])
     if explanation.spaces[t] == "component":
         return label
-    return f"{'CNN' if output == 'cnn' else TITLES.get(output, output)}: {label}"
+    return f"{TITLES.get(output, output)}: {label}"
 
 
 def _value(explanation: Explanation, place: int, t: int) -> str:

@@ -8,6 +8,10 @@ from pcacam_jax.plots.pairs import Pair
 
 EFFECT = "Brighter: larger effect, computed from the gradient at this image."
 BY_METHOD = "Brighter: larger effect, by the method {}."
+EFFECTS = {
+    "gradcam": EFFECT,
+    "hirescam": "Brighter: larger effect, the gradient at this image times the features in a cell (hirescam).",
+}
 NO_EVIDENCE = "The signs of this method's maps are no evidence for or against."
 UNIT = "A colour bar has the unit of the explained value. Its colours are blended with the grey image."
 ZERO = "Zero everywhere: no region has this effect."
@@ -31,7 +35,7 @@ def note_on(pairs: Sequence[Pair], zeros: bool, scale_free: bool, method: str = 
     """
     height, width = pairs[0].positive.shape if pairs else (0, 0)
     known = all(pair.vanished is not None for pair in pairs)
-    brighter = EFFECT if method == "gradcam" else BY_METHOD.format(method)
+    brighter = EFFECTS.get(method, BY_METHOD.format(method))
     effect = [f"Every map has {height} x {width} cells.", brighter, *[NO_EVIDENCE] * (method == "eigencam")]
     effect += [ZERO if known else ZERO_OR_UNDERFLOWED] * zeros
     return [

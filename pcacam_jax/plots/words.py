@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pcacam_jax.plots.names import inline
 
-TITLES = {"cnn": "Grad-CAM", "svm_linear": "Lin-SVM", "svm_rbf": "RBF-SVM"}
+TITLES = {"cnn": "CNN", "svm_linear": "Lin-SVM", "svm_rbf": "RBF-SVM"}
 """Titles of the outputs of a run; other outputs are called by their names."""
 QUANTITIES = {
     "decision": "decision value",
@@ -38,7 +38,7 @@ def words(target: str, label: str, space: str) -> str:
     output, _, entry = target.partition(":")
     if space == "component":
         return label
-    name = "CNN" if output == "cnn" else TITLES.get(output, inline(output))
+    name = TITLES.get(output, inline(output))
     if space in ("predict", "transform"):
         return f"{name}, {quantity(space)} (output {inline(label)})"
     if entry == "predicted":

@@ -72,7 +72,13 @@ class LoadedRun(Protocol):
 
 
 def evidence_of(
-    fitted: Fitted | LoadedRun, rows: np.ndarray, target: str, *, count: int = 8, scale_free: bool = False
+    fitted: Fitted | LoadedRun,
+    rows: np.ndarray,
+    target: str,
+    *,
+    method: str = "hirescam",
+    count: int = 8,
+    scale_free: bool = False,
 ) -> Evidence:
     """Return :func:`pcacam_jax.evidence` of test images of a run, also for a linear SVM.
 
@@ -80,6 +86,7 @@ def evidence_of(
         fitted: a fitted run, or a loaded one.
         rows: indices of test images, (B,).
         target: one class of one SVM, as in :func:`pcacam_jax.evidence`.
+        method: as in :func:`pcacam_jax.evidence`.
         count: the number of support vectors to return separately.
         scale_free: as in :func:`pcacam_jax.evidence`.
 
@@ -96,7 +103,7 @@ def evidence_of(
         maps = fitted.tap_maps["test"][rows]
     else:
         maps = fitted.features(fitted.dataset.test.images(rows, fitted.config.size))
-    return _evidence(fitted, name, maps, target, count=count, scale_free=scale_free)
+    return _evidence(fitted, name, maps, target, method=method, count=count, scale_free=scale_free)
 
 
 def _svm_of(fitted: Fitted | LoadedRun, target: str) -> str:
@@ -128,6 +135,7 @@ def evidence_figure(
     row: int | str | Path | UInt8[np.ndarray, "size size 3"],
     target: str = "svm_rbf:predicted",
     *,
+    method: str = "hirescam",
     count: int = 5,
     scale_free: bool = False,
 ) -> Figure:
@@ -138,6 +146,7 @@ def evidence_figure(
             if they are not there any more, it shows their thumbnails (``pcacam fit --thumbnails``).
         row: the index of a test image; for a loaded run also an image file, or an image (size, size, 3).
         target: one class of one SVM, as in :func:`pcacam_jax.evidence`.
+        method: as in :func:`pcacam_jax.evidence`.
         count: the number of training images to show.
         scale_free: as in :func:`pcacam_jax.evidence`.
 
@@ -151,7 +160,7 @@ def evidence_figure(
     """
     name = _svm_of(fitted, target)
     image, maps, described = _image_of(fitted, row)
-    explained = _evidence(fitted, name, maps, target, count=count, scale_free=scale_free)
+    explained = _evidence(fitted, name, maps, target, method=method, count=count, scale_free=scale_free)
     if explained.vanished[0] or not np.isfinite(np.asarray(explained.shares)).all():
         raise InputError(
             f"the map of {target} on {described} is zero everywhere or its gradient underflowed, so there are no "

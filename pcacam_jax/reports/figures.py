@@ -27,16 +27,19 @@ MOST_CARDS = 5
 """The largest number of components that get a card."""
 
 
-def draw_figures(fitted: Fitted, folder: Path) -> list[str]:
-    """Save every figure of a run in ``folder``/figures and return the paths relative to ``folder``."""
+def draw_figures(fitted: Fitted, folder: Path, *, method: str = "hirescam") -> list[str]:
+    """Save every figure of a run in ``folder``/figures and return the paths relative to ``folder``.
+
+    ``method`` is the CAM method of the maps.
+    """
     (folder / FIGURES).mkdir()
     figures = {
-        "grid": grid(fitted),
+        "grid": grid(fitted, method=method),
         "learning_curve": learning_curve(fitted),
         "contribution_ratios": contribution_ratios(fitted),
         "feature_space": feature_space(fitted),
         "influence": influence(fitted),
-        "component_cards": component_cards(fitted),
+        "component_cards": component_cards(fitted, method=method),
         "confusion": confusion_figure(fitted),
     }
     for name, figure in figures.items():
@@ -44,12 +47,15 @@ def draw_figures(fitted: Fitted, folder: Path) -> list[str]:
     return [f"{FIGURES}/{name}.png" for name in figures]
 
 
-def grid(fitted: Fitted) -> Figure:
-    """Return the paper's Figures 8 and 9: test images of all classes with the maps of classifiers and components."""
+def grid(fitted: Fitted, *, method: str = "hirescam") -> Figure:
+    """Return a figure like the paper's Figures 8 and 9: test images with the maps of classifiers and components.
+
+    The paper's maps are those of ``method="gradcam"``.
+    """
     rows = one_of_each(fitted.dataset.test.labels, int(np.clip(len(fitted.dataset.class_names), *GRID_ROWS)))
     classifiers = ["cnn", *fitted.svms]
     targets = [*(f"{name}:predicted" for name in classifiers), "pca"]
-    explanation = explain(fitted.head, fitted.tap_maps["test"][rows], targets)
+    explanation = explain(fitted.head, fitted.tap_maps["test"][rows], targets, method=method)
     spreads = {name: np.std(values, axis=0) for name, values in fitted.outputs.values.items()}
     return plots.paper_grid(
         list(fitted.dataset.test.images(rows, fitted.config.size)),
@@ -136,25 +142,26 @@ def spread(count: int, most: int) -> np.ndarray:
     return np.arange(count) if count <= most else np.linspace(0, count - 1, most).round().astype(int)
 
 
-def component_cards(fitted: Fitted, count: int = 4) -> Figure:
+def component_cards(fitted: Fitted, count: int = 4, *, method: str = "hirescam") -> Figure:
     """Return one card per component: the training images with the largest and the smallest values, with their maps.
 
     Args:
         fitted: a fitted run. Only the first five components are drawn.
         count: the number of images on each side of a card, at least 1. No image is on both sides.
+        method: the CAM method of the maps.
 
     Returns:
         The figure of :func:`pcacam_jax.plots.component_cards`.
 
     Raises:
-        InputError: ``count`` is below 1.
+        InputError: ``count`` is below 1, or the method is unknown.
     """
     v = fitted.components["train"][:, :MOST_CARDS]
     if count < 1:
         raise InputError(f"count must be at least 1 image on each side; got {count}.")
     rows, places = furthest(v, count)
     targets = [f"pca:{r}" for r in range(v.shape[1])]
-    signed = np.asarray(explain(fitted.head, fitted.tap_maps["train"][rows], targets).signed)
+    signed = np.asarray(explain(fitted.head, fitted.tap_maps["train"][rows], targets, method=method).signed)
     images = fitted.dataset.train.images(rows, fitted.config.size)
     names = np.array(fitted.dataset.class_names)[fitted.dataset.train.labels[rows]]
 

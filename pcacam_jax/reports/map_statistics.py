@@ -65,6 +65,8 @@ class Decisions(NamedTuple):
 def map_statements(fitted: Fitted, *, count: int = 200) -> dict[str, Any]:
     """Measure how the maps of SVMs, of the CNN and of components are related on test images of a fitted run.
 
+    The maps are those of Grad-CAM, as in the paper.
+
     Args:
         fitted: a fitted run.
         count: the largest number of images to measure. Every class gets the same number if it has enough images.
@@ -82,7 +84,7 @@ def map_statements(fitted: Fitted, *, count: int = 200) -> dict[str, Any]:
     test = fitted.dataset.test
     rows = even_rows(test.labels, count)
     targets = ["pca", "cnn:predicted", *(f"{name}:predicted" for name in fitted.svms)]
-    explained = explain(fitted.head, fitted.tap_maps["test"][rows], targets)
+    explained = explain(fitted.head, fitted.tap_maps["test"][rows], targets, method="gradcam")
     depth = len(fitted.head.outputs["pca"])
     components = _components(explained, depth)
     cnn, *svms = (_decisions(explained, t) for t in range(depth, len(explained.targets)))

@@ -92,7 +92,7 @@ def component_grid(outcome: Outcome, group: str) -> Figure:
 def map_grid(outcome: Outcome, components: int) -> Figure:
     """Return a figure like the paper's Figures 8 and 9: test images, every classifier's map, and L+ and L-."""
     arrays = outcome.group("grid")
-    titles = list(TITLES.values())
+    titles = list({**TITLES, "cnn": "Grad-CAM"}.values())
     return plots.paper_grid(
         list(arrays["images"]),
         {title: arrays["classifiers"][:, t] for t, title in enumerate(titles)},

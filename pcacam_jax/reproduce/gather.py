@@ -204,7 +204,7 @@ def cached_or_new_outcome(
         advance(1)
         with atomic_folder(request.out / RUNS / name, marker=CONFIG, check=check_run_folder) as run:
             save(fits[0], run, source=_source(request, name))
-            draw_figures(fits[0], run)
+            draw_figures(fits[0], run, method="gradcam")
         advance(1)
     write_outcome(folder, outcome)
     return outcome

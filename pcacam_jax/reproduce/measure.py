@@ -139,7 +139,7 @@ def _explained(fitted: Fitted, rows: np.ndarray) -> dict[str, np.ndarray]:
 
     ``vanished`` (n, 3) marks the classifiers whose gradient underflowed, so that their maps carry no information.
     """
-    explained = explain(fitted.head, fitted.tap_maps["test"][rows], TARGETS)
+    explained = explain(fitted.head, fitted.tap_maps["test"][rows], TARGETS, method="gradcam")
     classifiers = len(CLASSIFIERS)
     return {
         "images": fitted.dataset.test.images(rows, fitted.config.size),
@@ -162,6 +162,6 @@ def _cards(fitted: Fitted) -> dict[str, np.ndarray]:
         "images": fitted.dataset.train.images(rows, fitted.config.size),
         "labels": fitted.dataset.train.labels[rows].astype(np.int64),
         "values": v[rows],
-        "maps": np.asarray(explain(fitted.head, fitted.tap_maps["train"][rows], "pca").signed),
+        "maps": np.asarray(explain(fitted.head, fitted.tap_maps["train"][rows], "pca", method="gradcam").signed),
         "places": places.astype(np.int64),
     }

@@ -50,7 +50,7 @@ def explain_files(
     targets: Sequence[str],
     out: Path,
     *,
-    method: str = "gradcam",
+    method: str = "hirescam",
     backend: str = "closed_form",
     scale_free: bool = False,
     samples: int | None = None,
@@ -99,7 +99,7 @@ def explain_files(
     check_choice("backend", backend, BACKENDS)
     if scale_free:
         scale_free_head(run.head, parsed, backend, chosen)
-    ImageOptions.checked(True, None, samples, noise, seed, METHODS["gradcam"])
+    ImageOptions.checked(True, None, samples, noise, seed, METHODS["hirescam"])
     options: dict[str, Any] = {"method": method, "backend": backend, "scale_free": scale_free}
     # Requests without samples are those of earlier versions, whose results are recognised.
     if needs_images(chosen):

@@ -181,7 +181,7 @@ class Run:
             sizes = tuple(picture.size for picture in pictures)
             return dataclasses.replace(explanation, image_names=names, image_sizes=sizes)
         maps = self.features(images)
-        if needs_images(options.get("method", "gradcam")):
+        if needs_images(options.get("method", "hirescam")):
             options = {"images": images, "backbone": self.backbone, **options}
         explanation = explain(self.head, maps, targets, **options)
         return dataclasses.replace(explanation, outputs=dict(_outputs(self.head, maps)))

@@ -7,10 +7,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from sklearn.decomposition import PCA
+from sklearn.svm import SVC
 from support import cases
+from support.evidence_world import map_by_loops
 
-from pcacam_jax import InputError, explain, hybrid_head
-from pcacam_jax.cam.decompose import Decomposition, decompose, examples_per_batch
+from pcacam_jax import InputError, evidence, explain, hybrid_head
+from pcacam_jax.cam.component_maps import examples_per_batch
+from pcacam_jax.cam.decompose import Decomposition, decompose
+from pcacam_jax.cam.methods import METHODS
 from pcacam_jax.core.numerics import relative_error
 from pcacam_jax.metrics import shares
 
@@ -68,27 +73,25 @@ def test_each_term_is_its_weight_times_the_components_map(target):
         np.testing.assert_allclose(got.shares[b], shares(whole.mixture[target][b], whole.signed[b, :3]), rtol=1e-10)
 
 
-def neuron_map(network, maps, q):
+def neuron_map(network, maps, q, method):
     """The map of entry q of x_m by loops over the layers and channels."""
     x, jacobian = maps.reshape(-1), np.eye(maps.size)
     for kernel, bias in network.dense[:2]:
         x = 1 / (1 + np.exp(-(x @ kernel + bias)))
         jacobian = (x * (1 - x))[:, None] * (kernel.T @ jacobian)
-    gradient, heat = jacobian[q].reshape(maps.shape), np.zeros(maps.shape[:2])
-    for k in range(maps.shape[2]):
-        heat += gradient[:, :, k].mean() * maps[:, :, k]
-    return heat
+    return map_by_loops(jacobian[q].reshape(maps.shape), maps, method)
 
 
-def test_without_a_pca_there_is_one_term_for_each_entry_of_x_m():
-    got, maps = decomposed("svm_rbf:predicted", None), network(None).maps
+@pytest.mark.parametrize("method", ["hirescam", "gradcam", "xgradcam"])
+def test_without_a_pca_there_is_one_term_for_each_entry_of_x_m(method):
+    got, maps = decompose(head(None), network(None).maps, "svm_rbf:predicted", method=method), network(None).maps
     svc = network(None).svms["svm_rbf"]
     x_m = network(None).components
     for b in (0, 4):
         for q in range(7):
             step = 1e-6 * np.eye(7)[q]
             above, below = (margin(svc, x_m[b] + sign * step, int(got.columns[b])) for sign in (1, -1))
-            expected = (above - below) / 2e-6 * neuron_map(network(None), maps[b], q)
+            expected = (above - below) / 2e-6 * neuron_map(network(None), maps[b], q, method)
             np.testing.assert_allclose(got.maps[b, q], expected, atol=1e-8)
 
 
@@ -104,14 +107,29 @@ def margin(svc, v, c):
     return total
 
 
+@pytest.mark.parametrize("method", [name for name, entry in METHODS.items() if entry.linear == "gradient"])
+def test_the_terms_sum_to_the_map_of_every_linear_method(method):
+    data = network()
+    if method == "cam":
+        pca = PCA(2).fit(data.maps.mean(axis=(1, 2)))
+        svms = {"svm_linear": SVC(kernel="linear").fit(pca.transform(data.maps.mean(axis=(1, 2))), np.arange(7) % 2)}
+        affine = hybrid_head([], maps_shape=data.maps.shape[1:], pool="average", pca=pca, svms=svms)
+    else:
+        affine = head()
+    got = decompose(affine, data.maps, "svm_linear:predicted", method=method)
+    whole = explain(affine, data.maps, "svm_linear:predicted", method=method)
+    assert relative_error(got.signed, whole.signed[:, 0]) < 1e-12
+
+
+@pytest.mark.parametrize("method", ["hirescam", "gradcam"])
 @pytest.mark.parametrize(("pool", "size"), [(True, 1 * 2 * 5), ("average", 5)])
-def test_pooled_heads(pool, size):
+def test_pooled_heads(pool, size, method):
     data = network()
     kernel = np.random.default_rng(1).normal(size=(size, data.dense[0][0].shape[1]))
     options = {**data.options, "pca": data.pca, "svms": data.svms, "pool": pool}
     pooled = hybrid_head([(kernel, data.dense[0][1]), *data.dense[1:]], **options)
-    got = decompose(pooled, data.maps, "svm_rbf:predicted")
-    whole = explain(pooled, data.maps, "svm_rbf:predicted")
+    got = decompose(pooled, data.maps, "svm_rbf:predicted", method=method)
+    whole = explain(pooled, data.maps, "svm_rbf:predicted", method=method)
     assert relative_error(got.signed, whole.signed[:, 0]) < 1e-12
 
 
@@ -126,9 +144,14 @@ def test_batches_change_nothing():
 
 
 def test_the_batch_size_decreases_with_the_memory_per_example():
-    assert examples_per_batch(head(), 3) == 256
-    assert examples_per_batch(head(), 3, 2**20) == 16
-    assert examples_per_batch(head(), 3, 2**30) == 1
+    pooled = METHODS["gradcam"]
+    assert examples_per_batch(head(), 3, pooled) == 256
+    assert examples_per_batch(head(), 3, pooled, 2**20) == 16
+    assert examples_per_batch(head(), 3, pooled, 2**30) == 1
+    large = hybrid_head([(np.ones((14 * 14 * 512, 2)), np.zeros(2))], maps_shape=(14, 14, 512), at=1)
+    assert examples_per_batch(large, 2, pooled) == 256
+    assert examples_per_batch(large, 2, METHODS["hirescam"]) == 2**24 // (2 * 14 * 14 * 512)
+    assert examples_per_batch(large, 1000, METHODS["hirescam"]) == 2**24 // (10 * 14 * 14 * 512)
 
 
 def test_float32_is_close_to_float64():
@@ -156,6 +179,16 @@ def test_maps_of_zeros_have_no_shares():
         (lambda: decompose(head(), network().maps[0], "svm_rbf:cat"), "maps must have shape"),
         (lambda: decompose({}, network().maps, "svm_rbf:cat"), "head must be a HybridHead"),
         (lambda: decompose(head(), network().maps, 3), "target must be a string"),
+        (
+            lambda: decompose(head(), network().maps, "svm_rbf:cat", method="layercam"),
+            r"linear in the gradient \(gradcam, cam, xgradcam, hirescam\), .*; got 'layercam'",
+        ),
+        (
+            lambda: evidence(head(), network().maps, "svm_rbf:cat", method="gradcam++"),
+            r"evidence needs a method whose map is linear in the gradient .*; got 'gradcam\+\+'",
+        ),
+        (lambda: decompose(head(), network().maps, "svm_rbf:cat", method="cam"), "method 'cam' needs a head that"),
+        (lambda: decompose(head(), network().maps, "svm_rbf:cat", method="grad"), "method must be one of gradcam, cam"),
         (lambda: decompose(head(), network().maps, "svm_rbf:cat", batch_size=0), "batch_size must be an integer"),
     ],
 )

@@ -50,10 +50,24 @@ every_case = pytest.mark.parametrize(("name", "options"), CASES)
 
 @every_case
 def test_terms_against_loops(name, options):
-    data, got = world(**options), evidence_in_world(name, "0" if name == "svr" else "predicted", **options)
+    check_against_loops(
+        world(**options), name, evidence_in_world(name, "0" if name == "svr" else "predicted", **options)
+    )
+
+
+@pytest.mark.parametrize("method", ["gradcam", "xgradcam"])
+@pytest.mark.parametrize("name", ["scaled", more("poly")])
+def test_terms_of_other_methods_against_loops(name, method):
+    got = evidence(world().head, world().maps, f"{name}:predicted", method=method, count=4)
+    check_against_loops(world(), name, got, method)
+    whole = explain(world().head, world().maps, f"{name}:predicted", method=method)
+    assert relative_error(got.signed, whole.signed[:, 0]) < 1e-12
+
+
+def check_against_loops(data, name, got, method="hirescam"):
     for b in (0, 3):
         c = None if name == "svr" else int(got.columns[b])
-        expected = terms_by_loops(data, name, c, data.maps[b])
+        expected = terms_by_loops(data, name, c, data.maps[b], method)
         sizes = np.array([np.linalg.norm(term.map) for term in expected])
         order = sorted(expected, key=lambda term: -np.linalg.norm(term.map))
         largest = np.abs(sum(term.map for term in expected)).max() + sizes.max()

@@ -51,7 +51,7 @@ def test_shapes_names_and_signs(network, dtype):
     assert (np.minimum(explained.positive, explained.negative) == 0).all()
     np.testing.assert_array_equal(explained.signed, explained.positive - explained.negative)
     assert list(explained.labels[0, 1:6]) == ["component 3", "1", "component 1", "cat", "component 3"]
-    assert (explained.method, explained.backend) == ("gradcam", "closed_form")
+    assert (explained.method, explained.backend) == ("hirescam", "closed_form")
 
 
 def test_batch_size_changes_nothing(network):
@@ -105,7 +105,7 @@ def test_an_svm_map_is_its_mixture_of_component_maps(network, x64):
         assert relative_error(mixed, explained.signed[:, explained.targets.index(name)]) < 1e-12
 
 
-@pytest.mark.parametrize("method", ["gradcam"])
+@pytest.mark.parametrize("method", ["hirescam", "gradcam"])
 def test_backends_agree(network, method, x64):
     closed = explain(head_in("float64"), network.maps[:2], MIXED, method=method)
     for backend in cases.BACKENDS:
@@ -284,7 +284,7 @@ def test_equal_shapes_are_compiled_once(network):
 def test_one_example_inside_the_jit_and_vmap_of_a_user(network):
     head = head_in("float32")
     parsed = parse_targets(head, MIXED)
-    one = functools.partial(explain_example, targets=parsed, method="gradcam", backend="closed_form")
+    one = functools.partial(explain_example, targets=parsed, method="hirescam", backend="closed_form")
     positive, negative, *_ = jax.jit(jax.vmap(one, (None, 0)))(head, jnp.asarray(network.maps, "float32"))
     assert relative_error(positive - negative, explain(head, network.maps, MIXED).signed) < 1e-6
 
@@ -308,12 +308,15 @@ def test_pooled_path_is_the_mean_of_the_full_jacobian(network, x64):
     assert relative_error(pooled(head, maps, rows), expected) < 1e-12
 
 
-def test_heatmap_by_its_definition(network, x64):
+def test_heatmaps_by_their_definitions(network, x64):
     head, maps = head_in("float64"), jnp.asarray(network.maps)
-    explained = explain(head, maps, "pca")
+    explained, averaged = explain(head, maps, "pca"), explain(head, maps, "pca", method="gradcam")
     for image, one in enumerate(maps[:2]):
-        weights = jax.jit(jax.jacrev(lambda m: head(m)["pca"]))(one).mean(axis=(1, 2))
+        gradient = jax.jit(jax.jacrev(lambda m: head(m)["pca"]))(one)
+        weights = gradient.mean(axis=(1, 2))
         expected = sum(np.multiply.outer(weights[:, k], one[:, :, k]) for k in range(5))
+        assert relative_error(averaged.signed[image], expected) < 1e-12
+        expected = sum(gradient[:, :, :, k] * one[:, :, k] for k in range(5))
         assert relative_error(explained.signed[image], expected) < 1e-12
 
 
@@ -353,14 +356,15 @@ def test_the_gradient_at_a_tap_before_the_pool_is_routed_through_the_pool(x64):
     maps = np.round(np.maximum(rng.normal(size=(4, 5, 6, 4)), 0), 1)
     pooled = hybrid_head(dense, maps_shape=(5, 6, 4), at=1, activation="sigmoid", pool=True)
     after = hybrid_head(dense, maps_shape=(2, 3, 4), at=1, activation="sigmoid")
-    explained = explain(pooled, maps, "cnn")
+    explained, averaged = explain(pooled, maps, "cnn"), explain(pooled, maps, "cnn", method="gradcam")
     assert deviation(explained, explain(pooled, maps, "cnn", backend="reverse")) < 1e-12
     for image, one in enumerate(jnp.asarray(maps)):
         pool = pooled.spatial.stages[0]
         assert relative_error(pooled(one)["cnn"], after(pool(one))["cnn"]) < 1e-12
         routed = np.einsum("tijk,ijkabc->tabc", jacobian(after, pool(one))["cnn"], jacobian(pool, one))
         expected = np.einsum("tc,abc->tab", routed.mean(axis=(1, 2)), one)
-        assert relative_error(explained.signed[image], expected) < 1e-12
+        assert relative_error(averaged.signed[image], expected) < 1e-12
+        assert relative_error(explained.signed[image], np.einsum("tabc,abc->tab", routed, one)) < 1e-12
 
 
 def test_maps_of_zeros_give_heatmaps_of_zeros(network):

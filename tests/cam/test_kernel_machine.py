@@ -16,10 +16,11 @@ from support.evidence_world import (
 
 from pcacam_jax import KernelExpansion
 from pcacam_jax.cam import evidence as evidence_module
-from pcacam_jax.cam.decompose import without_svms
+from pcacam_jax.cam.component_maps import without_svms
 from pcacam_jax.cam.evidence import evidence
 from pcacam_jax.cam.kernel_machine import kernel_machine_of
 from pcacam_jax.cam.largest_terms import largest_terms
+from pcacam_jax.cam.methods import METHODS
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.scikit.svm import expansion_of
 
@@ -86,7 +87,8 @@ def test_no_array_has_an_entry_for_each_support_vector(column, relative):
     svm = kernel_machine_of("svm_rbf", data.head.svms["svm_rbf"])
     shared = svm.expansion.intercept, svm.expansion.parameters, "rbf", relative
     svm = dataclasses.replace(svm, expansion=KernelExpansion(support, coefficients, *shared))
-    compute = functools.partial(evidence_module._evidence_batch, column=column, count=4, block=block)
+    options = {"column": column, "method": METHODS["hirescam"], "count": 4, "block": block}
+    compute = functools.partial(evidence_module._evidence_batch, **options)
     arguments = without_svms(data.head), svm, None, jnp.asarray(data.maps[:2])
     with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
         traced = jax.make_jaxpr(compute)(*arguments)

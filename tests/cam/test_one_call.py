@@ -225,7 +225,7 @@ def test_transformations_of_the_whole_call_are_rejected(call):
 def test_one_example_can_be_transformed():
     head, maps = head_and_maps()
     few = jnp.asarray(maps[:2], "float32")
-    options = {"targets": parse_targets(head, TARGETS), "method": "gradcam", "backend": "closed_form"}
+    options = {"targets": parse_targets(head, TARGETS), "method": "hirescam", "backend": "closed_form"}
     one = functools.partial(explain_example, head, **options)
     explained = jax.jit(jax.vmap(one))(few)
     expected = explain(head, few, TARGETS)

@@ -98,7 +98,7 @@ def test_the_distances_from_the_training_examples_are_percentiles():
     head, maps, reference, x_m = fitted()
     far = maps[:3].copy()
     far[2] = 40 * far[2]
-    result = trust(explain(head, far, TARGETS), head, far, reference)
+    result = trust(explain(head, far, TARGETS, method="gradcam"), head, far, reference)
     errors = reference.reconstruction
     np.testing.assert_allclose(
         result.reconstruction_percentile[:2], [100 * np.mean(errors < e) for e in errors[:2]], atol=2

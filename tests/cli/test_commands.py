@@ -94,7 +94,7 @@ def test_explain_writes_a_picture_maps_and_values(pcacam, run, images, small_wor
         "svm_linear:predicted",
         "svm_rbf:predicted",
     ]
-    assert report["method"] == "gradcam"
+    assert report["method"] == "hirescam"
     with np.load(out / "grey.npz") as arrays:
         assert arrays["positive"].shape == arrays["negative"].shape == (6, 2, 2)
         assert arrays["targets"].tolist() == [row["target"] for row in report["targets"]]

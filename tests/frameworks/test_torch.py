@@ -144,7 +144,7 @@ def test_maps_of_components_and_decisions_equal_those_of_pytorch_grad_cam(
         return weights @ (x - mean) + constant
 
     wanted, drawn = signed_maps(grad_cam, hidden_net, hidden_net.net.features[-1], images[:8], linear_target)
-    found = explain(head, maps_from_torch(taken["maps"])[:8], target)
+    found = explain(head, maps_from_torch(taken["maps"])[:8], target, method="gradcam")
     assert wanted.dtype == np.float64
     assert relative(np.asarray(found.signed[:, 0]), wanted) <= 1e-12
     with torch.no_grad():
@@ -157,7 +157,7 @@ def test_maps_of_logits_equal_those_of_pytorch_grad_cam(grad_cam, net, images, t
     for target in range(CLASSES):
         output_target = grad_cam.utils.model_targets.ClassifierOutputTarget(target)
         wanted, _ = signed_maps(grad_cam, net, net.features[-1], images[:8], output_target)
-        found = explain(head, maps_from_torch(taken["maps"])[:8], f"cnn:{target}")
+        found = explain(head, maps_from_torch(taken["maps"])[:8], f"cnn:{target}", method="gradcam")
         assert relative(np.asarray(found.signed[:, 0]), wanted) <= 1e-12
 
 

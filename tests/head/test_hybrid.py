@@ -69,11 +69,14 @@ kinds = pytest.mark.parametrize(
 
 
 @kinds
-def test_values_predictions_and_maps_of_all_kinds(pool, dense, reduced, x64):
+@pytest.mark.parametrize("method", ["gradcam", "hirescam"])
+def test_values_predictions_and_maps_of_all_kinds(method, pool, dense, reduced, x64):
     head, v, svms = fitted(pool, dense=dense, reduced=reduced)
     assert tuple(head.outputs) == (("cnn",) if dense else ()) + (("pca",) if reduced else ()) + ("svm", "logistic")
     targets = [*head.outputs, "svm:predicted", "logistic:predicted"]
-    closed, reverse = (explain(head, MAPS[:3], targets, backend=backend) for backend in ("closed_form", "reverse"))
+    closed, reverse = (
+        explain(head, MAPS[:3], targets, method=method, backend=backend) for backend in ("closed_form", "reverse")
+    )
     assert relative_error(closed.signed, reverse.signed) < 1e-12
     assert relative_error(closed.values, reverse.values) < 1e-12
     for name, svm in svms.items():

@@ -49,9 +49,9 @@ def test_a_pca_and_an_svm_fitted_on_pytorchs_order(torch_maps, pool, tmp_path, x
 
     weights = channel_weights(pca.components_, 3)
     expected = np.einsum("tk,bkhw->bthw", weights, torch_maps)
-    explanation = explain(head, maps, ["pca", "svm:True"])
+    explanation = explain(head, maps, ["pca", "svm:True"], method="gradcam")
     np.testing.assert_allclose(explanation.signed[:, :3], expected, atol=1e-12)
-    parts = decompose(head, maps, "svm:True")
+    parts = decompose(head, maps, "svm:True", method="gradcam")
     np.testing.assert_allclose(parts.signed, explanation.signed[:, 3], atol=1e-12)
     np.testing.assert_allclose(parts.maps, expected * svm.coef_[0][None, :, None, None], atol=1e-12)
 
@@ -77,7 +77,7 @@ def test_dense_layers_that_read_pytorchs_order(torch_maps, pool, x64):
     slopes = (x * (1 - x))[:, None] * pca.components_
     gradients = np.einsum("btd,fd->btf", slopes, dense[0][0])
     expected = [np.einsum("tk,khw->thw", channel_weights(g, 2), m) for g, m in zip(gradients, torch_maps, strict=True)]
-    np.testing.assert_allclose(explain(head, maps, "pca").signed, expected, atol=1e-12)
+    np.testing.assert_allclose(explain(head, maps, "pca", method="gradcam").signed, expected, atol=1e-12)
     assert certify([("head", head, maps[0])]).passed
 
 

@@ -134,6 +134,19 @@ def kernel_and_gradient(svc, s, z):
     return k, 2 * svc.gamma * k * (s - z)
 
 
+def map_by_loops(gradient, maps, method):
+    """The signed map of a gradient, (h, w, K), by Grad-CAM, XGrad-CAM or HiResCAM."""
+    heat = np.zeros(maps.shape[:2])
+    for k in range(maps.shape[2]):
+        weight = gradient[:, :, k]
+        if method == "gradcam":
+            weight = weight.mean()
+        elif method == "xgradcam":
+            weight = (weight * maps[:, :, k]).sum() / maps[:, :, k].sum()
+        heat += weight * maps[:, :, k]
+    return heat
+
+
 class Term(NamedTuple):
     """One support vector's term of a map, and numbers about it."""
 
@@ -145,7 +158,7 @@ class Term(NamedTuple):
     distance: float
 
 
-def terms_by_loops(data, name, c, maps):
+def terms_by_loops(data, name, c, maps, method="hirescam"):
     """One Term for each support vector, in the order of the estimator."""
     v, jacobian = components_and_jacobian(data, maps)
     svm = data.svms[name]
@@ -159,9 +172,7 @@ def terms_by_loops(data, name, c, maps):
         coefficient = multiplier(steps[-1], c, i)
         k, gradient = kernel_and_gradient(steps[-1], s, z)
         on_maps = np.tensordot(coefficient * gradient * slope, jacobian, axes=1)
-        heat = np.zeros(maps.shape[:2])
-        for channel in range(maps.shape[2]):
-            heat += on_maps[:, :, channel].mean() * maps[:, :, channel]
+        heat = map_by_loops(on_maps, maps, method)
         distance = np.sqrt(np.sum((s - z) ** 2))
         out.append(Term(i, heat, coefficient, k, np.sqrt(np.sum(gradient**2)), distance))
     return out

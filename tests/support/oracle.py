@@ -241,6 +241,16 @@ def heatmap(maps, weights):
     return out
 
 
+def elementwise(maps, gradient):
+    """L = sum_k g_k * F_k, HiResCAM; gradient is (h, w, K)."""
+    out = np.zeros(maps.shape[:2])
+    for i in range(maps.shape[0]):
+        for j in range(maps.shape[1]):
+            for k in range(maps.shape[2]):
+                out[i, j] += gradient[i, j, k] * maps[i, j, k]
+    return out
+
+
 def split(signed):
     """L+ = ReLU(L) and L- = ReLU(-L), Eq. 11."""
     positive, negative = np.zeros(signed.shape), np.zeros(signed.shape)
@@ -379,7 +389,7 @@ class Oracle:
             out[i, j, k] = row[position(i, j, k, maps.shape[1], maps.shape[2])]
         return out
 
-    def explain(self, batch, targets):
+    def explain(self, batch, targets, method="gradcam"):
         """``signed``, ``positive``, ``negative`` (B, T, h, w), ``values`` (B, T), ``mixture`` {SVM target: (B, D)}."""
         batch, names = np.asarray(batch, dtype=np.float64), self.names(targets)
         shape = (len(batch), len(names), *batch.shape[1:3])
@@ -387,7 +397,8 @@ class Oracle:
         out |= {"values": np.zeros(shape[:2]), "mixture": {}, "targets": names}
         for t, target in enumerate(names):
             for b, maps in enumerate(batch):
-                signed = heatmap(maps, map_weights(self.gradient(target, maps)))
+                gradient = self.gradient(target, maps)
+                signed = elementwise(maps, gradient) if method == "hirescam" else heatmap(maps, map_weights(gradient))
                 out["signed"][b, t] = signed
                 out["positive"][b, t], out["negative"][b, t] = split(signed)
                 out["values"][b, t] = self.value(target, maps)
