@@ -54,7 +54,7 @@ def test_the_grid_has_a_row_for_each_image_and_all_columns(fitted):
     panels = [axes for axes in figure.axes if axes.images]
     assert len(panels) == 6 * (1 + 3 + 6)
     written = texts(figure)
-    for title in ("image", "Grad-CAM", "Lin-SVM", "RBF-SVM"):
+    for title in ("image", "CNN", "Lin-SVM", "RBF-SVM"):
         assert title in written
     share = percentage(float(fitted.head.shares[2]))
     assert f"component 3 ({share})\nlowers ($L_{{3}}^-$)" in written

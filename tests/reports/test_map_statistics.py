@@ -64,8 +64,9 @@ def images(run):
     """Return the label and the explanation of each chosen image, explained one by one."""
     rows = even_rows(run.dataset.test.labels, COUNT)
     targets = ["pca", "cnn:predicted", "svm_linear:predicted", "svm_rbf:predicted"]
+    maps = run.tap_maps["test"]
     return [
-        (int(run.dataset.test.labels[i]), explain(run.head, run.tap_maps["test"][i : i + 1], targets)) for i in rows
+        (int(run.dataset.test.labels[i]), explain(run.head, maps[i : i + 1], targets, method="gradcam")) for i in rows
     ]
 
 
@@ -247,8 +248,8 @@ def test_images_without_maps_change_no_share(run):
 
 
 def test_maps_of_underflowed_gradients_are_left_out(run, monkeypatch):
-    def with_underflow(*arguments):
-        explained = explain(*arguments)
+    def with_underflow(*arguments, **options):
+        explained = explain(*arguments, **options)
         vanished = np.zeros_like(explained.vanished)
         vanished[::2, explained.targets.index("svm_rbf:predicted")] = True
         return dataclasses.replace(explained, vanished=vanished)

@@ -142,7 +142,7 @@ def test_only_what_changed_is_computed_again(explain, photos, tmp_path, computed
         {"targets": ["pca:1"]},
         {"backend": "reverse"},
         {"scale_free": True},
-        {"method": "hirescam"},
+        {"method": "gradcam"},
         more({"method": "shapcam", "samples": 2}),
         more({"method": "shapcam", "seed": 1}),
         more({"trust": True}),
@@ -260,7 +260,7 @@ def test_the_panel_and_the_json_say_whether_a_map_can_be_trusted(run_folder, pho
     for sentence in sentences:
         assert sentence.startswith("The map is ")
         assert sentence[:60] in words_of(panel)
-    assert "larger effect, by the method hirescam." in words_of(panel)
+    assert "the gradient at this image times the features in a cell (hirescam)." in words_of(panel)
 
 
 def test_a_run_of_an_earlier_version_explains_files_without_percentiles(photos, tmp_path, small_world, panels):
