@@ -34,6 +34,7 @@ DEFAULT = (
     "classifier of two",
     "classifier of one score",
     "trunk",
+    "parallel, nested",
 )
 """One case for each formula that test_curves.py does not compare; the others are exhaustive."""
 JUMP = "power, yeo-johnson, at 0"
