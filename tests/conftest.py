@@ -28,11 +28,11 @@ FAST_COMPILATION = (
     "--xla_cpu_use_fusion_emitters=false",
     "--xla_cpu_parallel_codegen_split_count=1",
 )
-"""XLA compiles faster with these flags. The exhaustive tests compile as users do."""
+"""XLA compiles faster with these flags. The exhaustive tests compile without them."""
 
 
-def compiles_fast(config):
-    """Return whether these tests run with few optimizations: the default tests do without ``--usual-compilation``."""
+def is_default(config):
+    """Return whether these are the default tests, which compile with these flags."""
     return config.option.markexpr == "not exhaustive" and not config.option.usual_compilation
 
 
@@ -57,7 +57,7 @@ def pytest_configure(config):
     if "PCACAM_TEST_SESSION" not in os.environ:
         config.session_folder = tempfile.mkdtemp(prefix="pcacam_tests_")
         os.environ["PCACAM_TEST_SESSION"] = config.session_folder
-        if compiles_fast(config):
+        if is_default(config):
             os.environ.setdefault("XLA_FLAGS", fast_compilation())
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", os.path.join(os.environ["PCACAM_TEST_SESSION"], "compiled"))
     jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
@@ -88,6 +88,8 @@ def dtype(request):
 
 COMPUTING = ("cli", "fitting", "nets", "reports", "reproduce", "runs")
 """Folders whose tests spend their time in computations; the other tests spend it in compilation."""
+COMPILING = ("cam", "head", "metrics", "scikit", "stages")
+"""Folders whose exhaustive tests compile with few optimizations, too; the others compile as users do."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -96,8 +98,9 @@ def _compilations(request):
 
     They occupy memory maps, whose number is limited per process (vm.max_map_count).
     """
-    computing = request.path.parent.name in COMPUTING or not compiles_fast(request.config)
-    jax.config.update("jax_disable_most_optimizations", not computing)
+    folder, usual = request.path.parent.name, request.config.option.usual_compilation
+    few = folder not in COMPUTING if is_default(request.config) else folder in COMPILING and not usual
+    jax.config.update("jax_disable_most_optimizations", few)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
     jax.clear_caches()
