@@ -130,6 +130,7 @@ def explain(
         backend=backend,
         scale_free=explained is not head,
         shares=() if flags.shares is None else tuple(map(float, flags.shares[0])),
+        options=settings.method.named_options,
         rule=chosen.rule,
         **result,
     )

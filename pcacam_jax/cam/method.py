@@ -75,6 +75,12 @@ class Method:
         """Whether the map depends on the gradient."""
         return self.needs in ("gradient", "curvature") or self.statistics is not None
 
+    @property
+    def named_options(self) -> tuple[tuple[str, Any], ...]:
+        """The options with which :func:`pcacam_jax.cam.methods.cam_method` gives this method by its name."""
+        inner = dict(self.options).get("method")
+        return self.options if inner is None else inner.named_options
+
     def result(self, example: Any, sign: int, key: Array, *statistics: Any) -> Result:
         """Return the result for ``sign * y`` with the options; ``key`` is used by methods that draw random numbers."""
         options = dict(self.options) | ({"key": key} if self.samples else {})

@@ -136,7 +136,8 @@ def trust(
         )
     check_not_traced("trust", head, maps)
     maps = checked_maps(head, maps)
-    method, signed = cam_method(explanation.method), np.asarray(explanation.signed)
+    method = cam_method(explanation.method, **dict(explanation.options))
+    signed = np.asarray(explanation.signed)
     if len(maps) != len(signed) or signed.shape[2:] != maps.shape[1:-1]:
         raise InputError(
             f"explanation must be one of these maps, of shape {maps.shape}; got heatmaps of shape {signed.shape}."

@@ -1,6 +1,7 @@
 """The result type of an explanation; it lies in ``core`` because drawings, reports and runs read it, too."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
@@ -81,6 +82,9 @@ class Explanation:
     """``(B, T)``, the number of permutations of "shapcam" at which its stopping rule held, or the largest number."""
     fallback: Float[Array, "B T"] | None = None
     """``(B, T)``, the share of cells at which "gradcam++exact" is undefined and follows its rule."""
+    options: tuple[tuple[str, Any], ...] = ()
+    """Names and values of the options of the method, such as ``("samples", 64)``; see
+    :func:`pcacam_jax.cam.methods.cam_method`."""
     rule: str = ""
     """What the method does where its formula leaves a choice or is undefined."""
 

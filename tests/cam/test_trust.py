@@ -14,8 +14,10 @@ from support.marks import more
 
 from pcacam_jax import InputError, explain, from_sklearn, hybrid_head
 from pcacam_jax.cam.distance import FeatureStatistics, feature_statistics, reconstruction_error
+from pcacam_jax.cam.methods import cam_method
 from pcacam_jax.cam.trust import trust
 from pcacam_jax.cam.trust_words import is_far
+from pcacam_jax.core.numerics import relative_error
 
 TARGETS = ["cnn:1", "pca:0", "svm:predicted"]
 SPACE = (4, 5)
@@ -188,6 +190,25 @@ def test_a_map_that_vanished_is_said_to_have_no_meaning():
     explained = explain(head, maps[:3] * 1.01, TARGETS)
     sentences = trust(explained, head, maps[:3] * 1.01, reference).sentences()
     assert [row[2] for row in sentences] == ["The map has no meaning: the gradient underflowed"] * 3
+
+
+def test_the_maps_under_noise_are_made_with_the_options_of_the_explanation():
+    """A target_scale of 1000 is a logit divided by 1000."""
+    rng = np.random.default_rng(3)
+    hidden, last = (rng.normal(size=(60, 6)) / 4, rng.normal(size=6)), (rng.normal(size=(6, 2)), np.zeros(2))
+    maps = np.abs(rng.normal(size=(3, *SPACE, 3)))
+    divided = (last[0] / 1000, last[1])
+    head, small = (
+        hybrid_head([hidden, each], maps_shape=(*SPACE, 3), at=1, activation="tanh") for each in (last, divided)
+    )
+    explained = explain(head, maps, "cnn:1", method=cam_method("gradcam++", target_scale=1000))
+    assert explained.options == (("target_scale", 1000.0),)
+    stability = trust(explained, head, maps).stability
+    expected = trust(explain(small, maps, "cnn:1", method="gradcam++"), small, maps).stability
+    assert relative_error(stability, expected) < 1e-10
+    other = trust(dataclasses.replace(explained, options=()), head, maps).stability
+    assert relative_error(other, expected) > 1e-4
+    assert dict(explain(head, maps, "cnn:1", method="shapcam", samples=4).options)["samples"] == 4
 
 
 @pytest.mark.parametrize(
