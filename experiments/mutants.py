@@ -11,7 +11,6 @@ An interrupted run continues where it stopped.
 import argparse
 import ast
 import copy
-import functools
 import json
 import os
 import random
@@ -21,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -174,7 +173,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(chosen.workers) as pool:
         compiled = Path(folder)
         seconds = seconds_without_mutants(compiled) if left else {}
-        for row in pool.map(functools.partial(tried, compiled=compiled, seconds=seconds), left):
+        for future in as_completed(pool.submit(tried, mutant, compiled, seconds) for mutant in left):
+            row = future.result()
             outcomes.append(row)
             write_json(chosen.out, outcomes)
             print(f"{len(outcomes)} of {chosen.count}: {row['outcome']} {row['file']}:{row['line']}", flush=True)
