@@ -249,8 +249,8 @@ figure
 #
 # ## What to use
 #
-# - For a head that flattens its feature maps, use `hirescam`. It costs the same as Grad-CAM, one pass gives evidence
-#   for and against, and the map of an SVM stays an exact mixture of the maps of the components.
+# - For a head that flattens its feature maps, use `hirescam`, the default. It costs about the same as Grad-CAM, one pass
+#   gives evidence for and against, and the map of an SVM stays an exact mixture of the maps of the components.
 # - Behind a global average, `gradcam` and `hirescam` agree.
 # - For the decision of an RBF SVM, look at `shapleycam`, too. If it differs from Grad-CAM, the decision bends there.
 # - `eigencam` does not depend on the value. Use it only as a baseline.
