@@ -249,7 +249,7 @@ figure
 #
 # ## What to use
 #
-# - For a head that flattens its feature maps, use `hirescam`, the default. It costs about the same as Grad-CAM, one pass
+# - For a head that flattens its feature maps, use `hirescam`, the default. It costs about as much as Grad-CAM, one pass
 #   gives evidence for and against, and the map of an SVM stays an exact mixture of the maps of the components.
 # - Behind a global average, `gradcam` and `hirescam` agree.
 # - For the decision of an RBF SVM, look at `shapleycam`, too. If it differs from Grad-CAM, the decision bends there.

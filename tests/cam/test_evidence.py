@@ -55,7 +55,7 @@ def test_terms_against_loops(name, options):
     )
 
 
-@pytest.mark.parametrize("method", ["gradcam", "xgradcam"])
+@pytest.mark.parametrize("method", ["gradcam", more("xgradcam")])
 @pytest.mark.parametrize("name", ["scaled", more("poly")])
 def test_terms_of_other_methods_against_loops(name, method):
     got = evidence(world().head, world().maps, f"{name}:predicted", method=method, count=4)

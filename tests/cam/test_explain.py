@@ -12,6 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PowerTransformer
 from sklearn.svm import SVC
 from support import cases
+from support.marks import more
 
 import pcacam_jax
 from pcacam_jax import InputError, decompose, evidence, explain, hybrid_head, jacobian
@@ -105,7 +106,7 @@ def test_an_svm_map_is_its_mixture_of_component_maps(network, x64):
         assert relative_error(mixed, explained.signed[:, explained.targets.index(name)]) < 1e-12
 
 
-@pytest.mark.parametrize("method", ["hirescam", "gradcam"])
+@pytest.mark.parametrize("method", ["hirescam", more("gradcam")])
 def test_backends_agree(network, method, x64):
     closed = explain(head_in("float64"), network.maps[:2], MIXED, method=method)
     for backend in cases.BACKENDS:

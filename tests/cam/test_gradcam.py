@@ -180,14 +180,19 @@ def compare(setting, method="gradcam"):
 
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("setting", GRID, ids=str)
-@pytest.mark.parametrize("method", ["hirescam", "gradcam"])
-def test_library_equals_oracle(setting, method):
-    compare(setting, method)
+def test_library_equals_oracle(setting):
+    compare(setting, "hirescam")
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("setting", [more(each) if n % 3 else each for n, each in enumerate(GRID)], ids=str)
+def test_library_equals_oracle_for_the_method_of_the_paper(setting):
+    compare(setting, "gradcam")
 
 
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("name", EXTRAS)
-@pytest.mark.parametrize("method", ["hirescam", "gradcam"])
+@pytest.mark.parametrize("method", ["hirescam", more("gradcam")])
 def test_library_equals_oracle_in_special_cases(name, method):
     compare(EXTRAS[name], method)
 

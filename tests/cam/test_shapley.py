@@ -33,6 +33,7 @@ def test_shapley_values_are_exact_within_three_standard_errors_and_efficient(pla
     method = cam_method("shapcam", players=players, tolerance=0.0)
     result = explain(small_head(), SMALL, "cnn", method=method, samples=1000)
     assert (np.asarray(result.permutations) == 1000).all()
+    assert dict(result.options) == {"players": players, "samples": 1000, "tolerance": 0.0}
     for b, t in np.ndindex(2, 3):
         phi, errors = exact_shapley(b, t, players), np.asarray(result.standard_errors[b, t]).ravel()
         estimate = result.weights[b, t] if players == "maps" else result.position_values[b, t].ravel()

@@ -69,7 +69,7 @@ kinds = pytest.mark.parametrize(
 
 
 @kinds
-@pytest.mark.parametrize("method", ["gradcam", "hirescam"])
+@pytest.mark.parametrize("method", ["hirescam", more("gradcam")])
 def test_values_predictions_and_maps_of_all_kinds(method, pool, dense, reduced, x64):
     head, v, svms = fitted(pool, dense=dense, reduced=reduced)
     assert tuple(head.outputs) == (("cnn",) if dense else ()) + (("pca",) if reduced else ()) + ("svm", "logistic")

@@ -5,6 +5,7 @@ import os
 import re
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -51,6 +52,17 @@ def small_config(**changes):
 
 
 @contextlib.contextmanager
+def optimized():
+    """Compile as users do: the network takes longer than its compilation."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", False)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_disable_most_optimizations", before)
+
+
+@contextlib.contextmanager
 def in_place(params, cache):
     """Use ``params`` as the weights of VGG16, and ``cache`` as the cache folder."""
     from pcacam_jax.nets import weights
@@ -84,7 +96,7 @@ def small_world(small_params, small_cache):
 def fitted(small_params, small_cache):
     from pcacam_jax.fitting.fit import fit
 
-    with in_place(small_params, small_cache):
+    with optimized(), in_place(small_params, small_cache):
         return fit(small_dataset(), small_config())
 
 
@@ -98,7 +110,7 @@ def run_folder(small_params, small_cache):
     from pcacam_jax.runs.make_run import make_run
 
     folder = small_cache.parent / "small_run"
-    with FileLock(small_cache.parent / "small_run.lock"), in_place(small_params, small_cache):
+    with optimized(), FileLock(small_cache.parent / "small_run.lock"), in_place(small_params, small_cache):
         if not folder.exists():
             make_run(small_dataset, small_config(), folder, Progress(quiet=True))
     return folder
