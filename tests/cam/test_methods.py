@@ -14,7 +14,7 @@ from support.small_head import SMALL, small_dense, small_head
 
 from pcacam_jax import InputError, explain, hybrid_head
 from pcacam_jax.cam.lift import lift_contributions
-from pcacam_jax.cam.methods import METHODS
+from pcacam_jax.cam.methods import METHODS, cam_method
 from pcacam_jax.cam.relevance import relevance
 from pcacam_jax.core.numerics import relative_error
 from pcacam_jax.head.targets import Selection
@@ -98,6 +98,17 @@ def test_grad_cam_plus_plus_where_its_denominator_is_zero(name, weight):
     maps = np.array([[[[-0.75], [-0.25]]]])
     assert explain(plain, maps, "cnn:0", method=name).weights[0, 0].tolist() == [weight]
     assert GRADIENT[name](np.full((1, 2, 1), 2.0), maps[0])[0, 0] == weight * -0.75
+
+
+def test_a_scaled_target_is_the_target_divided_by_the_scale():
+    """The map is multiplied by the scale again, so that it stays in the unit of the target."""
+    dense = small_dense()
+    divided = [*dense[:-1], tuple(each / 100 for each in dense[-1])]
+    small = hybrid_head(divided, maps_shape=(2, 3, 4), at=1, activation="tanh")
+    result = explain(small_head(), SMALL, "cnn", method=cam_method("gradcam++", target_scale=100))
+    expected = explain(small, SMALL, "cnn", method="gradcam++")
+    assert relative_error(result.signed, 100 * expected.signed) < 1e-12
+    assert relative_error(result.signed, explain(small_head(), SMALL, "cnn", method="gradcam++").signed) > 1e-3
 
 
 def test_ablation_cam_equals_loops():

@@ -46,6 +46,12 @@ def test_shapley_values_are_exact_within_three_standard_errors_and_efficient(pla
             assert relative_error(result.signed[b, t], cam_oracle.shap_cam(estimate, SMALL[b])) < TOLERANCE
 
 
+@pytest.mark.parametrize("samples", [2, 20, 36])
+def test_at_most_as_many_permutations_as_asked_for(samples):
+    result = explain(small_head(), SMALL, "cnn", method=cam_method("shapcam", tolerance=0.0), samples=samples)
+    assert (np.asarray(result.permutations) == samples).all()
+
+
 def test_the_stopping_rule_of_shapley_values():
     loose, tight = (
         explain(small_head(), SMALL, "cnn:0", method=cam_method("shapcam", tolerance=tolerance), samples=2000)

@@ -84,6 +84,30 @@ def test_drops_equal_loops_over_the_removed_cells():
     assert result.above_random.mean() > 0.8
 
 
+def test_stability_and_agreement_are_mean_correlations():
+    _, maps, _, _ = fitted()
+    result, signed = trusted(), maps_of("hirescam", maps[:3])
+    others = [maps_of(name, maps[:3]) for name in ("gradcam", "xgradcam")]
+    noises = [np.asarray(jax.random.normal(key, maps[0].shape)) for key in jax.random.split(jax.random.key(0), 8)]
+    changed = [maps_of("hirescam", maps[:3] * (1 + 0.1 * noise), columns_of=maps[:3]) for noise in noises]
+    assert result.stability.shape == result.agreement.shape == (3, 3)
+    for b, t in np.ndindex(3, 3):
+        for got, compared in ((result.agreement, others), (result.stability, changed)):
+            expected = np.mean([np.corrcoef(signed[b, t].ravel(), each[b, t].ravel())[0, 1] for each in compared])
+            assert abs(got[b, t] - expected) < 1e-10
+
+
+def maps_of(method, maps, columns_of=None):
+    """The signed maps; the predicted classes are those of ``columns_of``."""
+    head, _, _, _ = fitted()
+    if columns_of is None:
+        return np.asarray(explain(head, maps, TARGETS, method=method).signed)
+    columns = explain(head, columns_of, TARGETS).columns
+    names = ["cnn:1", "pca:0", "svm:0", "svm:1"]
+    every = np.asarray(explain(head, maps, names, method=method).signed)
+    return np.stack([every[b, [0, 1, 2 + int(columns[b, 2])]] for b in range(len(maps))])
+
+
 @pytest.mark.parametrize("method", ["hirescam", more("liftcam"), more("shapcam")])
 def test_completeness_of_an_affine_head_is_1(method):
     rng = np.random.default_rng(1)
