@@ -32,10 +32,10 @@ def head():
 
 
 def network(inputs):
-    """A small backbone in NumPy: mean of 2 x 2 pixels, five filters, ReLU."""
+    """A small backbone in NumPy: mean of 2 x 2 pixels, five filters, ReLU; the last map is positive everywhere."""
     inputs = np.asarray(inputs, np.float64)
     pooled = inputs.reshape(len(inputs), 3, 2, 4, 2, 3).mean(axis=(2, 4))
-    return np.maximum(pooled @ FILTERS, 0)
+    return np.maximum(pooled @ FILTERS + np.array([0, 0, 0, 0, 3]), 0)
 
 
 class Recorder:
