@@ -209,7 +209,8 @@ def test_layer_cam_divides_hires_cam_into_two_parts_for_maps_that_are_not_negati
     assert relative_error(parts.positive - parts.negative, whole.signed) < TOLERANCE
 
 
-SWAPPING = sorted({*GRADIENT, "ablationcam", "shapcam", "liftcam", "shapleycam"})
+SWAPPING = ["hirescam", "ablationcam", "liftcam", "shapleycam", "gradcam++"]
+SWAPPING += map(more, sorted({*GRADIENT, "shapcam"} - set(SWAPPING)))
 
 
 @pytest.mark.parametrize("name", SWAPPING)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from support import cases
+from support.marks import more
 
 from pcacam_jax import InputError, check_outputs, decompose, evidence, explain
 from pcacam_jax.cam.explain import explain_example
@@ -87,7 +88,7 @@ def test_a_batch_is_one_compiled_call_with_the_other_backends(backend):
     assert programs(lambda: explain(head, maps[:2].astype("float16"), TARGETS, backend=backend), cold=True) == 1
 
 
-@every_call
+@pytest.mark.parametrize("call", [CALLS["explain"], *map(more, list(CALLS.values())[1:])], ids=CALLS)
 def test_the_results_of_a_batch_are_read_together(call, monkeypatch):
     head, maps = head_and_maps()
     call(head, maps[:8])

@@ -64,9 +64,8 @@ def test_a_run_replaces_an_earlier_one_and_only_json_is_printed(pcacam, data, ru
     assert load(run).config.epochs == 3
 
 
-@pytest.mark.parametrize(
-    ("error", "options"), [(1.0, ["--json"]), pytest.param(float("nan"), [], marks=pytest.mark.exhaustive)]
-)
+@pytest.mark.exhaustive
+@pytest.mark.parametrize(("error", "options"), [(1.0, ["--json"]), (float("nan"), [])])
 def test_a_run_whose_certificate_fails_is_written_and_reported(
     pcacam, data, tmp_path, small_world, monkeypatch, error, options
 ):

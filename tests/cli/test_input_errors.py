@@ -149,7 +149,7 @@ INTERRUPTED = (KeyboardInterrupt, 130, "pcacam: interrupted; no incomplete files
     ("place", "error", "code", "sentence"),
     [
         ((training, "_steps"), *INTERRUPTED),
-        ((make_run, "write_json"), *FULL),
+        more((make_run, "write_json"), *FULL),
         more((features, "extract"), *INTERRUPTED),
         more((figures, "grid"), *INTERRUPTED),
         more((make_run, "write_json"), *INTERRUPTED),
@@ -182,7 +182,7 @@ def test_an_early_end_leaves_no_incomplete_files(
     assert not [name for name in entries(tmp_path / "cache" / "features") if name.startswith(".")]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), more(signal.SIGTERM, 143)])
 def test_a_signal_during_the_extraction_leaves_no_incomplete_files(data, tmp_path, number, code):
     script = (
         "import os, signal, sys, time\n"

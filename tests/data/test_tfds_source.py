@@ -10,6 +10,7 @@ import time
 import numpy as np
 import pytest
 from PIL import Image
+from support.marks import more
 
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.data import PAPER_SETS, RecordSplit, read_dataset, read_paper_set, sets_in
@@ -103,7 +104,7 @@ def by_pixels(split):
 
 
 @pytest.mark.parametrize(
-    "read", [lambda root: read_paper_set("mnist", root), lambda root: read_dataset("tfds:mnist", data_dir=root)]
+    "read", [lambda root: read_paper_set("mnist", root), more(lambda root: read_dataset("tfds:mnist", data_dir=root))]
 )
 def test_a_prepared_dataset_is_read_without_tensorflow(prepared, read):
     dataset = read(prepared)

@@ -130,6 +130,7 @@ def test_a_fit_under_pandas_output_gives_the_same_bits(quick_fit, fitted):
     np.testing.assert_array_equal(again.components["test"], fitted.components["test"])
 
 
+@pytest.mark.exhaustive
 @pytest.mark.filterwarnings("ignore:.* predicts no test image", "ignore:the CNN's macro F1")  # after so few epochs
 def test_a_balanced_fit_has_balanced_svms_and_its_own_training(small_world, monkeypatch):
     without_certificate(monkeypatch)

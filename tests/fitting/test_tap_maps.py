@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from support.marks import more
 from support.small_runs import pictures, small_config
 
 from pcacam_jax.data import ArraySplit
@@ -78,7 +79,7 @@ def test_the_cached_maps_are_used_if_they_are_those_of_the_tap(extracted):
     assert not extracted
 
 
-@pytest.mark.parametrize("storage", ["float32", "float16"])
+@pytest.mark.parametrize("storage", ["float32", more("float16")])
 def test_the_max_pool_of_the_maps_equals_the_cached_maps(small_params, tmp_path, monkeypatch, storage):
     monkeypatch.setenv("PCACAM_CACHE", str(tmp_path))
     config = small_config(storage=storage)

@@ -9,6 +9,7 @@ import pytest
 from scipy.special import expit
 from sklearn.decomposition import PCA
 from sklearn.svm import SVC
+from support.marks import more
 
 from pcacam_jax import InputError, certify, decompose, explain, hybrid_head, jacobian, restore, save
 
@@ -36,7 +37,7 @@ def channel_weights(gradient_first, count):
     return gradient_first.reshape(count, K, -1).sum(axis=2) / (H * W)
 
 
-@pytest.mark.parametrize("pool", [False, True])
+@pytest.mark.parametrize("pool", [more(False), True])
 def test_a_pca_and_an_svm_fitted_on_pytorchs_order(torch_maps, pool, tmp_path, x64):
     flat = (max_pooled(torch_maps) if pool else torch_maps).reshape(COUNT, -1)
     pca = PCA(3).fit(flat)
@@ -105,7 +106,7 @@ def test_the_order_does_not_matter_after_an_average(torch_maps):
 # --- before the activation --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("at", [1, 2])
+@pytest.mark.parametrize("at", [more(1), 2])
 def test_estimators_fitted_before_the_activation(torch_maps, at, tmp_path, x64):
     maps = np.moveaxis(torch_maps, 1, -1)
     dense = layers(H * W * K, 8, 7, 2)

@@ -46,6 +46,7 @@ def test_a_loaded_run_explains_like_the_fitted_one(fitted, run_folder, small_wor
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5 * np.abs(b).max(), err_msg=name)
 
 
+@pytest.mark.exhaustive
 def test_a_run_gives_its_images_and_backbone_to_the_methods_that_change_images(fitted, run_folder, small_world):
     run = load(run_folder)
     images = fitted.dataset.test.images(slice(4, 6), 32)
