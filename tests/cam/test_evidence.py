@@ -82,7 +82,7 @@ def check_against_loops(data, name, got, method="hirescam"):
         assert got.support_vectors == len(expected)
 
 
-@every_case
+@pytest.mark.parametrize(("name", "options"), [*CASES[:3], *(more(*case) for case in CASES[3:])])
 def test_terms_and_rest_sum_to_the_map(name, options):
     entry = "0" if name == "svr" else "predicted"
     got, explained = evidence_in_world(name, entry, **options), explanation_in_world(**options)

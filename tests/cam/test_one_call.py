@@ -116,7 +116,7 @@ def test_results_are_arrays_of_jax(call):
 # --- few sizes --------------------------------------------------------------------------------------------------------
 
 
-@every_call
+@pytest.mark.parametrize("call", [CALLS["explain"], *map(more, list(CALLS.values())[1:])], ids=CALLS)
 def test_new_numbers_of_images_compile_nothing(call):
     head, maps = head_and_maps()
     for count in (1, 2, 4, 8):

@@ -31,7 +31,7 @@ BASES = {
     "naive Bayes": (GaussianNB(), ("log_proba", "proba")),
 }
 every_base = pytest.mark.parametrize("name", BASES)
-classes_and_labels = pytest.mark.parametrize(("classes", "labels"), [(2, NAMES), (3, NUMBERS), (5, NAMES)])
+classes_and_labels = pytest.mark.parametrize(("classes", "labels"), [(2, NAMES), (3, NUMBERS), more(5, NAMES)])
 
 
 @pytest.mark.usefixtures("x64")
