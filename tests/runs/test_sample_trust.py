@@ -17,8 +17,8 @@ def test_photographs_of_animals_are_unlike_clothes(sample_run, monkeypatch):
         pytest.skip("the photographs of the sample data are not there")
     monkeypatch.setenv("PCACAM_CACHE", str(sample_run.cache))
     run = load(sample_run.out)
-    paths = sorted(PHOTOGRAPHS.rglob("*.jpg"))[::20][:10]
-    photographs, clothes = run.load_images(paths), run.dataset.test.images(np.arange(0, 100, 5), run.config.size)
+    paths = sorted(PHOTOGRAPHS.rglob("*.jpg"))[::12][:16]
+    photographs, clothes = run.load_images(paths), run.dataset.test.images(np.arange(0, 96, 6), run.config.size)
     far = {}
     for name, images in (("photographs", photographs), ("clothes", clothes)):
         trusted = run.trust(run.explain(images, "svm_rbf:predicted"), images)

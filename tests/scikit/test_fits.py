@@ -15,7 +15,7 @@ from pcacam_jax.scikit import ENTRIES, outputs_of
 from pcacam_jax.scikit.steps import last_step
 
 importlib.import_module("support.fits_kernels")
-EXAMPLES = 3
+EXAMPLES = 2
 SEEDS = range(3)
 drawn = functools.cache(fits.drawn)
 ENTRY_OF = {entry.kind.__name__: entry for entry in ENTRIES.values()}

@@ -31,7 +31,7 @@ def small_datasets(params, cache):
     with in_place(params, cache), pytest.MonkeyPatch.context() as patch:
         patch.setattr(gather, "read_paper_set", read)
         patch.setattr(gather, "settings_of", lambda scale, name: small_config())
-        patch.setattr(gather, "draw_figures", lambda *_: [])
+        patch.setattr(gather, "draw_figures", lambda *_, **options: [])
         patch.setattr(reproduce, "NAMES", CLAIMS)
         patch.setattr(fit, "verify", lambda *_, **__: Certificate(()))
         yield
