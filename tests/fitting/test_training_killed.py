@@ -6,7 +6,8 @@ from support.killing import kill_at, run_to_end, start
 from support.training import EPOCHS, epochs_done, train_in_a_child, trained
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.exhaustive)])
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("kills", [10])
 def test_kills_at_random_instants_change_no_bit(tmp_path, kills):
     (undisturbed := tmp_path / "undisturbed").mkdir()
     (killed := tmp_path / "killed").mkdir()
