@@ -13,6 +13,8 @@ from support.oracle import Oracle
 from support.small_head import SMALL, small_dense, small_head
 
 from pcacam_jax import InputError, explain, hybrid_head
+from pcacam_jax.cam.compute import signed_map
+from pcacam_jax.cam.example import Example
 from pcacam_jax.cam.lift import lift_contributions
 from pcacam_jax.cam.methods import METHODS, cam_method
 from pcacam_jax.cam.relevance import relevance
@@ -109,6 +111,13 @@ def test_a_scaled_target_is_the_target_divided_by_the_scale():
     expected = explain(small, SMALL, "cnn", method="gradcam++")
     assert relative_error(result.signed, 100 * expected.signed) < 1e-12
     assert relative_error(result.signed, explain(small_head(), SMALL, "cnn", method="gradcam++").signed) > 1e-3
+
+
+@pytest.mark.parametrize("name", ["hirescam", "layercam"])
+def test_the_signed_map_of_one_example_is_that_of_explain(name):
+    result, outputs = explained(name), tuple(target.partition(":")[0] for target in TARGETS)
+    example = Example(head(), jnp.asarray(MAPS[1]), Selection(result.columns[1], outputs))
+    assert relative_error(signed_map(example, METHODS[name], jax.random.key(0)), result.signed[1]) < 1e-12
 
 
 def test_ablation_cam_equals_loops():
