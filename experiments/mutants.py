@@ -1,8 +1,8 @@
 """Question: would a wrong formula be noticed? Formulas of cam/ and stages/ are broken, one at a time, and tested.
 
 Command: python experiments/mutants.py --count 400 --out mutants.json
-Answer:  137 mutants of the sample of 400 were tried, 124 were killed. Of the 13 survivors, 8 give the same maps (a
-         constant that softmax ignores, an index that JAX clips, sizes of blocks and batches). The other 5 have tests now.
+Answer:  137 mutants of the sample were tried, 124 were killed. Of the 13 survivors, 8 give the same maps (a constant
+         that softmax ignores, an index that JAX clips, sizes of blocks and batches); the other 5 have tests now.
 
 A mutant changes one operator, number, comparison, sign or function of an expression. It is killed if a test fails, or
 takes too long. The survivors are printed with their lines; they are equivalent to the original, or a test is missing.
