@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from pcacam_jax.cam.example import Example
 from pcacam_jax.cam.method import Method
-from pcacam_jax.cam.methods import METHODS, cam_method
+from pcacam_jax.cam.methods import METHODS, as_method
 from pcacam_jax.core.checks import InputError
 from pcacam_jax.core.types import Maps, Rows
 from pcacam_jax.head.hybrid import HeadResiduals, HybridHead
@@ -33,7 +33,7 @@ def linear_method(name: str, method: str | Method, head: HybridHead, target: Tar
     Raises:
         InputError: the method is unknown, is not linear in the gradient, or has no map of the target.
     """
-    chosen = method if isinstance(method, Method) else cam_method(method)
+    chosen = as_method(method)
     if chosen.linear != "gradient":
         known = ", ".join(entry.name for entry in METHODS.values() if entry.linear == "gradient")
         raise InputError(

@@ -14,7 +14,7 @@ from pcacam_jax.cam.compute import Explained, Settings, explain_batch, explained
 from pcacam_jax.cam.images import ImageOptions, checked_images, explain_with_images
 from pcacam_jax.cam.memory import default_batch_size
 from pcacam_jax.cam.method import Method
-from pcacam_jax.cam.methods import cam_method
+from pcacam_jax.cam.methods import as_method
 from pcacam_jax.core.checks import InputError, check_choice, check_flag
 from pcacam_jax.core.explanation import Explanation, component_names
 from pcacam_jax.core.types import Maps
@@ -90,7 +90,7 @@ def explain(
     """
     if not isinstance(head, HybridHead):
         raise TypeError(f"head must be a HybridHead, from pcacam_jax.hybrid_head; got {type(head).__name__}.")
-    chosen = method if isinstance(method, Method) else cam_method(method)
+    chosen = as_method(method)
     check_choice("backend", backend, BACKENDS)
     check_flag("scale_free", scale_free)
     check_not_traced("explain", head, maps)
@@ -186,7 +186,7 @@ def explain_example(
         backend: as in :func:`explain`.
         seed: the seed of a sampling method.
     """
-    chosen = method if isinstance(method, Method) else cam_method(method)
+    chosen = as_method(method)
     if chosen.needs == "images":
         raise InputError(f"method {chosen.name!r} changes images, so it has no form for one example; use explain.")
     settings = Settings(targets, chosen, backend)

@@ -199,7 +199,16 @@ METHODS: dict[str, Method] = {method.name: method for method in _ENTRIES}
 
 def needs_images(method: Any) -> bool:
     """Return whether a method, or the method of this name, changes images."""
-    return (method if isinstance(method, Method) else cam_method(method)).needs == "images"
+    return as_method(method).needs == "images"
+
+
+def as_method(method: Any) -> Method:
+    """Return a method itself, or the method of this name.
+
+    Raises:
+        InputError: the name is unknown.
+    """
+    return method if isinstance(method, Method) else cam_method(method)
 
 
 def cam_method(name: str, **options: Any) -> Method:

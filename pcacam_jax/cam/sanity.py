@@ -19,7 +19,7 @@ from pcacam_jax.cam.example import Example
 from pcacam_jax.cam.explain import explain
 from pcacam_jax.cam.memory import default_batch_size
 from pcacam_jax.cam.method import Method
-from pcacam_jax.cam.methods import cam_method
+from pcacam_jax.cam.methods import as_method
 from pcacam_jax.cam.options import checked_seed
 from pcacam_jax.core.brief import brief_repr
 from pcacam_jax.core.checks import InputError, check_choice
@@ -181,7 +181,7 @@ def randomisation_test(
         >>> test.steps, bool(test.correlations[-1, 0, 0] < 0.5)
         (('dense:1',), True)
     """
-    chosen = method if isinstance(method, Method) else cam_method(method)
+    chosen = as_method(method)
     if chosen.needs == "images":
         raise InputError(f"randomisation_test needs a method that does not change images; got {chosen.name!r}.")
     if head.columns:

@@ -22,7 +22,7 @@ def _in_float64(x64):
 
 @functools.cache
 def exact_shapley(b, t, players):
-    """By all coalitions of the six positions, or of the five maps."""
+    """By all coalitions of the six positions, or of the four maps."""
     if players == "positions":
         return cam_oracle.shapley_values(small_value(b, t), SMALL[b], list(np.ndindex(2, 3)))
     return cam_oracle.shapley_values(small_value(b, t), SMALL[b], [(slice(None), slice(None), k) for k in range(4)])
