@@ -1,6 +1,5 @@
 """Notebooks run from top to bottom, and each rendered .ipynb holds the cells of its script and its outputs."""
 
-import os
 from pathlib import Path
 
 import jupytext
@@ -10,18 +9,11 @@ from nbconvert.preprocessors import ExecutePreprocessor
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 SCRIPTS = sorted(FOLDER.glob("*.py"))
-WITH_SAMPLE = ("01_tour", "06_which_cam")
-"""The notebooks that use the features of the demo; they come last, when these are there."""
-
-
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("script", sorted(SCRIPTS, key=lambda script: script.stem in WITH_SAMPLE), ids=lambda s: s.stem)
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
 @pytest.mark.filterwarnings("default")
-def test_script_runs(script, request, monkeypatch):
-    cache = Path(os.environ["PCACAM_TEST_SESSION"]) / "notebooks"
-    if script.stem in WITH_SAMPLE:
-        cache = request.getfixturevalue("sample_run").cache
-    monkeypatch.setenv("PCACAM_CACHE", str(cache))
+def test_script_runs(script, sample_run, monkeypatch):
+    monkeypatch.setenv("PCACAM_CACHE", str(sample_run.cache))
     notebook = jupytext.read(script)
     ExecutePreprocessor(timeout=900, kernel_name="python3").preprocess(notebook, {"metadata": {"path": str(FOLDER)}})
 

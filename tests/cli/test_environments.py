@@ -152,9 +152,10 @@ cli.main()
 """
 ENVIRONMENTS = {
     "plain": {},
-    "ascii": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "cp1252"},
-    "unknown home": {"HOME": None},
-    "strict promotion": {"JAX_NUMPY_DTYPE_PROMOTION": "strict"},
+    "ascii, unknown home, strict promotion": {
+        **{"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "cp1252"},
+        **{"HOME": None, "JAX_NUMPY_DTYPE_PROMOTION": "strict"},
+    },
     "float64": {"JAX_ENABLE_X64": "1"},
 }
 
