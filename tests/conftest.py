@@ -72,6 +72,15 @@ def pytest_unconfigure(config):
         shutil.rmtree(config.session_folder, ignore_errors=True)
 
 
+LONG = ("test_notebooks.py", "test_values_of_any_kind.py")
+"""Files that take minutes and start first, so that no worker is left alone with them at the end."""
+
+
+def pytest_collection_modifyitems(items):
+    """Put the tests of these files first."""
+    items.sort(key=lambda item: item.path.name not in LONG)
+
+
 @pytest.fixture
 def x64():
     """Compute in float64 for one test."""

@@ -157,7 +157,7 @@ def test_the_average_divides_in_proportion_to_the_cells():
 
 
 def test_stages_with_one_input_for_each_output_pass_relevance_on():
-    assert through(Scaling(np.array([2.0, -3.0]), np.ones(2)), [0.0, 5.0], [1.0, 2.0]) == [[1, 0], [0, 2]]
+    assert through(Scaling(np.array([0.5, -3.0]), np.ones(2)), [0.0, 5.0], [1.0, 2.0]) == [[1, 0], [0, 2]]
     assert through(Elementwise("cosine", 2), [1.0, 4.0], [1.0, 2.0]) == [[0, 2], [1, 0]]
     assert through(Elementwise("relu", 2), [-1.0, 4.0], [1.0, 2.0]) == [[1, 2], [0, 0]]
     assert through(Power(np.ones(1), "yeo-johnson"), [-4.0], [1.0], [3.0]) == [[1], [3]]

@@ -38,8 +38,9 @@ def test_fit_writes_a_run_that_explain_and_verify_read(pcacam, data, images, tmp
     assert pcacam("verify", out)[0] == 0
 
 
+@pytest.mark.exhaustive
 def test_demo_makes_a_run_of_the_embedded_sample(pcacam, tmp_path, small_world, monkeypatch):
-    """Here on small images and few epochs; the exhaustive tests run the demo as it is."""
+    """Here on small images and few epochs; tests/runs/test_make_run.py runs the demo as it is."""
     names = []
     monkeypatch.setattr(make_run, "read_dataset", lambda name: names.append(name) or small_dataset())
     monkeypatch.setattr(make_run, "DEMO_CONFIG", small_config(epochs=3))
