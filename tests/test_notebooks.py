@@ -9,6 +9,8 @@ from nbconvert.preprocessors import ExecutePreprocessor
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 SCRIPTS = sorted(FOLDER.glob("*.py"))
+
+
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
 @pytest.mark.filterwarnings("default")

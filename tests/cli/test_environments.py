@@ -153,8 +153,12 @@ cli.main()
 ENVIRONMENTS = {
     "plain": {},
     "ascii, unknown home, strict promotion": {
-        **{"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "cp1252"},
-        **{"HOME": None, "JAX_NUMPY_DTYPE_PROMOTION": "strict"},
+        "LC_ALL": "C",
+        "PYTHONUTF8": "0",
+        "PYTHONCOERCECLOCALE": "0",
+        "PYTHONIOENCODING": "cp1252",
+        "HOME": None,
+        "JAX_NUMPY_DTYPE_PROMOTION": "strict",
     },
     "float64": {"JAX_ENABLE_X64": "1"},
 }
