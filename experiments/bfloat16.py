@@ -2,6 +2,9 @@
 
 Command: python experiments/bfloat16.py --data-root DIR --sets mnist fashion_mnist
 Paper:   does not state a dtype.
+Answer:  little, on samples of the six datasets and one H200: the features correlate at 0.99993 to 0.99998; the test F1
+         changes by at most 0.010, between two seeds by up to 0.026; the median correlation of the maps is 0.997 to
+         1.000, their 5th percentile at least 0.972; at most 1 % of the images get another predicted class.
 
 For each dataset, runs with float32 features and two seeds are compared with a run with bfloat16 features and the first
 seed: a difference of the F1 between the dtypes means something only beside the difference between the seeds. The head
