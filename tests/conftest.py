@@ -72,7 +72,7 @@ def pytest_unconfigure(config):
         shutil.rmtree(config.session_folder, ignore_errors=True)
 
 
-LONG = ("test_notebooks.py", "test_values_of_any_kind.py")
+LONG = ("test_notebooks.py", "test_reproduce.py", "test_values_of_any_kind.py")
 """Files that take minutes and start first, so that no worker is left alone with them at the end."""
 
 

@@ -1,8 +1,10 @@
 """A reproduction that takes seconds: small images under the names of three of the paper's datasets."""
 
 import contextlib
+import pickle
 
 import pytest
+from filelock import FileLock
 from support.small_runs import in_place, small_config, small_dataset
 
 from pcacam_jax import plots
@@ -46,12 +48,19 @@ def small_paper(small_params, small_cache, monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def reproduction(small_params, small_cache, tmp_path_factory):
-    """Return the request, content and sections of a reproduction with data; copy the folder before changing it."""
-    root = tmp_path_factory.mktemp("reproduced")
-    (root / "data" / "mnist").mkdir(parents=True)
-    (root / "data" / "mnist" / "train.npz").touch()  # its content is not read, only its existence is checked
+def reproduction(small_params, small_cache):
+    """Return the request, content and sections of a reproduction with data; copy the folder before changing it.
+
+    The first worker that asks makes it, the others wait.
+    """
+    root = small_cache.parent / "reproduced"
+    image = root / "data" / "mnist" / "train.npz"  # its content is not read, only its existence is checked
+    image.parent.mkdir(parents=True, exist_ok=True)
+    image.touch()
     request = gather.ReproductionRequest(out=root / "out", scale="sample", data_root=root / "data", seeds=(0, 1))
-    with small_datasets(small_params, small_cache):
-        content, sections = reproduce.reproduce(CLAIMS, request, Progress(quiet=True))
-    return request, content, sections
+    finished = root / "finished.pickle"
+    with FileLock(root / "lock"), small_datasets(small_params, small_cache):
+        if not finished.exists():
+            results = reproduce.reproduce(CLAIMS, request, Progress(quiet=True))
+            finished.write_bytes(pickle.dumps(results))
+    return request, *pickle.loads(finished.read_bytes())
