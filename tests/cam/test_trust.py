@@ -185,7 +185,10 @@ FAITHFUL = "faithful (the value falls by 0.5 without its strongest cells, by 0.0
         ({"vanished": np.array([[True]])}, "The map has no meaning: the gradient underflowed"),
         ({"above_random": np.array([[0.6]])}, f"The map is hardly better than chance{FAITHFUL[8:]}"),
         ({"stability": np.array([[0.3]])}, f"The map is {FAITHFUL}; unstable under noise (correlation 0.30)"),
-        ({"agreement": np.array([[-0.1]])}, f"The map is {FAITHFUL}; other methods differ (correlation -0.10)"),
+        (
+            {"agreement": np.array([[-0.1]])},
+            f"The map is {FAITHFUL}; unlike the maps of other methods (correlation -0.10)",
+        ),
         ({"stability": np.array([[np.nan]])}, f"The map is {FAITHFUL}"),
         ({"drop": np.zeros((1, 1)), "rise": np.zeros((1, 1))}, "The map is empty"),
         ({"evidence": False}, "The map is no evidence, because this method does not depend on the target"),
