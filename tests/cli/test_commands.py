@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.marks import more
-from support.small_runs import CLASSES, QUICK, entries, small_config, small_dataset
+from support.small_runs import CLASSES, QUICK, entries
 
 from pcacam_jax.cli import commands
 from pcacam_jax.core import progress
 from pcacam_jax.core.written import sealed
-from pcacam_jax.data import EMBEDDED_SAMPLE
 from pcacam_jax.runs import make_run
 from pcacam_jax.runs import run as run_module
 from pcacam_jax.runs.run import load
@@ -36,21 +35,6 @@ def test_fit_writes_a_run_that_explain_and_verify_read(pcacam, data, images, tmp
     assert code == 0
     assert [report["image"] for report in json.loads(stdout)] == [str(images["grey"]), str(images["rgba"])]
     assert pcacam("verify", out)[0] == 0
-
-
-@pytest.mark.exhaustive
-def test_demo_makes_a_run_of_the_embedded_sample(pcacam, tmp_path, small_world, monkeypatch):
-    """Here on small images and few epochs; tests/runs/test_make_run.py runs the demo as it is."""
-    names = []
-    monkeypatch.setattr(make_run, "read_dataset", lambda name: names.append(name) or small_dataset())
-    monkeypatch.setattr(make_run, "DEMO_CONFIG", small_config(epochs=3))
-    out = tmp_path / "demo"
-    code, printed, progress = pcacam("demo", "--out", out)
-    assert code == 0
-    assert names == [EMBEDDED_SAMPLE]
-    assert "macro F1" in printed
-    assert f"wrote {out} in" in progress
-    assert entries(out) == {*make_run.RUN_FILES} - {"explanations", "split.json"}
 
 
 @pytest.mark.exhaustive

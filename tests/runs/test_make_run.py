@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support.small_runs import entries
 
 import pcacam_jax
 from pcacam_jax.data import EMBEDDED_SAMPLE, read_dataset
+from pcacam_jax.runs.make_run import RUN_FILES
 
 pytestmark = pytest.mark.exhaustive
 
@@ -20,6 +22,8 @@ def test_the_report_is_written_and_printed(sample_run):
     assert min(report["timings"].values()) > 0
     assert report["timings"]["total"] >= report["timings"]["features"] + report["timings"]["training"]
     assert "Warning" not in sample_run.progress
+    assert f"wrote {sample_run.out} in" in sample_run.progress
+    assert entries(sample_run.out) == {*RUN_FILES} - {"explanations", "split.json"}
 
 
 def test_the_classifiers_have_learnt(sample_run):
