@@ -10,7 +10,7 @@ from pcacam_jax.stages.activation import check_activation
 CHOICES = {
     "tap": ("block5_pool", "block5_conv3"),
     "scaling": ("caffe", "unit"),
-    "compute": ("float32", "bfloat16"),
+    "compute": ("float32", "tensorfloat32", "bfloat16"),
     "storage": ("float32", "float16"),
     "feature_scale": ("rms", "none"),
 }
@@ -42,7 +42,7 @@ class FitConfig:
     scaling: str = "caffe"
     """Preprocessing of the pixels: caffe, as in the training of the ImageNet weights, or unit (x / 255)."""
     compute: str = "float32"
-    """Dtype of VGG16's computation: float32 or bfloat16."""
+    """Dtype of VGG16's computation: float32, tensorfloat32 (on NVIDIA GPUs since Ampere) or bfloat16."""
     storage: str = "float32"
     """Dtype of the cached feature maps: float32, or float16 for half the disk space and three significant digits."""
     weights: str | None = None

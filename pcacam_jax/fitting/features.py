@@ -5,7 +5,6 @@ import shutil
 from collections.abc import Callable, Iterator
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -32,7 +31,7 @@ FORMAT = 3
 @functools.partial(jax.jit, static_argnames=("tap", "scaling", "dtype"))
 def extract(params: vgg16.Params, images: Array, *, tap: str, scaling: str, dtype: str) -> Float[Array, "B h w K"]:
     """Return the feature maps of a batch of images; compiled once per shape."""
-    return vgg16.features(params, images, tap=tap, scaling=scaling, dtype=jnp.dtype(dtype))
+    return vgg16.features(params, images, tap=tap, scaling=scaling, dtype=dtype)
 
 
 def cached_features(
@@ -60,7 +59,7 @@ def cached_features(
         size: side in pixels to which they are resized.
         tap: layer of VGG16 whose maps are returned.
         scaling: ``"caffe"`` or ``"unit"``.
-        dtype: dtype of the computation, ``"float32"`` or ``"bfloat16"``.
+        dtype: dtype of the computation, ``"float32"``, ``"tensorfloat32"`` or ``"bfloat16"``.
         storage: dtype of the result, ``"float32"`` or ``"float16"``, which halves the disk space and keeps about three
             significant digits.
         advance: called with the number of images done since the last call; its second argument is ``CACHED`` for images
@@ -70,10 +69,10 @@ def cached_features(
         The maps ``(N, h, w, K)`` as a read-only memory map.
 
     Raises:
-        InputError: an image cannot be decoded, maps are not finite in ``storage``, the cache is not writable or the
-            disk too small, or the cache holds the features of another key.
+        InputError: the device does not have the dtype, an image cannot be decoded, maps are not finite in ``storage``,
+            the cache is not writable or the disk too small, or the cache holds the features of another key.
     """
-    options = {"tap": tap, "scaling": scaling, "dtype": dtype}
+    options = {"tap": tap, "scaling": scaling, "dtype": vgg16.check_dtype(dtype)}
     key = {
         "format": FORMAT,
         "data": split.fingerprint(),

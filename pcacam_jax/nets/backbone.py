@@ -44,7 +44,8 @@ def vgg16_backbone(
         params: the parameters, see :func:`pcacam_jax.nets.vgg16.features`.
         tap: the layer whose maps are returned.
         scaling: "caffe" or "unit", see :func:`pcacam_jax.nets.vgg16.preprocess`.
-        dtype: the dtype of the computation, "float32" or "bfloat16".
+        dtype: the dtype of the computation, "float32", "tensorfloat32" or "bfloat16", see
+            :func:`pcacam_jax.nets.vgg16.features`.
 
     Raises:
         InputError: a parameter is missing or has a wrong shape, or an option is unknown.
@@ -52,7 +53,7 @@ def vgg16_backbone(
     from pcacam_jax.nets import vgg16  # imports flax
 
     vgg16.check_params(params, tap)
-    network = vgg16.VGG16(tap=tap, dtype=jax.numpy.dtype(dtype))
+    network = vgg16.VGG16(tap=tap, dtype=vgg16.check_dtype(dtype))
 
     @jax.jit
     def maps(images: Array) -> Array:

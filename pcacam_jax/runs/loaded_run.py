@@ -114,8 +114,13 @@ class Run:
     @functools.cached_property
     def backbone(self) -> Backbone:
         """VGG16 up to the tap, for the CAM methods that change images."""
+        return vgg16_backbone(self.params, **self._network_options)
+
+    @property
+    def _network_options(self) -> dict[str, str]:
+        """The options of VGG16; it computes in float32 if the device does not have TensorFloat-32."""
         config = self.config
-        return vgg16_backbone(self.params, tap=config.tap, scaling=config.scaling, dtype=config.compute)
+        return {"tap": config.tap, "scaling": config.scaling, "dtype": vgg16.available_dtype(config.compute)}
 
     def load_images(self, paths: str | Path | Sequence[str | Path]) -> np.ndarray:
         """Read image files in the same way as the images that the run was fitted on.
@@ -152,8 +157,7 @@ class Run:
             raise InputError(f"images must have shape (B, {', '.join(map(str, expected))}); got {images.shape}.")
         if images.dtype != np.uint8:
             _check_range(images)
-        options = {"tap": self.config.tap, "scaling": self.config.scaling, "dtype": self.config.compute}
-        return extract_all(self.params, images, **options)
+        return extract_all(self.params, images, **self._network_options)
 
     def explain(
         self, images: np.ndarray | str | Path | Sequence[str | Path], targets: str | Sequence[str], **options: Any

@@ -1,3 +1,5 @@
+import re
+import types
 from pathlib import Path
 
 import jax
@@ -144,6 +146,30 @@ def test_bfloat16_is_close(params):
     assert not np.array_equal(rounded, exact)
 
 
+def device(platform="gpu", capability="9.0"):
+    return types.SimpleNamespace(platform=platform, compute_capability=capability, device_kind="a device of this test")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "expected"),
+    [("float32", "Precision.HIGHEST"), ("tensorfloat32", "Precision.DEFAULT"), ("bfloat16", "None")],
+)
+def test_float32_products_keep_all_bits_unless_tensorfloat32_is_chosen(random_params, monkeypatch, dtype, expected):
+    monkeypatch.setattr(jax, "devices", lambda: [device()])
+    jaxpr = str(jax.make_jaxpr(lambda x: vgg16.features(random_params, x, dtype=dtype))(jnp.zeros((1, 32, 32, 3))))
+    assert set(re.findall(r"precision=\(?([\w.]+)", jaxpr)) == {expected}
+    assert ("bf16[1,32,32,64] = conv_general_dilated" in jaxpr) == (dtype == "bfloat16")
+
+
+@pytest.mark.parametrize("without", [device("cpu", None), device(capability="7.5"), device(capability="gfx942")])
+def test_tensorfloat32_is_rejected_where_the_device_does_not_have_it(random_params, monkeypatch, without):
+    monkeypatch.setattr(jax, "devices", lambda: [without])
+    message = r"^tensorfloat32 needs an NVIDIA GPU with compute capability 8\.0 or higher; JAX computes on a device of "
+    with pytest.raises(InputError, match=message + r"this test; choose float32 or bfloat16\.$"):
+        vgg16.features(random_params, np.zeros((1, 32, 32, 3), np.uint8), dtype="tensorfloat32")
+    assert [vgg16.available_dtype(dtype) for dtype in vgg16.PRECISIONS] == ["float32", "float32", "bfloat16"]
+
+
 def test_jit_and_vmap(random_params):
     images = jnp.asarray(random_images(2, 3, 32, 32, 3))
     compiled = jax.jit(vgg16.features, static_argnames=("tap", "scaling", "dtype"))
@@ -161,7 +187,7 @@ def test_jit_and_vmap(random_params):
         ((32, 32, 3), {}, r"pass images\[None\]"),
         ((1, 32, 32, 3), {"tap": "block6_pool"}, "tap must be one of block1_conv1"),
         ((1, 32, 32, 3), {"scaling": "torch"}, "scaling must be one of caffe, unit"),
-        ((1, 32, 32, 3), {"dtype": jnp.float16}, "dtype must be one of float32, bfloat16"),
+        ((1, 32, 32, 3), {"dtype": jnp.float16}, "dtype must be one of float32, tensorfloat32, bfloat16"),
     ],
 )
 def test_bad_input_is_rejected(random_params, shape, options, sentence):

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+import types
 
 import jax
 import numpy as np
@@ -134,6 +135,15 @@ def test_other_weights_raise(run_folder, tmp_path):
         pytest.raises(InputError, match=r"but the available weights have \w{12}\.\.\.; provide the original weights"),
     ):
         run.explain(np.zeros((1, 32, 32, 3), np.uint8), "pca")
+
+
+def test_a_run_that_was_fitted_in_tensorfloat32_explains_in_float32_elsewhere(copied, run_folder, small_world):
+    edit(copied / "config.json", lambda config: config["fit"].update(compute="tensorfloat32"))
+    images = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), np.uint8)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jax, "devices", lambda: [types.SimpleNamespace(platform="cpu", device_kind="cpu")])
+        features = load(copied).features(images)
+    np.testing.assert_array_equal(features, load(run_folder).features(images))
 
 
 def test_a_deleted_weights_file_is_not_passed_on(copied, small_params, monkeypatch, tmp_path):
