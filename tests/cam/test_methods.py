@@ -13,7 +13,9 @@ from support.oracle import Oracle
 from support.small_head import SMALL, small_dense, small_head
 
 from pcacam_jax import InputError, explain, hybrid_head
+from pcacam_jax.cam import example as example_module
 from pcacam_jax.cam.compute import signed_map
+from pcacam_jax.cam.eigen import first_projection
 from pcacam_jax.cam.example import Example
 from pcacam_jax.cam.lift import lift_contributions
 from pcacam_jax.cam.methods import METHODS, cam_method
@@ -130,6 +132,12 @@ def test_eigen_cam_is_the_projection_on_the_first_right_singular_vector():
     for b, t in PAIRS:
         assert relative_error(result.signed[b, t], cam_oracle.eigen_cam(MAPS[b])) < TOLERANCE
     assert not METHODS["eigencam"].evidence
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 5), (2, 1, 7)])
+def test_the_first_projection_of_many_and_of_few_cells(shape):
+    maps = np.random.default_rng(0).normal(size=shape)
+    assert relative_error(first_projection(jnp.asarray(maps), maps.sum(-1)), cam_oracle.eigen_cam(maps)) < TOLERANCE
 
 
 # --- CAM and a head with a global average -----------------------------------------------------------------------------
@@ -345,6 +353,18 @@ def test_other_backends_give_the_same_maps(name, backend):
     tolerance = 1e-6 if backend == "finite_difference" else TOLERANCE
     assert relative_error(result.positive, closed.positive) < tolerance
     assert relative_error(result.negative, closed.negative) < tolerance
+
+
+def test_only_the_closed_form_uses_the_closed_form_of_second_derivatives(monkeypatch):
+    def used(*arguments):
+        raise AssertionError("the closed form is used")
+
+    monkeypatch.setattr(example_module, "hessian_product", used)
+    selection, direction = Selection(np.array([0, 1]), ("cnn", "cnn")), jnp.ones(SMALL[0].shape)
+    for backend in ("reverse", "forward", "finite_difference"):
+        assert Example(small_head(), jnp.asarray(SMALL[0]), selection, backend).hessian_product(direction).any()
+    with pytest.raises(AssertionError, match="the closed form is used"):
+        Example(small_head(), jnp.asarray(SMALL[0]), selection, "closed_form").hessian_product(direction)
 
 
 # --- maps of other ranks ----------------------------------------------------------------------------------------------
