@@ -84,6 +84,16 @@ def test_only_targets_that_underflowed_are_flagged(x64):
     np.testing.assert_array_equal(explained.vanished, [[False] * 3] * 4 + [[False, True, True]] * 4)
 
 
+def test_a_map_of_differences_is_flagged_only_if_they_are_zero_where_the_gradient_underflowed(x64):
+    """Without its first channel, the second example is near the support vectors, and the value changes."""
+    head = head_of(SVC(gamma=1.0).fit(X, LABELS))
+    maps = np.stack([FAR[0], np.full((2, 2, 3), [40.0, 0, 0]), NEAR[0]])
+    assert explain(head, maps, "svm:0").vanished.ravel().tolist() == [True, True, False]
+    ablated = explain(head, maps, "svm:0", method="ablationcam")
+    assert ablated.vanished.ravel().tolist() == [True, False, False]
+    assert ablated.weights.any(axis=(1, 2)).tolist() == [False, True, True]
+
+
 def maps_at_exponent(svc, exponent):
     """Maps whose mean has the kernel value exp(-exponent) with its nearest support vector, for gamma 1."""
     points = np.linspace(0, 20, 200_001)[:, None] * unit(np.array([1.0, -2.0, 0.5]))
