@@ -1,12 +1,11 @@
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 
 import hypothesis
 import jax
 import pytest
+from support.compilation import fast_compilation
 from support.sample_run import sample_run
 from support.small_runs import fitted, run_folder, small_cache, small_params, small_world
 
@@ -24,13 +23,6 @@ COMPILATION_CACHE = {
 """Every compiled function is worth sharing: compilation takes most of the time of these tests."""
 
 
-FAST_COMPILATION = (
-    "--xla_cpu_use_fusion_emitters=false",
-    "--xla_cpu_parallel_codegen_split_count=1",
-)
-"""XLA compiles faster with these flags. The exhaustive tests compile without them."""
-
-
 def is_default(config):
     """Return whether these are the default tests, which compile with these flags."""
     return config.option.markexpr == "not exhaustive" and not config.option.usual_compilation
@@ -39,14 +31,6 @@ def is_default(config):
 def pytest_addoption(parser):
     """Add the option with which all tests compile as users do."""
     parser.addoption("--usual-compilation", action="store_true", help="compile with all optimizations")
-
-
-def fast_compilation():
-    """Return these flags, or none if the installed XLA does not know one of them and would end the process."""
-    flags = " ".join(FAST_COMPILATION)
-    environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
-    command = [sys.executable, "-c", "import jax; jax.devices()"]
-    return "" if subprocess.run(command, env=environment, capture_output=True).returncode else flags
 
 
 def pytest_configure(config):

@@ -6,6 +6,7 @@ import jupytext
 import nbformat
 import pytest
 from nbconvert.preprocessors import ExecutePreprocessor
+from support.compilation import fast_compilation
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 SCRIPTS = sorted(FOLDER.glob("*.py"))
@@ -16,6 +17,7 @@ SCRIPTS = sorted(FOLDER.glob("*.py"))
 @pytest.mark.filterwarnings("default")
 def test_script_runs(script, sample_run, monkeypatch):
     monkeypatch.setenv("PCACAM_CACHE", str(sample_run.cache))
+    monkeypatch.setenv("XLA_FLAGS", fast_compilation())  # compilation takes most of the time of a notebook
     notebook = jupytext.read(script)
     ExecutePreprocessor(timeout=900, kernel_name="python3").preprocess(notebook, {"metadata": {"path": str(FOLDER)}})
 

@@ -22,7 +22,6 @@ def test_the_report_is_written_and_printed(sample_run):
     assert min(report["timings"].values()) > 0
     assert report["timings"]["total"] >= report["timings"]["features"] + report["timings"]["training"]
     assert "Warning" not in sample_run.progress
-    assert f"wrote {sample_run.out} in" in sample_run.progress
     assert entries(sample_run.out) == {*RUN_FILES} - {"explanations", "split.json"}
 
 
