@@ -24,7 +24,7 @@ COMPILATION_CACHE = {
 
 
 def is_default(config):
-    """Return whether these are the default tests, which compile with these flags."""
+    """Return whether these are the default tests, which compile with FAST_COMPILATION."""
     return config.option.markexpr == "not exhaustive" and not config.option.usual_compilation
 
 

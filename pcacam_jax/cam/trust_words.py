@@ -12,7 +12,7 @@ STABLE, AGREEING = 0.7, 0.2
 """Correlations below which a map is called unstable, or unlike those of other methods.
 
 Even faithful maps of two methods correlate at only 0.4 to 0.6 on average, because the methods distribute evidence
-differently over the cells; 5 to 20 % of the maps have a correlation below 0.2.
+differently over the cells; 3 to 22 % of the maps have a correlation below 0.2.
 """
 
 

@@ -5,7 +5,7 @@ import pytest
 from support.killing import kill_at, run_to_end, start
 from support.training import EPOCHS, epochs_done, train_in_a_child, trained
 
-KILLS = 6
+KILLS = 10
 
 
 @pytest.mark.exhaustive
